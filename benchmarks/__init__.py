@@ -1,0 +1,1 @@
+"""How fast sde_sgd is beside other libraries and hand-written C: `python -m benchmarks`."""

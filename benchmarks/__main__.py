@@ -1,0 +1,112 @@
+"""The command line: `python -m benchmarks [--quick] [--only NAME ...] [--json FILE]`."""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+
+from benchmarks import digits_mlp, double_well, exact_noise_step, random_numbers
+from benchmarks._environment import Environment, cores, environment
+from benchmarks._timing import FULL, QUICK, Effort, Row, table
+
+BENCHMARKS: dict[str, Callable[[Effort], list[Row]]] = {
+    "double_well": double_well.measure,
+    "digits_mlp": digits_mlp.measure,
+    "exact_noise_step": exact_noise_step.measure,
+    "random_numbers": random_numbers.measure,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print the table, and write it where asked."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        names = chosen(options.only)
+        check_writable("--json", options.json)
+        if options.results is not None and options.results.is_file():
+            raise ValueError(f"--results must be a folder, got the file {str(options.results)!r}.")
+    except ValueError as error:
+        parser.error(str(error))
+    # one virtual device for each core, as the README advises on a CPU
+    jax.config.update("jax_num_cpu_devices", cores())
+    here = environment()
+    effort = QUICK if options.quick else FULL
+    rows = [row for name in names for row in BENCHMARKS[name](effort)]
+    print(here.header())
+    print(f"best of {effort.rounds} rounds of {effort.seconds:g} s each")
+    print()
+    print(table(rows))
+    if options.json is not None:
+        write(options.json, here, effort, rows)
+    if options.results is not None:
+        options.results.mkdir(parents=True, exist_ok=True)
+        write(options.results / f"{here.slug}-jax-{here.jax}.json", here, effort, rows)
+
+
+def chosen(only: Sequence[str] | None) -> list[str]:
+    """The benchmarks to run, in their own order.
+
+    Raises:
+        ValueError: for a name that is not one.
+    """
+    for name in only or ():
+        if name not in BENCHMARKS:
+            raise ValueError(
+                f"--only must be among {', '.join(BENCHMARKS)}, got {name!r}. "
+                f"Leave --only out to run all."
+            )
+    return [name for name in BENCHMARKS if not only or name in only]
+
+
+def check_writable(option: str, path: Path | None) -> None:
+    """Refuse a file that cannot be written before time is spent on measuring.
+
+    Raises:
+        ValueError: if it is a folder, or lies in a folder that does not exist.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise ValueError(
+            f"{option} must be a file, got {str(path)!r}, a folder; name a file in it."
+        )
+    if not path.parent.is_dir():
+        raise ValueError(
+            f"{option} must lie in a folder that exists, got {str(path)!r}; "
+            f"make {str(path.parent)!r} first."
+        )
+
+
+def write(path: Path, here: Environment, effort: Effort, rows: Sequence[Row]) -> None:
+    """Write the environment, how long was measured, and the rows as JSON."""
+    content = {
+        "environment": dataclasses.asdict(here),
+        "effort": dataclasses.asdict(effort),
+        "rows": [dataclasses.asdict(row) for row in rows],
+    }
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Time sde_sgd beside other libraries and hand-written C. A missed target is "
+        "printed, not an error.",
+    )
+    parser.add_argument("--quick", action="store_true", help="few and short rounds: less exact")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
+    parser.add_argument(
+        "--results", type=Path, metavar="DIR", help="write DIR/<device>-jax-<version>.json"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()

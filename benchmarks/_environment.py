@@ -1,0 +1,97 @@
+"""What a measurement was made on: hardware and versions, no names of machines or users."""
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jax
+
+_PEERS = ("diffrax", "numba", "torch", "torchsde")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where the numbers come from.
+
+    Attributes:
+        device: what jax ran on.
+        processor: what the peers without jax ran on.
+        cores: how many of its cores this process may use.
+        jax: version.
+        python: version.
+        peers: name → version of the peers that are installed.
+    """
+
+    device: str
+    processor: str
+    cores: int
+    jax: str
+    python: str
+    peers: dict[str, str] = field(default_factory=dict)
+
+    def header(self) -> str:
+        """Two lines for the top of the table."""
+        where = "" if self.device == self.processor else f"; others on {self.processor}"
+        peers = ", ".join(f"{name} {version}" for name, version in self.peers.items())
+        return (
+            f"device {self.device}{where}; {self.cores} cores; jax {self.jax}; "
+            f"python {self.python}\npeers: {peers or 'none installed'}"
+        )
+
+    @property
+    def slug(self) -> str:
+        """The device in lower-case letters, digits and hyphens, for file names."""
+        plain = re.sub(r"\((R|TM|C)\)|@.*", "", self.device, flags=re.IGNORECASE)
+        if self.device == self.processor:
+            plain = f"{plain} {self.cores} cores"
+        return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
+
+
+def environment() -> Environment:
+    """Ask this machine."""
+    processor = _processor()
+    device = jax.devices()[0]
+    return Environment(
+        device=processor if device.platform == "cpu" else device.device_kind,
+        processor=processor,
+        cores=cores(),
+        jax=jax.__version__,
+        python=platform.python_version(),
+        peers=_peer_versions(),
+    )
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        found = re.search(r"^model name\s*:\s*(.+)$", information.read_text(), re.MULTILINE)
+        if found:
+            return found.group(1).strip()
+    return platform.machine() or "unknown processor"
+
+
+def _peer_versions() -> dict[str, str]:
+    versions = {}
+    if shutil.which("gcc"):
+        answer = subprocess.run(
+            ["gcc", "-dumpfullversion"], capture_output=True, text=True, check=False
+        )
+        versions["gcc"] = answer.stdout.strip() or "unknown"
+    for name in _PEERS:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

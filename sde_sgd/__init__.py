@@ -1,0 +1,32 @@
+"""SGD beside its stochastic differential equation, in JAX."""
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from sde_sgd import data as data
+from sde_sgd import hyperparameters as hyperparameters
+from sde_sgd import problems as problems
+from sde_sgd import random as random
+from sde_sgd import statistics as statistics
+from sde_sgd import theory as theory
+from sde_sgd._recording import Histogram as Histogram
+from sde_sgd._recording import HistogramCounts as HistogramCounts
+from sde_sgd._recording import Moments as Moments
+from sde_sgd._run import Result as Result
+from sde_sgd._run import run as run
+from sde_sgd.hyperparameters import Hyperparameters as Hyperparameters
+from sde_sgd.processes import SGD as SGD
+from sde_sgd.processes import ChainState as ChainState
+from sde_sgd.processes import Langevin as Langevin
+from sde_sgd.processes import Process as Process
+
+if TYPE_CHECKING:
+    from sde_sgd import plot as plot
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Load `sde_sgd.plot` when it is first asked for: what computes does not need matplotlib."""
+    if name == "plot":
+        return importlib.import_module("sde_sgd.plot")
+    raise AttributeError(f"module 'sde_sgd' has no attribute {name!r}")

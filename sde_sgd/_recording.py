@@ -1,0 +1,209 @@
+"""What a run keeps: trajectories of observables, streaming moments, streaming histograms."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from sde_sgd import _checks, _tree
+
+Observable = Callable[[PyTree], Array]
+
+_CHUNK_BYTES = 64 * 2**20
+
+
+class Histogram(eqx.Module):
+    """Ask a run for a histogram of a scalar observable, gathered over chains and time.
+
+    Args:
+        low, high: range of the bins; what falls outside is counted apart, not lost.
+        bins: number of equal bins.
+        observable: a function of one chain's parameters; None takes θ itself where it is a scalar.
+    """
+
+    low: float = eqx.field(static=True)
+    high: float = eqx.field(static=True)
+    bins: int = eqx.field(static=True)
+    observable: Observable | None
+
+    def __init__(
+        self, low: float, high: float, bins: int = 100, observable: Observable | None = None
+    ):
+        _checks.number("low", low)
+        _checks.number("high", high, above=float(low), hint="Give low < high.")
+        self.low, self.high = float(low), float(high)
+        self.bins = _checks.integer("bins", bins, at_least=1)
+        self.observable = observable
+
+    @property
+    def edges(self) -> np.ndarray:
+        """The bins + 1 edges."""
+        return np.linspace(self.low, self.high, self.bins + 1)
+
+
+class HistogramCounts(eqx.Module):
+    """A finished histogram: counts per bin, and how many samples fell below and above."""
+
+    edges: np.ndarray
+    counts: np.ndarray
+    below: int
+    above: int
+
+    @property
+    def total(self) -> int:
+        """All samples, inside the range or not."""
+        return int(self.counts.sum()) + self.below + self.above
+
+    @property
+    def density(self) -> np.ndarray:
+        """Probability density per bin, normalised by all samples."""
+        return self.counts / (self.total * np.diff(self.edges))
+
+
+class Moments(eqx.Module):
+    """Mean and variance over time of one observable, chain by chain.
+
+    Chains are independent, so the spread of their time averages gives a standard error that
+    needs no assumption about correlation in time.
+    """
+
+    count: int
+    mean_per_chain: np.ndarray
+    variance_per_chain: np.ndarray
+    alive: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean over time and chains (diverged ones left out)."""
+        return self.mean_per_chain[self.alive].mean(axis=0)
+
+    @property
+    def standard_error(self) -> np.ndarray:
+        """Standard error of `mean`, from the spread of the chains' time averages."""
+        kept = self.mean_per_chain[self.alive]
+        if len(kept) < 2:
+            return np.full(kept.shape[1:], np.nan)
+        return kept.std(axis=0, ddof=1) / np.sqrt(len(kept))
+
+    @property
+    def variance(self) -> np.ndarray:
+        """Variance over time and chains together: E x² − (E x)²."""
+        kept = self.mean_per_chain[self.alive]
+        return self.variance_per_chain[self.alive].mean(axis=0) + kept.var(axis=0)
+
+
+class Recorder(eqx.Module):
+    """The observables of a run as one pure function of the ensemble, and where they are kept."""
+
+    record: dict[str, Observable]
+    moments: dict[str, Observable]
+    histograms: dict[str, Histogram]
+
+    def init(self, theta: PyTree, shards: int) -> tuple[dict[str, Any], int]:
+        """Empty records, moments and histograms, and how many samples fit in one chunk.
+
+        Histograms are counted on each of `shards` devices for itself.
+        """
+        observed = jax.eval_shape(lambda at: observe(self.record, at), theta)
+        followed = jax.eval_shape(lambda at: observe(self.moments, at), theta)
+        chains = _tree.chain_count(theta)
+        sample_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(observed))
+        # the device counts in int32, so a chunk must not overflow one bin
+        capacity = max(1, min(1024, _CHUNK_BYTES // max(sample_bytes, 1), (2**31 - 1) // chains))
+        kept = {
+            "record": jax.tree.map(lambda s: jnp.zeros((capacity, *s.shape), s.dtype), observed),
+            "moments": jax.tree.map(
+                lambda s: (jnp.zeros(s.shape, s.dtype), jnp.zeros(s.shape, s.dtype)), followed
+            ),
+            "count": jnp.zeros((), jnp.int32),
+            "histograms": {
+                name: jnp.zeros((shards, ask.bins + 2), jnp.int32)
+                for name, ask in self.histograms.items()
+            },
+            "diverged": jnp.full((chains,), -1, jnp.int32),
+        }
+        return kept, capacity
+
+    def update(
+        self,
+        kept: dict[str, Any],
+        theta: PyTree,
+        sample: Int[Array, ""],
+        step: Int[Array, ""],
+        gather: Bool[Array, ""],
+    ) -> dict[str, Any]:
+        """Add the ensemble at `step` as sample number `sample`; statistics only if `gather`."""
+        alive = _tree.finite_chains(theta)
+        first = (kept["diverged"] < 0) & ~alive
+        diverged = jnp.where(first, step, kept["diverged"])
+        values = observe(self.record, theta)
+        record = jax.tree.map(
+            lambda store, value: jax.lax.dynamic_update_index_in_dim(store, value, sample, 0),
+            kept["record"],
+            values,
+        )
+        count = kept["count"] + gather.astype(jnp.int32)
+        moments = {
+            name: _welford(kept["moments"][name], value, count, gather)
+            for name, value in observe(self.moments, theta).items()
+        }
+        histograms = {
+            name: _count(kept["histograms"][name], ask, theta, alive & gather)
+            for name, ask in self.histograms.items()
+        }
+        return {
+            "record": record,
+            "moments": moments,
+            "count": count,
+            "histograms": histograms,
+            "diverged": diverged,
+        }
+
+
+def observe(observables: Mapping[str, Observable], theta: PyTree) -> dict[str, Array]:
+    """Every observable of every chain; an observable that fails is named."""
+    values = {}
+    for name, function in observables.items():
+        try:
+            values[name] = jax.vmap(function)(theta)
+        except Exception as error:
+            raise ValueError(
+                f"the observable {name!r} failed on the parameters of one chain, shapes "
+                f"{_tree.describe(jax.tree.map(lambda leaf: leaf[0], theta))}: {error}"
+            ) from error
+        if not isinstance(values[name], jax.Array):
+            raise ValueError(
+                f"the observable {name!r} must return one array, got {type(values[name]).__name__}."
+            )
+        if not jnp.issubdtype(values[name].dtype, jnp.floating):
+            values[name] = values[name].astype(jnp.zeros((), float).dtype)
+    return values
+
+
+def _welford(
+    old: tuple[Array, Array], value: Array, count: Int[Array, ""], gather: Bool[Array, ""]
+) -> tuple[Array, Array]:
+    mean, square = old
+    weight = gather.astype(mean.dtype) / jnp.maximum(count, 1).astype(mean.dtype)
+    new = mean + weight * (value - mean)
+    return (
+        jnp.where(gather, new, mean),
+        jnp.where(gather, square + (value - mean) * (value - new), square),
+    )
+
+
+def _count(counts: Array, ask: Histogram, theta: PyTree, kept: Bool[Array, " chains"]) -> Array:
+    values = theta if ask.observable is None else jax.vmap(ask.observable)(theta)
+    leaves = jax.tree.leaves(values)
+    if len(leaves) != 1 or leaves[0].ndim != 1:
+        raise ValueError(
+            f"a Histogram needs one number per chain, got shapes {_tree.describe(values)}; "
+            f"give it an observable that returns a scalar."
+        )
+    scaled = (leaves[0] - ask.low) * (ask.bins / (ask.high - ask.low))
+    index = jnp.clip(jnp.floor(scaled), -1, ask.bins).astype(jnp.int32) + 1
+    return counts.at[0, index].add(kept.astype(jnp.int32))

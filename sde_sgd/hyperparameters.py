@@ -1,0 +1,180 @@
+"""The single home of η, B, m, N, T, D and of the clocks k (steps), t (time) and epochs."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+from sde_sgd import _checks
+
+
+class Hyperparameters(eqx.Module):
+    r"""What a run of SGD is set to: learning rate η, batch size B, momentum m.
+
+    The update is heavy-ball SGD: `v ← m v + ĝ`, `θ ← θ − η v`, with ĝ the mean gradient over
+    B examples. With per-example gradient variance σ² the matching stochastic differential
+    equation has
+
+        effective learning rate  η' = η / (1 − m)
+        temperature              T  = η' σ² / B        (the papers' temperature)
+        diffusion constant       D  = T / 2            dθ = −∇L dt + √(2D) dW,  t = η' k
+
+    and its stationary law for isotropic noise is **Gibbs exp(−2L/T) = exp(−L/D)**: the
+    physical temperature is T/2, not T.
+
+    Args:
+        learning_rate: η > 0, a number or one for each chain, shape `(chains,)`.
+        batch_size: B ≥ 1. It sets array shapes, so each value is compiled for itself;
+            learning rate and momentum are not.
+        momentum: m in [0, 1), a number or one for each chain.
+
+    Raises:
+        ValueError: if a value is out of range or not finite.
+
+    Source: Jastrzębski et al. 2017 (arXiv:1711.04623) for T; Smith & Le 2018
+    (arXiv:1710.06451) for 1/(1 − m).
+    """
+
+    learning_rate: Float[Array, "*chains"]
+    batch_size: int = eqx.field(static=True)
+    momentum: Float[Array, "*chains"]
+    has_momentum: bool = eqx.field(static=True)
+
+    def __init__(self, learning_rate: Any, batch_size: Any = 1, momentum: Any = 0.0):
+        _checks.number("learning_rate", learning_rate, above=0)
+        _checks.number("momentum", momentum, at_least=0, below=1, hint="Plain SGD is momentum=0.")
+        self.learning_rate = jnp.asarray(learning_rate, dtype=float)
+        self.batch_size = _checks.integer("batch_size", batch_size, at_least=1)
+        self.momentum = jnp.asarray(momentum, dtype=float)
+        for name in ("learning_rate", "momentum"):
+            if getattr(self, name).ndim > 1:
+                raise ValueError(
+                    f"{name} must be a number or one for each chain, "
+                    f"got an array of shape {getattr(self, name).shape}."
+                )
+        self.has_momentum = not _checks.is_concrete(momentum) or bool(jnp.any(self.momentum != 0))
+
+    @property
+    def effective_learning_rate(self) -> Float[Array, "*chains"]:
+        """η / (1 − m): the SDE time that one step is worth."""
+        return effective_learning_rate(self.learning_rate, self.momentum)
+
+    @property
+    def ratio(self) -> Float[Array, "*chains"]:
+        """η / ((1 − m) B), the noise-to-step ratio the papers call η/B."""
+        return self.effective_learning_rate / self.batch_size
+
+    def temperature(self, noise_variance: ArrayLike) -> Array:
+        """T = η σ² / ((1 − m) B) for the per-example gradient variance σ² per coordinate."""
+        return temperature(self.learning_rate, self.batch_size, noise_variance, self.momentum)
+
+    def diffusion(self, noise_variance: ArrayLike) -> Array:
+        """D = T / 2, as in dθ = −∇L dt + √(2D) dW."""
+        return self.temperature(noise_variance) / 2
+
+    def time(self, steps: ArrayLike) -> Array:
+        """SDE time t = η k / (1 − m) after k steps."""
+        return steps_to_time(steps, self.learning_rate, self.momentum)
+
+    def steps(self, time: ArrayLike) -> Array:
+        """Number of steps k = t (1 − m) / η (a real number) that SDE time t takes."""
+        return time_to_steps(time, self.learning_rate, self.momentum)
+
+    def epochs(self, steps: ArrayLike, dataset_size: int) -> Array:
+        """Passes through the data after k steps: k B / N."""
+        return steps_to_epochs(steps, self.batch_size, dataset_size)
+
+    def noise_scale(self, dataset_size: int) -> Array:
+        """Smith & Le's g = ε (N/B − 1) / (1 − m); see `noise_scale`."""
+        return noise_scale(self.learning_rate, self.batch_size, dataset_size, self.momentum)
+
+
+def effective_learning_rate(learning_rate: ArrayLike, momentum: ArrayLike = 0.0) -> Array:
+    """η / (1 − m)."""
+    return jnp.asarray(learning_rate, dtype=float) / (1.0 - jnp.asarray(momentum, dtype=float))
+
+
+def temperature(
+    learning_rate: ArrayLike,
+    batch_size: ArrayLike,
+    noise_variance: ArrayLike,
+    momentum: ArrayLike = 0.0,
+) -> Array:
+    """T = η σ² / ((1 − m) B), with σ² the per-example gradient variance per coordinate."""
+    _checks.number("noise_variance", noise_variance, at_least=0)
+    _checks.number("batch_size", batch_size, above=0)
+    variance = jnp.asarray(noise_variance, dtype=float)
+    return (
+        effective_learning_rate(learning_rate, momentum)
+        * variance
+        / jnp.asarray(batch_size, dtype=float)
+    )
+
+
+def learning_rate_for_temperature(
+    temperature: ArrayLike,
+    batch_size: ArrayLike,
+    noise_variance: ArrayLike,
+    momentum: ArrayLike = 0.0,
+) -> Array:
+    """η = T B (1 − m) / σ², the inverse of `temperature`."""
+    _checks.number("noise_variance", noise_variance, above=0)
+    product = jnp.asarray(temperature, dtype=float) * jnp.asarray(batch_size, dtype=float)
+    return product * (1.0 - jnp.asarray(momentum, dtype=float)) / jnp.asarray(noise_variance, dtype=float)
+
+
+def steps_to_time(steps: ArrayLike, learning_rate: ArrayLike, momentum: ArrayLike = 0.0) -> Array:
+    """SDE time t = η k / (1 − m)."""
+    return jnp.asarray(steps, dtype=float) * effective_learning_rate(learning_rate, momentum)
+
+
+def time_to_steps(time: ArrayLike, learning_rate: ArrayLike, momentum: ArrayLike = 0.0) -> Array:
+    """k = t (1 − m) / η, the inverse of `steps_to_time` (a real number, not rounded)."""
+    return jnp.asarray(time, dtype=float) / effective_learning_rate(learning_rate, momentum)
+
+
+def steps_to_epochs(steps: ArrayLike, batch_size: ArrayLike, dataset_size: int) -> Array:
+    """Epochs = k B / N."""
+    size = _checks.integer("dataset_size", dataset_size, at_least=1)
+    return jnp.asarray(steps, dtype=float) * jnp.asarray(batch_size, dtype=float) / size
+
+
+def epochs_to_steps(epochs: ArrayLike, batch_size: ArrayLike, dataset_size: int) -> Array:
+    """k = epochs N / B, the inverse of `steps_to_epochs` (a real number, not rounded)."""
+    size = _checks.integer("dataset_size", dataset_size, at_least=1)
+    _checks.number("batch_size", batch_size, above=0)
+    return jnp.asarray(epochs, dtype=float) * size / jnp.asarray(batch_size, dtype=float)
+
+
+def noise_scale(
+    learning_rate: ArrayLike,
+    batch_size: ArrayLike,
+    dataset_size: int,
+    momentum: ArrayLike = 0.0,
+) -> Array:
+    """Smith & Le's noise scale g = ε (N/B − 1) / (1 − m), for the *summed* cost.
+
+    It vanishes at B = N, where sampling without replacement leaves no noise, and tends to
+    εN/(B(1 − m)) for B ≪ N. Source: arXiv:1710.06451, eq. 7 and section 5.
+    """
+    size = _checks.integer("dataset_size", dataset_size, at_least=1)
+    _checks.number("batch_size", batch_size, above=0)
+    excess = size / jnp.asarray(batch_size, dtype=float) - 1.0
+    return effective_learning_rate(learning_rate, momentum) * excess
+
+
+def finite_population_factor(batch_size: int, dataset_size: int) -> float:
+    """(N − B) / (N − 1): what drawing B of N without replacement leaves of C/B.
+
+    Raises:
+        ValueError: if B > N.
+    """
+    size = _checks.integer("dataset_size", dataset_size, at_least=1)
+    batch = _checks.integer("batch_size", batch_size, at_least=1)
+    if batch > size:
+        raise ValueError(
+            f"batch_size must be <= dataset_size = {size} without replacement, got {batch}. "
+            f"Use a smaller batch or sampling='replacement'."
+        )
+    return 1.0 if size == 1 and batch == 0 else (size - batch) / max(size - 1, 1)

@@ -1,0 +1,79 @@
+"""Samples as histograms, densities as lines, over each other."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sde_sgd import _checks
+from sde_sgd._recording import HistogramCounts
+from sde_sgd.plot._style import COLOURS, axes_or_new
+from sde_sgd.statistics._compare import sample_values
+from sde_sgd.theory._density import Density1D
+
+
+def histograms(
+    *,
+    observable: Callable[[Any], Any] | None = None,
+    bins: int = 80,
+    ax: Axes | None = None,
+    label: str = "x",
+    **named: Any,
+) -> Figure:
+    """Draw any number of one-dimensional laws into one picture.
+
+        plot.histograms(SGD=sgd, SDE=sde, Gibbs=theory.gibbs(problem, hyper))
+
+    Args:
+        observable: scalar function of one chain's parameters, where θ is not one number.
+        bins: bins over the range of all samples.
+        ax: axes to draw into; a new figure by default.
+        label: name of the horizontal axis.
+        **named: name → `Result` or array (steps), `HistogramCounts` (steps), `Density1D` (black line).
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: if nothing is given, or a sample is not one number per chain.
+    """
+    if not named:
+        raise ValueError("histograms needs something to draw, such as SGD=result, Gibbs=density.")
+    _checks.integer("bins", bins, at_least=1)
+    made, axes = axes_or_new(ax)
+    samples = {
+        name: sample_values(name, what, observable)[0]
+        for name, what in named.items()
+        if not isinstance(what, Density1D | HistogramCounts)
+    }
+    edges = _edges([values for values in samples.values()], bins)
+    colours = iter(COLOURS * len(named))
+    for name, what in named.items():
+        if isinstance(what, Density1D):
+            shown = what.pdf(what.grid) > 1e-4 * what.pdf(what.grid).max()
+            axes.plot(what.grid[shown], what.pdf(what.grid[shown]), color="black", lw=1.6, label=name)
+        elif isinstance(what, HistogramCounts):
+            axes.stairs(what.density, what.edges, color=next(colours), lw=1.6, label=name)
+        else:
+            counts, _ = np.histogram(samples[name], edges)
+            density = counts / (len(samples[name]) * np.diff(edges))
+            colour = next(colours)
+            axes.stairs(density, edges, color=colour, alpha=0.18, fill=True)
+            axes.stairs(density, edges, color=colour, lw=1.6, label=name)
+    axes.set_xlabel(label)
+    axes.set_ylabel("probability density")
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    return made
+
+
+def _edges(samples: list[np.ndarray], bins: int) -> np.ndarray:
+    """Bins over what all samples cover, but for one part in 10⁴ at either end."""
+    if not samples:
+        return np.linspace(0.0, 1.0, bins + 1)
+    low = min(float(np.quantile(values, 1e-4)) for values in samples)
+    high = max(float(np.quantile(values, 1 - 1e-4)) for values in samples)
+    margin = 0.05 * (high - low) or 0.5
+    return np.linspace(low - margin, high + margin, bins + 1)

@@ -1,0 +1,54 @@
+"""One look for all figures, set on the figure itself and never on matplotlib's globals."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe & Ito's palette: told apart by the colour-blind too.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#4D4D4D")
+
+_RC = {
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "axes.titlesize": 11,
+    "figure.dpi": 100,
+}
+
+
+def figure(
+    rows: int = 1, columns: int = 1, *, width: float = 5.0, height: float = 3.6, **options: Any
+) -> tuple[Figure, Any]:
+    """A figure and its axes in this style, without touching global state.
+
+    Args:
+        rows, columns: of the grid of axes.
+        width, height: of one panel, in inches.
+        **options: to `Figure.subplots`, for instance `sharey=True`.
+    """
+    with mpl.rc_context(_RC):
+        made = Figure(figsize=(width * columns, height * rows), layout="constrained")
+        return made, made.subplots(rows, columns, **options)
+
+
+def axes_or_new(ax: Axes | None) -> tuple[Figure, Axes]:
+    """The axes given, or new ones on a figure of their own."""
+    if ax is None:
+        return figure()
+    made = ax.figure
+    assert isinstance(made, Figure)
+    return made, ax
+
+
+def save(made: Figure, path: str | Path) -> Path:
+    """Write a figure to `path`, making its folder; returns the path."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    made.savefig(target, dpi=150)
+    return target

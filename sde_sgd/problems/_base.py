@@ -1,0 +1,109 @@
+"""What is minimised, and how its gradient fluctuates: the contract of every problem."""
+
+import abc
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, Key, PyTree, UInt32
+
+from sde_sgd.random import Words
+
+Theta = PyTree[Float[Array, "..."]]
+Sampling = Literal["replacement", "subset", "shuffle"]
+SAMPLINGS: tuple[str, ...] = ("replacement", "subset", "shuffle")
+
+
+class NotKnownError(ValueError):
+    """An exact fact (minima, Hessian, covariance) was asked of a problem that does not know it."""
+
+
+class Sampler(eqx.Module):
+    """How the batches of an ensemble are drawn, step by step."""
+
+    @abc.abstractmethod
+    def init(self, chain: UInt32[Array, " chains"]) -> PyTree:
+        """State before the first step (for shuffling: the order of the data; else nothing)."""
+
+    @abc.abstractmethod
+    def draw(
+        self, state: PyTree, words: dict[str, Words], step: Array, chain: UInt32[Array, " chains"]
+    ) -> tuple[PyTree, PyTree]:
+        """The batches of step `step`, one per chain on the leading axis, and the new state."""
+
+
+class Problem(eqx.Module):
+    r"""A loss L(θ) and the law of its stochastic gradient.
+
+    All methods act on the parameters of *one* chain; processes map them over the ensemble.
+    With C(θ) the covariance of one example's gradient,
+
+        E ĝ_B = ∇L,    Cov ĝ_B = C/B    (with replacement).
+    """
+
+    @abc.abstractmethod
+    def init(self, key: Key[Array, ""]) -> Theta:
+        """A starting point θ, drawn from the problem's own initial law."""
+
+    @abc.abstractmethod
+    def loss(self, theta: Theta) -> Float[Array, ""]:
+        """The mean loss L(θ)."""
+
+    @abc.abstractmethod
+    def sampler(self, sampling: str, batch_size: int) -> Sampler:
+        """How SGD draws its batches from this problem.
+
+        Raises:
+            ValueError: for a sampling this problem has no meaning for, or B > N without replacement.
+        """
+
+    @abc.abstractmethod
+    def batch_gradient(self, theta: Theta, batch: PyTree) -> Theta:
+        """ĝ(θ): the mean gradient over one batch drawn by `sampler`."""
+
+    @abc.abstractmethod
+    def driving_noise(self, theta: Theta) -> PyTree[jax.ShapeDtypeStruct]:
+        """Shapes of the standard Brownian motion ξ that drives this problem's SDE."""
+
+    @abc.abstractmethod
+    def noisy_gradient(
+        self, theta: Theta, drift: Float[Array, ""], diffusion: Float[Array, ""], noise: PyTree
+    ) -> Theta:
+        """drift · ∇L(θ) + diffusion · C(θ)^{1/2} ξ, in one backward pass."""
+
+    @abc.abstractmethod
+    def noise_variance(self) -> Float[Array, ""]:
+        """σ² where C(θ) = σ²I exactly and for every θ.
+
+        Raises:
+            NotKnownError: if the noise is not isotropic and constant.
+        """
+
+    @abc.abstractmethod
+    def gradient_covariance(self, theta: Theta) -> Float[Array, "d d"]:
+        """C(θ) as a dense matrix over the raveled parameters: for small problems and checks."""
+
+    @property
+    @abc.abstractmethod
+    def dataset_size(self) -> int | None:
+        """N, or None where examples are drawn from a population without end."""
+
+    def gradient(self, theta: Theta) -> Theta:
+        """∇L(θ)."""
+        return jax.grad(self.loss)(theta)
+
+    def hessian(self, theta: Theta) -> Float[Array, "d d"]:
+        """∇∇L(θ) as a dense matrix over the raveled parameters: for small problems and checks."""
+        flat, unravel = jax.flatten_util.ravel_pytree(theta)
+        return jax.hessian(lambda vector: self.loss(unravel(vector)))(flat)
+
+    def minima(self) -> tuple[Float[Array, "..."], ...]:
+        """Where L is smallest, as far as this is known.
+
+        Raises:
+            NotKnownError: if it is not.
+        """
+        raise NotKnownError(
+            f"{type(self).__name__} does not know its minima; pass the points you mean, "
+            f"for instance as `start` or `bounds`."
+        )

@@ -1,0 +1,247 @@
+"""Empirical risks over a data set, and the door for any user's model."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key, Num, PyTree
+
+from sde_sgd import _checks, _tree
+from sde_sgd.data._dataset import Dataset
+from sde_sgd.problems._base import Theta
+from sde_sgd.problems._finite_sum import FiniteSumProblem
+
+Predict = Callable[[Theta, Array], Array]
+Losses = Callable[[Array, Array], Float[Array, " batch"]]
+
+
+def squared_error(outputs: Array, targets: Num[Array, "batch ..."]) -> Float[Array, " batch"]:
+    """½|f(x) − y|² summed over outputs; integer labels count as one-hot vectors."""
+    if jnp.issubdtype(targets.dtype, jnp.integer):
+        targets = jax.nn.one_hot(targets, outputs.shape[-1], dtype=outputs.dtype)
+    if outputs.ndim == targets.ndim + 1 and outputs.shape[-1] == 1:
+        outputs = outputs[..., 0]
+    if outputs.shape != targets.shape:
+        raise ValueError(
+            f"predict must return one number per target: outputs have shape {outputs.shape}, "
+            f"targets {targets.shape}."
+        )
+    square = (outputs - targets) ** 2
+    return 0.5 * jnp.sum(square.reshape(square.shape[0], -1), axis=1)
+
+
+def cross_entropy(outputs: Array, targets: Int[Array, " batch"]) -> Float[Array, " batch"]:
+    """−ln softmax(f(x))_y. With a single output, the logistic loss ln(1 + e^{f}) − y f."""
+    if not jnp.issubdtype(targets.dtype, jnp.integer):
+        raise ValueError(
+            f"targets must be integer class labels for the cross-entropy, got {targets.dtype}."
+        )
+    if outputs.shape[-1] == 1:
+        logit = outputs[..., 0]
+        return jax.nn.softplus(logit) - targets.astype(logit.dtype) * logit
+    labels = jax.nn.one_hot(targets, outputs.shape[-1], dtype=outputs.dtype)
+    return jax.nn.logsumexp(outputs, axis=-1) - jnp.sum(labels * outputs, axis=-1)
+
+
+LOSSES: dict[str, Losses] = {"squared_error": squared_error, "cross_entropy": cross_entropy}
+
+
+class EmpiricalRisk(FiniteSumProblem):
+    r"""L(θ) = (1/N) Σ_n loss(predict(θ, x_n), y_n) + (λ/2)|θ|² over the training examples.
+
+    The door for any model: a prediction function over a pytree of parameters, of any library.
+
+        # Flax, Haiku or your own: an apply function and the parameters to start from
+        net = MyFlaxModule()
+        problem = EmpiricalRisk(net.apply, digits, init=lambda key: net.init(key, digits.inputs[:1]))
+
+    For an Equinox module see `from_equinox`; for a bare loss function see `from_loss`.
+
+    Args:
+        predict: `predict(theta, inputs) -> outputs` for a batch of inputs.
+        dataset: training examples, and test examples for `test_loss` and `accuracy`.
+        init: `init(key) -> theta`, the starting parameters of one chain.
+        loss: "cross_entropy", "squared_error", or a function `(outputs, targets) -> (batch,)`.
+        l2: λ ≥ 0. Each ℓ_n carries the whole term, so it adds no gradient noise.
+
+    Raises:
+        ValueError: for unknown losses, parameters that are not floating point, or predictions
+            that do not fit the targets.
+    """
+
+    predict: Predict
+    inputs: PyTree[Num[Array, "examples ..."]]
+    targets: Num[Array, "examples ..."]
+    test_inputs: PyTree[Num[Array, "tests ..."]]
+    test_targets: Num[Array, "tests ..."]
+    initial: Callable[[Key[Array, ""]], Theta]
+    losses: Losses
+    l2: Float[Array, ""]
+    regularised: bool = eqx.field(static=True)
+    size: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        predict: Predict,
+        dataset: Dataset,
+        *,
+        init: Callable[[Key[Array, ""]], Theta],
+        loss: str | Losses = "cross_entropy",
+        l2: Any = 0.0,
+    ):
+        for name, function in (("predict", predict), ("init", init)):
+            if not callable(function):
+                raise ValueError(f"{name} must be a function, got {function!r}.")
+        if not isinstance(dataset, Dataset):
+            raise ValueError(f"dataset must be a sde_sgd.data.Dataset, got {type(dataset).__name__}.")
+        _checks.number("l2", l2, at_least=0)
+        if isinstance(loss, str):
+            loss = LOSSES[_checks.choice("loss", loss, tuple(LOSSES))]
+        self.predict = _tree.as_module(predict)
+        self.inputs, self.targets = dataset.inputs, dataset.targets
+        self.test_inputs, self.test_targets = dataset.test_inputs, dataset.test_targets
+        self.initial = _tree.as_module(init)
+        self.losses = _tree.as_module(loss)
+        self.l2 = jnp.asarray(l2, dtype=float)
+        self.regularised = not _checks.is_concrete(l2) or float(l2) != 0
+        self.size = dataset.size
+        theta = jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))
+        if any(not jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(theta)):
+            raise ValueError(
+                f"init must return floating-point parameters, got {_tree.dtypes(theta)}; "
+                f"keep counters and keys out of theta."
+            )
+        shape = jax.eval_shape(self.example_losses, theta).shape
+        if shape != (self.size,):
+            raise ValueError(
+                f"loss must return one number for each of the {self.size} examples, "
+                f"got shape {shape}."
+            )
+
+    def init(self, key: Key[Array, ""]) -> Theta:
+        return self.initial(key)
+
+    def example_losses(
+        self, theta: Theta, indices: Int[Array, " batch"] | None = None
+    ) -> Float[Array, " batch"]:
+        inputs, targets = self.inputs, self.targets
+        if indices is not None:
+            inputs, targets = jax.tree.map(lambda leaf: leaf[indices], (inputs, targets))
+        losses = self.losses(self.predict(theta, inputs), targets)
+        if self.regularised:
+            losses = losses + 0.5 * self.l2.astype(losses.dtype) * _tree.squared_norm(theta)
+        return losses
+
+    def test_loss(self, theta: Theta) -> Float[Array, ""]:
+        """Mean loss over the test set, without the L2 term.
+
+        Raises:
+            ValueError: if the data set has no test examples.
+        """
+        self._need_tests()
+        return jnp.mean(self.losses(self.predict(theta, self.test_inputs), self.test_targets))
+
+    def accuracy(self, theta: Theta) -> Float[Array, ""]:
+        """Fraction of the test set classified right.
+
+        Raises:
+            ValueError: if the data set has no test examples or no classes.
+        """
+        self._need_tests()
+        return _accuracy(self.predict(theta, self.test_inputs), self.test_targets)
+
+    def training_accuracy(self, theta: Theta) -> Float[Array, ""]:
+        """Fraction of the training set that is fitted, random labels included."""
+        return _accuracy(self.predict(theta, self.inputs), self.targets)
+
+    @property
+    def dataset_size(self) -> int:
+        return self.size
+
+    def _need_tests(self) -> None:
+        if self.test_targets.shape[0] == 0:
+            raise ValueError("this problem's dataset has no test examples; give test_inputs to Dataset.")
+
+
+def _accuracy(outputs: Array, targets: Array) -> Float[Array, ""]:
+    if not jnp.issubdtype(targets.dtype, jnp.integer):
+        raise ValueError(f"accuracy needs integer class labels, but the targets are {targets.dtype}.")
+    if outputs.shape[-1] == 1:
+        guess = (outputs[..., 0] > 0).astype(targets.dtype)
+    else:
+        guess = jnp.argmax(outputs, axis=-1).astype(targets.dtype)
+    return jnp.mean((guess == targets).astype(outputs.dtype))
+
+
+class _EquinoxPredict(eqx.Module):
+    """Puts the arrays of an Equinox module back into it and maps it over a batch."""
+
+    static: PyTree = eqx.field(static=True)
+
+    def __call__(self, theta: Theta, inputs: Array) -> Array:
+        return jax.vmap(eqx.combine(theta, self.static))(inputs)
+
+
+def from_equinox(
+    make: Callable[[Key[Array, ""]], eqx.Module],
+    dataset: Dataset,
+    *,
+    loss: str | Losses = "cross_entropy",
+    l2: Any = 0.0,
+) -> EmpiricalRisk:
+    """The empirical risk of an Equinox module that maps one input to one output.
+
+        problem = from_equinox(lambda key: eqx.nn.MLP(64, 10, 32, 2, key=key), digits)
+
+    Args:
+        make: builds the module from a key, so that every chain gets its own start.
+        dataset, loss, l2: as in `EmpiricalRisk`.
+    """
+    shapes = eqx.filter_eval_shape(make, jax.random.key(0))
+    _, static = eqx.partition(shapes, _is_parameter)
+    state = [leaf for leaf in jax.tree.leaves(static) if isinstance(leaf, jax.ShapeDtypeStruct)]
+    if state:
+        raise ValueError(
+            f"the module holds arrays that are not floating point ({_tree.dtypes(state)}), which are "
+            f"not parameters; make them static fields or NumPy constants, or use EmpiricalRisk."
+        )
+
+    def init(key: Key[Array, ""]) -> Theta:
+        return eqx.filter(make(key), eqx.is_inexact_array)
+
+    return EmpiricalRisk(_EquinoxPredict(static), dataset, init=init, loss=loss, l2=l2)
+
+
+def _is_parameter(leaf: Any) -> bool:
+    return isinstance(leaf, jax.ShapeDtypeStruct) and jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+
+def from_loss(
+    example_loss: Callable[[Theta, Array, Array], Float[Array, ""]],
+    dataset: Dataset,
+    *,
+    init: Callable[[Key[Array, ""]], Theta],
+    l2: Any = 0.0,
+) -> EmpiricalRisk:
+    """The mean of any differentiable loss of one example.
+
+        problem = from_loss(lambda theta, x, y: jnp.abs(x @ theta - y), data, init=lambda key: w0)
+
+    Args:
+        example_loss: `example_loss(theta, x, y) -> scalar` for one example.
+        dataset: the examples.
+        init: `init(key) -> theta`.
+        l2: λ ≥ 0 as in `EmpiricalRisk`.
+    """
+
+    def losses(outputs: Any, targets: Array) -> Float[Array, " batch"]:
+        theta, inputs = outputs
+        return jax.vmap(example_loss, in_axes=(None, 0, 0))(theta, inputs, targets)
+
+    return EmpiricalRisk(_keep_both, dataset, init=init, loss=losses, l2=l2)
+
+
+def _keep_both(theta: Theta, inputs: Array) -> Any:
+    return theta, inputs

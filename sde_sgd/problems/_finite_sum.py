@@ -1,0 +1,77 @@
+"""L(θ) = (1/N) Σ ℓ_n(θ): real minibatches, and their exact covariance without a matrix."""
+
+import abc
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from sde_sgd.problems._base import NotKnownError, Problem, Sampler, Theta
+from sde_sgd.problems._sampling import index_sampler
+
+
+class FiniteSumProblem(Problem):
+    r"""The mean of N per-example losses.
+
+    A minibatch gradient and an Euler-Maruyama step of the SDE are both Σ_n w_n ∇ℓ_n, one
+    backward pass of a weighted loss; they differ only in the law of the weights w. For
+    ξ ~ N(0, I_N) the sum (1/√N) Σ_n (ξ_n − ξ̄) ∇ℓ_n has covariance exactly
+    C = (1/N) Σ (g_n − g)(g_n − g)ᵀ, so no d × d matrix is ever formed.
+    """
+
+    @abc.abstractmethod
+    def example_losses(
+        self, theta: Theta, indices: Int[Array, " batch"] | None = None
+    ) -> Float[Array, " batch"]:
+        """ℓ_n(θ) for the examples in `indices`, or for all N."""
+
+    def loss(self, theta: Theta) -> Float[Array, ""]:
+        return jnp.mean(self.example_losses(theta))
+
+    def sampler(self, sampling: str, batch_size: int) -> Sampler:
+        return index_sampler(sampling, batch_size, self._examples)
+
+    def batch_gradient(self, theta: Theta, batch: Int[Array, " batch"]) -> Theta:
+        return jax.grad(lambda at: jnp.mean(self.example_losses(at, batch)))(theta)
+
+    def weighted_gradient(self, theta: Theta, weights: Float[Array, " examples"]) -> Theta:
+        """Σ_n w_n ∇ℓ_n(θ)."""
+        return jax.grad(lambda at: jnp.dot(weights, self.example_losses(at)))(theta)
+
+    def driving_noise(self, theta: Theta) -> jax.ShapeDtypeStruct:
+        dtype = jnp.result_type(*jax.tree.leaves(theta))
+        return jax.ShapeDtypeStruct((self._examples,), dtype)
+
+    def noisy_gradient(
+        self,
+        theta: Theta,
+        drift: Float[Array, ""],
+        diffusion: Float[Array, ""],
+        noise: Float[Array, " examples"],
+    ) -> Theta:
+        centred = noise - jnp.mean(noise)
+        weights = drift / self._examples + diffusion * centred / self._examples**0.5
+        return self.weighted_gradient(theta, weights)
+
+    def noise_variance(self) -> Float[Array, ""]:
+        raise NotKnownError(
+            f"the gradient noise of {type(self).__name__} comes from its data and is not σ²I, so "
+            f"there is no Gibbs law exp(-2L/T). TiltedNoiseData makes real minibatches whose noise is."
+        )
+
+    def example_gradients(self, theta: Theta) -> Float[Array, "examples d"]:
+        """∇ℓ_n(θ) of every example as rows over the raveled parameters: N × d numbers."""
+        flat, unravel = jax.flatten_util.ravel_pytree(theta)
+        return jax.jacrev(lambda vector: self.example_losses(unravel(vector)))(flat)
+
+    def gradient_covariance(self, theta: Any) -> Float[Array, "d d"]:
+        rows = self.example_gradients(theta)
+        centred = rows - jnp.mean(rows, axis=0)
+        return centred.T @ centred / self._examples
+
+    @property
+    def _examples(self) -> int:
+        size = self.dataset_size
+        assert size is not None
+        return size

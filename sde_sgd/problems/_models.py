@@ -1,0 +1,129 @@
+"""Ready-made models over data: linear, logistic and softmax regression, and an MLP."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from sde_sgd import _checks
+from sde_sgd.data._dataset import Dataset
+from sde_sgd.problems._empirical_risk import EmpiricalRisk
+
+ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "gelu": jax.nn.gelu, "softplus": jax.nn.softplus}
+
+Layers = list[dict[str, Float[Array, "..."]]]
+
+
+class DenseNetwork(eqx.Module):
+    """f(x) = W_L φ(… φ(W_1 x + b_1) …) + b_L over flattened inputs, θ a list of layers.
+
+    Args:
+        sizes: input, hidden and output widths.
+        activation: φ: "tanh", "relu", "gelu" or "softplus".
+        bias: whether there are b_l.
+        gain: weights start as N(0, gain²/fan_in), biases at 0.
+    """
+
+    sizes: tuple[int, ...] = eqx.field(static=True)
+    activation: str = eqx.field(static=True)
+    bias: bool = eqx.field(static=True)
+    gain: float = eqx.field(static=True)
+
+    def init(self, key: Key[Array, ""]) -> Layers:
+        """Random starting parameters."""
+        layers: Layers = []
+        keys = jax.random.split(key, len(self.sizes) - 1)
+        for layer_key, fan_in, fan_out in zip(keys, self.sizes[:-1], self.sizes[1:], strict=True):
+            weight = jax.random.normal(layer_key, (fan_in, fan_out), float)
+            layer = {"weight": weight * (self.gain / math.sqrt(fan_in))}
+            if self.bias:
+                layer["bias"] = jnp.zeros((fan_out,), float)
+            layers.append(layer)
+        return layers
+
+    def __call__(self, theta: Layers, inputs: Float[Array, "batch ..."]) -> Float[Array, "batch out"]:
+        hidden = inputs.reshape(inputs.shape[0], -1)
+        for number, layer in enumerate(theta):
+            hidden = hidden @ layer["weight"]
+            if self.bias:
+                hidden = hidden + layer["bias"]
+            if number < len(theta) - 1:
+                hidden = ACTIVATIONS[self.activation](hidden)
+        return hidden
+
+
+def mlp(
+    dataset: Dataset,
+    *,
+    hidden: Sequence[int] = (64, 64),
+    activation: str = "tanh",
+    loss: str = "cross_entropy",
+    l2: Any = 0.0,
+    gain: float = 1.0,
+) -> EmpiricalRisk:
+    """A multi-layer perceptron on a data set.
+
+    Args:
+        dataset: with classes (one output each) or real targets.
+        hidden: widths of the hidden layers.
+        activation: "tanh", "relu", "gelu" or "softplus".
+        loss: "cross_entropy" or "squared_error".
+        l2: λ ≥ 0.
+        gain: weights start as N(0, gain²/fan_in), biases at 0.
+
+    Raises:
+        ValueError: if a value is out of range or the loss does not fit the targets.
+    """
+    _checks.choice("activation", activation, tuple(ACTIVATIONS))
+    widths = [_checks.integer("hidden", width, at_least=1) for width in hidden]
+    return _dense(dataset, widths, activation, loss, l2, gain, bias=True)
+
+
+def linear_regression(dataset: Dataset, *, l2: Any = 0.0, bias: bool = False) -> EmpiricalRisk:
+    """ℓ_n(w) = ½ (w·x_n − y_n)² + (λ/2)|w|², started at N(0, 1/d)."""
+    if dataset.classes is not None:
+        raise ValueError(
+            f"dataset {dataset.name!r} has class labels; linear_regression needs real targets. "
+            f"Use softmax_regression, or rebuild the Dataset with classes=None."
+        )
+    return _dense(dataset, [], "tanh", "squared_error", l2, 1.0, bias=bias)
+
+
+def logistic_regression(dataset: Dataset, *, l2: Any = 0.0, bias: bool = True) -> EmpiricalRisk:
+    """ℓ_n(w) = ln(1 + e^{f_n}) − y_n f_n with f = w·x + b, for two classes."""
+    if dataset.classes != 2:
+        raise ValueError(
+            f"logistic_regression needs 2 classes, dataset {dataset.name!r} has {dataset.classes}. "
+            f"Use softmax_regression."
+        )
+    return _dense(dataset, [], "tanh", "cross_entropy", l2, 1.0, bias=bias, outputs=1)
+
+
+def softmax_regression(dataset: Dataset, *, l2: Any = 0.0, bias: bool = True) -> EmpiricalRisk:
+    """Cross-entropy of a linear model with one output per class."""
+    if dataset.classes is None:
+        raise ValueError(f"softmax_regression needs classes, dataset {dataset.name!r} has real targets.")
+    return _dense(dataset, [], "tanh", "cross_entropy", l2, 1.0, bias=bias)
+
+
+def _dense(
+    dataset: Dataset,
+    hidden: list[int],
+    activation: str,
+    loss: str,
+    l2: Any,
+    gain: float,
+    *,
+    bias: bool,
+    outputs: int | None = None,
+) -> EmpiricalRisk:
+    _checks.number("gain", gain, above=0)
+    if outputs is None:
+        outputs = dataset.classes or math.prod(dataset.targets.shape[1:])
+    inputs = math.prod(dataset.inputs.shape[1:])
+    network = DenseNetwork((inputs, *hidden, outputs), activation, bias, float(gain))
+    return EmpiricalRisk(network, dataset, init=network.init, loss=loss, l2=l2)

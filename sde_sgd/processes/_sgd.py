@@ -1,0 +1,128 @@
+"""Stochastic gradient descent, on real or simulated minibatches."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
+
+from sde_sgd import _tree, random
+from sde_sgd.hyperparameters import Hyperparameters
+from sde_sgd.problems._base import Problem
+from sde_sgd.processes._base import ChainState, Process, check_hyper
+from sde_sgd.random import Stream, Words
+
+Optimizer = Callable[..., optax.GradientTransformation]
+
+
+class SGD(Process):
+    r"""Minibatch SGD on any problem.
+
+        v ← m v + ĝ_B(θ),   θ ← θ − η v          (heavy ball; plain SGD for m = 0)
+
+    Args:
+        problem: what is minimised. Analytic problems draw the noise of B examples from its law;
+            finite sums draw B real examples.
+        hyper: η, B and m. η and m may differ from chain to chain.
+        sampling: "replacement" (B independent examples; the SDE's own model), "subset" (B
+            different ones, afresh each step) or "shuffle" (a new order each epoch).
+        optimizer: a function of the learning rate that returns an optax transformation, such as
+            `optax.adam` or `functools.partial(optax.sgd, nesterov=True, momentum=0.9)`. It is
+            given each chain's η. Default: heavy ball with `hyper.momentum`.
+
+    Raises:
+        ValueError: for an unknown sampling, B > N without replacement, a finished optax
+            transformation in place of a function, or momentum set in both places.
+    """
+
+    problem: Problem
+    hyper: Hyperparameters
+    sampling: str = eqx.field(static=True)
+    optimizer: Optimizer | None = eqx.field(static=True)
+
+    def __init__(
+        self,
+        problem: Problem,
+        hyper: Hyperparameters,
+        *,
+        sampling: str = "replacement",
+        optimizer: Optimizer | None = None,
+    ):
+        check_hyper(problem, hyper)
+        problem.sampler(sampling, hyper.batch_size)
+        if optimizer is not None and not callable(optimizer) or isinstance(optimizer, tuple):
+            raise ValueError(
+                f"optimizer must be a function of the learning rate such as optax.adam, got "
+                f"{optimizer!r}; pass optax.adam, not optax.adam(1e-3): the learning rate comes "
+                f"from hyper, one for each chain."
+            )
+        if optimizer is not None and hyper.has_momentum:
+            raise ValueError(
+                "momentum is set in hyper and an optimizer is given; set it in the optimizer, for "
+                "instance functools.partial(optax.sgd, momentum=0.9), and leave hyper.momentum 0."
+            )
+        self.problem = problem
+        self.hyper = hyper
+        self.sampling = sampling
+        self.optimizer = optimizer
+
+    def init(
+        self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]
+    ) -> ChainState:
+        sampler = self.problem.sampler(self.sampling, self.hyper.batch_size)
+        if self.optimizer is not None:
+            buffer = self._map_rates(lambda rate, at: self._transformation(rate).init(at))(theta)
+        elif self.hyper.has_momentum:
+            buffer = jax.tree.map(jnp.zeros_like, theta)
+        else:
+            buffer = None
+        return ChainState(theta, chain, {"optimizer": buffer, "sampler": sampler.init(chain)})
+
+    def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
+        return {
+            "minibatch": random.stream(key, Stream.MINIBATCH),
+            "shuffle": random.stream(key, Stream.SHUFFLE),
+            "gradient_noise": random.stream(key, Stream.GRADIENT_NOISE),
+        }
+
+    def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
+        sampler = self.problem.sampler(self.sampling, self.hyper.batch_size)
+        batch, order = sampler.draw(state.extra["sampler"], words, step, state.chain)
+        gradient = jax.vmap(self.problem.batch_gradient)(state.theta, batch)
+        theta, buffer = self._update(state.theta, gradient, state.extra["optimizer"])
+        return ChainState(theta, state.chain, {"optimizer": buffer, "sampler": order})
+
+    def _update(self, theta: Any, gradient: Any, buffer: Any) -> tuple[Any, Any]:
+        if self.optimizer is not None:
+
+            def update(rate: Array, at: Any, slope: Any, memory: Any) -> tuple[Any, Any]:
+                change, memory = self._transformation(rate).update(slope, memory, at)
+                return optax.apply_updates(at, change), memory
+
+            return self._map_rates(update)(theta, gradient, buffer)
+        if buffer is not None:
+            buffer = jax.tree.map(
+                lambda v, g: _tree.column(self.hyper.momentum, v) * v + g, buffer, gradient
+            )
+        velocity = gradient if buffer is None else buffer
+        moved = jax.tree.map(
+            lambda at, v: at - _tree.column(self.hyper.learning_rate, at) * v, theta, velocity
+        )
+        return moved, buffer
+
+    def _transformation(self, rate: Array) -> optax.GradientTransformation:
+        assert self.optimizer is not None
+        return self.optimizer(rate)
+
+    def _map_rates(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Map a function of (η, one chain's pytrees …) over the ensemble."""
+
+        def mapped(*ensembles: Any) -> Any:
+            rate = self.hyper.learning_rate
+            axes = (None if rate.ndim == 0 else 0, *(0 for _ in ensembles))
+            return jax.vmap(function, in_axes=axes)(rate, *ensembles)
+
+        return mapped

@@ -1,0 +1,241 @@
+"""Counter-based random numbers: named streams keyed by integers (step, chain, coordinate).
+
+Every number is a pure function of (key, stream, step, substep, chain, coordinate). So chain i
+is the same whatever the number of chains, the length of the chunks that a run is cut into, the
+devices it is spread over, and wherever it is resumed; and a run of 10⁹ steps never meets the
+same number twice (time in float32 would repeat itself).
+
+The generator is Threefry-2x32 with 20 rounds (Salmon et al. 2011), bit for bit the one behind
+`jax.random.key`. It is written out here because `jax.random` on a CPU leaves its rounds in a loop
+that XLA does not fuse with what follows; unrolled, the same bits cost a fraction.
+"""
+
+import enum
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int, Key, UInt32
+
+from sde_sgd import _checks
+
+Words = UInt32[Array, "2"]
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+
+
+class Stream(enum.IntEnum):
+    """What a random number is for. Streams of one key are independent of each other."""
+
+    # fold_in(key, i) can be split(key)[i] for small i, so the numbers stay clear of those
+    INITIAL = 0x7364_0000 + 1
+    MINIBATCH = 0x7364_0000 + 2
+    SHUFFLE = 0x7364_0000 + 3
+    GRADIENT_NOISE = 0x7364_0000 + 4
+    BROWNIAN = 0x7364_0000 + 5
+    LEVY_AREA = 0x7364_0000 + 6
+    DIRECTION = 0x7364_0000 + 7
+
+
+def threefry2x32(
+    key: tuple[Array, Array], counter: tuple[Array, Array]
+) -> tuple[UInt32[Array, "..."], UInt32[Array, "..."]]:
+    """Threefry-2x32-20: two words of key and two of counter to two words of random bits.
+
+    Source: Salmon, Moraes, Dror, Shaw 2011, *Parallel random numbers: as easy as 1, 2, 3*.
+    """
+    schedule = (key[0], key[1], key[0] ^ key[1] ^ jnp.uint32(_PARITY))
+    x, y = counter[0] + schedule[0], counter[1] + schedule[1]
+    for group in range(5):
+        for rotation in _ROTATIONS[group % 2]:
+            x = x + y
+            y = (y << jnp.uint32(rotation)) | (y >> jnp.uint32(32 - rotation))
+            y = y ^ x
+        x = x + schedule[(group + 1) % 3]
+        y = y + schedule[(group + 2) % 3] + jnp.uint32(group + 1)
+    return x, y
+
+
+def stream(key: Key[Array, ""], name: Stream) -> Words:
+    """The two key words of one named stream of `key`, whatever the key's implementation.
+
+    Raises:
+        ValueError: if `key` is not a typed key from `jax.random.key`.
+    """
+    check_key(key)
+    return jax.random.bits(jax.random.fold_in(key, int(name)), (2,), jnp.uint32)
+
+
+def check_key(key: object) -> None:
+    """Refuse anything but one typed key, as `jax.random.key(0)` makes it."""
+    dtype = getattr(key, "dtype", None)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not typed or getattr(key, "shape", None) != ():
+        raise ValueError(
+            f"key must be one typed key such as jax.random.key(0), got {key!r}. "
+            f"A seed or a raw array is not accepted; use jax.random.key or jax.random.wrap_key_data."
+        )
+
+
+def at(words: Words, step: Int[Array, ""] | int, substep: Int[Array, ""] | int = 0) -> Words:
+    """The key words for one step (and substep) of a stream: any pair of integers below 2³²."""
+    counter = (jnp.asarray(step).astype(jnp.uint32), jnp.asarray(substep).astype(jnp.uint32))
+    return jnp.stack(threefry2x32((words[0], words[1]), counter))
+
+
+def bits(
+    words: Words, chain: UInt32[Array, " chains"], shape: tuple[int, ...]
+) -> tuple[UInt32[Array, "chains ..."], UInt32[Array, "chains ..."]]:
+    """Two arrays of 32 random bits each, shape `(chains, *shape)`; row i depends on `chain[i]` only."""
+    full = (chain.shape[0], *shape)
+    counter = lax.broadcast_in_dim(chain, full, (0,))
+    if shape:
+        coordinate = lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
+        coordinate = lax.broadcast_in_dim(coordinate, full, tuple(range(1, len(full))))
+    else:
+        coordinate = jnp.zeros(full, jnp.uint32)
+    return threefry2x32((words[0], words[1]), (counter, coordinate))
+
+
+# cos(2π f) for |f| ≤ 1/2 as a polynomial in f²: a Chebyshev fit, largest error 3e-8.
+_COSINE = tuple(
+    np.polynomial.chebyshev.Chebyshev.interpolate(
+        lambda square: np.cos(2 * np.pi * np.sqrt(square)), 6, domain=[0.0, 0.25]
+    )
+    .convert(kind=np.polynomial.Polynomial)
+    .coef[::-1]
+)
+
+
+def _log1p_series(count: int) -> tuple[float, ...]:
+    """Coefficients of (log(1 + x) − x + x²/2)/x³ on [√½ − 1, √2 − 1], highest power first."""
+
+    def residual(x: np.ndarray) -> np.ndarray:
+        return np.where(
+            np.abs(x) < 1e-3, 1 / 3 - x / 4 + x**2 / 5, (np.log1p(x) - x + x**2 / 2) / x**3
+        )
+
+    fit = np.polynomial.chebyshev.Chebyshev.interpolate(
+        residual, count - 1, domain=[math.sqrt(0.5) - 1, math.sqrt(2) - 1]
+    )
+    return tuple(fit.convert(kind=np.polynomial.Polynomial).coef[::-1])
+
+
+_LOG = _log1p_series(9)
+_SQRT_HALF_BITS = int(np.float32(math.sqrt(0.5)).view(np.int32))
+
+
+def _horner(coefficients: tuple[float, ...], x: Array) -> Array:
+    result = jnp.full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        result = result * x + jnp.asarray(coefficient, x.dtype)
+    return result
+
+
+def _log_float32(u: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Natural logarithm of positive normal float32 numbers, from arithmetic that vectorises."""
+    raw = lax.bitcast_convert_type(u, jnp.int32)
+    exponent = (raw - jnp.int32(_SQRT_HALF_BITS)) >> jnp.int32(23)
+    x = lax.bitcast_convert_type(raw - (exponent << jnp.int32(23)), jnp.float32) - 1.0
+    square = x * x
+    tail = x * square * _horner(_LOG, x) - 0.5 * square
+    return x + tail + exponent.astype(jnp.float32) * jnp.float32(math.log(2))
+
+
+def uniform(first: UInt32[Array, "..."]) -> Float[Array, "..."]:
+    """Random bits to float32 numbers in (0, 1]: (bits + ½) / 2³², with 24 bits of precision."""
+    return (first.astype(jnp.float32) + 0.5) * jnp.float32(2.0**-32)
+
+
+def normal(
+    words: Words,
+    chain: UInt32[Array, " chains"],
+    shape: tuple[int, ...],
+    dtype: jnp.dtype = jnp.float32,
+) -> Float[Array, "chains ..."]:
+    """Independent N(0, 1) numbers of shape `(chains, *shape)`, by Box and Muller's transform.
+
+    The radius takes the first 32 bits, so the tails reach 6.7 standard deviations; the angle
+    takes the second. In float64 the radius and the angle take 64 bits each.
+    """
+    first, second = bits(words, chain, shape)
+    if jnp.dtype(dtype) == jnp.float64:
+        third, fourth = bits(at(words, 0, 1), chain, shape)
+        radius = _uniform64(first, third)
+        angle = _uniform64(second, fourth)
+        return jnp.sqrt(-2.0 * jnp.log(radius)) * jnp.cos(2 * jnp.pi * angle)
+    fraction = lax.bitcast_convert_type(second, jnp.int32).astype(jnp.float32) * jnp.float32(2.0**-32)
+    square = jnp.maximum(-2.0 * _log_float32(uniform(first)), 0.0)
+    sample = jnp.sqrt(square) * _horner(_COSINE, fraction * fraction)
+    return sample.astype(dtype)
+
+
+def _uniform64(high: Array, low: Array) -> Float[Array, "..."]:
+    scaled = high.astype(jnp.float64) * 2.0**32 + low.astype(jnp.float64) + 0.5
+    return jnp.minimum(scaled * 2.0**-64, 1.0)
+
+
+def rademacher_sum(
+    words: Words, chain: UInt32[Array, " chains"], shape: tuple[int, ...], count: int
+) -> Int[Array, "chains ..."]:
+    """Sum of `count` independent signs ±1, by counting random bits; shape `(chains, *shape)`."""
+    total = jnp.zeros((chain.shape[0], *shape), jnp.int32)
+    for block, start in enumerate(range(0, count, 64)):
+        pair = bits(at(words, block) if block else words, chain, shape)
+        for half, word in enumerate(pair):
+            kept = min(max(count - start - 32 * half, 0), 32)
+            if kept:
+                ones = lax.population_count(word >> jnp.uint32(32 - kept))
+                total = total + 2 * ones.astype(jnp.int32) - kept
+    return total
+
+
+def exponential_sum(
+    words: Words,
+    chain: UInt32[Array, " chains"],
+    shape: tuple[int, ...],
+    count: int,
+    dtype: jnp.dtype = jnp.float32,
+) -> Float[Array, "chains ..."]:
+    """Sum of `count` independent Exp(1) numbers; shape `(chains, *shape)`."""
+
+    def add(draw: Int[Array, ""], total: Array) -> Array:
+        first, second = bits(at(words, draw), chain, shape)
+        return total - jnp.log(uniform(first)) - jnp.log(uniform(second))
+
+    total = jnp.zeros((chain.shape[0], *shape), jnp.float32)
+    total = lax.fori_loop(0, count // 2, add, total)
+    if count % 2:
+        total = total - jnp.log(uniform(bits(at(words, count // 2), chain, shape)[0]))
+    return total.astype(dtype)
+
+
+def signs(
+    words: Words, chain: UInt32[Array, " chains"], shape: tuple[int, ...], dtype: jnp.dtype
+) -> Float[Array, "chains ..."]:
+    """Independent random signs ±1 of shape `(chains, *shape)`."""
+    return rademacher_sum(words, chain, shape, 1).astype(dtype)
+
+
+def below(word: UInt32[Array, "..."], bound: Int[Array, "..."] | int) -> Int[Array, "..."]:
+    """Random integers in 0..bound−1 from 32 random bits each: ⌊bits · bound / 2³²⌋.
+
+    No probability is off by more than 2⁻³², a relative bias of at most bound / 2³².
+    """
+    factor = jnp.asarray(bound).astype(jnp.uint32)
+    low_mask, shift = jnp.uint32(0xFFFF), jnp.uint32(16)
+    word_high, word_low = word >> shift, word & low_mask
+    factor_high, factor_low = factor >> shift, factor & low_mask
+    carry = (word_low * factor_low) >> shift
+    middle = word_high * factor_low + carry
+    cross = word_low * factor_high + (middle & low_mask)
+    return (word_high * factor_high + (middle >> shift) + (cross >> shift)).astype(jnp.int32)
+
+
+def chain_numbers(chains: int) -> UInt32[Array, " chains"]:
+    """The chain numbers 0..chains−1 that key an ensemble's random numbers."""
+    _checks.integer("chains", chains, at_least=1)
+    return lax.iota(jnp.uint32, chains)

@@ -1,0 +1,147 @@
+"""Normalised densities on a grid in one and two dimensions, in float64 on the host."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Key
+from scipy import integrate
+
+from sde_sgd import _checks
+from sde_sgd.random import check_key
+
+
+class Density1D:
+    """A probability density on the line, known on a fine grid.
+
+    Args:
+        grid: increasing, evenly spaced points, shape `(n,)`.
+        log_weights: logarithm of the density up to a constant, shape `(n,)`.
+        name: what to call it in tables and figures.
+    """
+
+    def __init__(self, grid: np.ndarray, log_weights: np.ndarray, name: str = "density"):
+        weights = np.exp(log_weights - log_weights.max())
+        total = integrate.simpson(weights, x=grid)
+        self.grid = np.asarray(grid, dtype=np.float64)
+        self.name = name
+        self._values = weights / total
+        rising = integrate.cumulative_simpson(self._values, x=self.grid, initial=0.0)
+        self._rising = np.maximum.accumulate(np.clip(rising / rising[-1], 0.0, 1.0))
+
+    def pdf(self, x: ArrayLike) -> np.ndarray:
+        """p(x); zero outside the grid."""
+        return np.interp(np.asarray(x, np.float64), self.grid, self._values, left=0.0, right=0.0)
+
+    def cdf(self, x: ArrayLike) -> np.ndarray:
+        """P(X ≤ x)."""
+        return np.interp(np.asarray(x, np.float64), self.grid, self._rising, left=0.0, right=1.0)
+
+    def expectation(self, function: Callable[[Any], Any]) -> float:
+        """E f(X) for a function of one point, by Simpson's rule."""
+        values = np.asarray(jax.vmap(function)(jnp.asarray(self.grid, dtype=float)), np.float64)
+        if values.shape != self.grid.shape:
+            raise ValueError(
+                f"function must return one number per point, got shape {values.shape[1:]} per point."
+            )
+        return float(integrate.simpson(values * self._values, x=self.grid))
+
+    def probability(self, low: float, high: float) -> float:
+        """P(low < X < high)."""
+        return float(self.cdf(high) - self.cdf(low))
+
+    def sample(self, count: int, *, key: Key[Array, ""]) -> Float[Array, " count"]:
+        """`count` independent draws, by inverting the cdf."""
+        check_key(key)
+        size = _checks.integer("count", count, at_least=1)
+        rising, first = np.unique(self._rising, return_index=True)
+        uniform = np.asarray(jax.random.uniform(key, (size,)), np.float64)
+        return jnp.asarray(np.interp(uniform, rising, self.grid[first]), dtype=float)
+
+    @property
+    def mean(self) -> float:
+        """E X."""
+        return float(integrate.simpson(self.grid * self._values, x=self.grid))
+
+    @property
+    def variance(self) -> float:
+        """E X² − (E X)²."""
+        second = integrate.simpson(self.grid**2 * self._values, x=self.grid)
+        return float(second - self.mean**2)
+
+
+class Density2D:
+    """A probability density in the plane, known on a rectangular grid.
+
+    Args:
+        x, y: increasing, evenly spaced points, shapes `(n,)` and `(m,)`.
+        log_weights: logarithm of the density up to a constant, shape `(n, m)`.
+        name: what to call it in tables and figures.
+    """
+
+    def __init__(self, x: np.ndarray, y: np.ndarray, log_weights: np.ndarray, name: str = "density"):
+        weights = np.exp(log_weights - log_weights.max())
+        total = integrate.simpson(integrate.simpson(weights, x=y, axis=1), x=x)
+        self.x, self.y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+        self.name = name
+        self.values = weights / total
+
+    def pdf(self, points: ArrayLike) -> np.ndarray:
+        """p at points of shape `(..., 2)`, bilinear between grid points, zero outside."""
+        at = np.asarray(points, np.float64)
+        column = (at[..., 0] - self.x[0]) / (self.x[1] - self.x[0])
+        row = (at[..., 1] - self.y[0]) / (self.y[1] - self.y[0])
+        inside = (column >= 0) & (column <= len(self.x) - 1) & (row >= 0) & (row <= len(self.y) - 1)
+        i = np.clip(np.nan_to_num(column).astype(int), 0, len(self.x) - 2)
+        j = np.clip(np.nan_to_num(row).astype(int), 0, len(self.y) - 2)
+        u, v = column - i, row - j
+        mix = (
+            (1 - u) * (1 - v) * self.values[i, j]
+            + u * (1 - v) * self.values[i + 1, j]
+            + (1 - u) * v * self.values[i, j + 1]
+            + u * v * self.values[i + 1, j + 1]
+        )
+        return np.where(inside, mix, 0.0)
+
+    def expectation(self, function: Callable[[Any], Any]) -> float:
+        """E f(θ) for a function of one point of shape `(2,)`, by Simpson's rule."""
+        points = jnp.asarray(np.stack(np.meshgrid(self.x, self.y, indexing="ij"), axis=-1), float)
+        values = np.asarray(jax.vmap(jax.vmap(function))(points), np.float64)
+        if values.shape != self.values.shape:
+            raise ValueError(
+                f"function must return one number per point, got shape {values.shape[2:]} per point."
+            )
+        return self._integral(values * self.values)
+
+    def probability(self, inside: Callable[[Any], Any]) -> float:
+        """P(θ in a region), for a function of one point that says whether it is inside."""
+        return self.expectation(lambda point: jnp.asarray(inside(point)).astype(point.dtype))
+
+    def marginal(self, axis: int) -> Density1D:
+        """The density of coordinate 0 or 1 alone."""
+        _checks.choice("axis", str(axis), ("0", "1"))
+        grid, other = (self.x, self.y) if axis == 0 else (self.y, self.x)
+        weights = integrate.simpson(self.values, x=other, axis=1 - axis)
+        with np.errstate(divide="ignore"):
+            return Density1D(grid, np.log(np.maximum(weights, 0.0)), f"{self.name}, coordinate {axis}")
+
+    def sample(self, count: int, *, key: Key[Array, ""]) -> Float[Array, "count 2"]:
+        """`count` draws: a grid cell by its probability, a uniform point in it."""
+        check_key(key)
+        size = _checks.integer("count", count, at_least=1)
+        v = self.values
+        cells = (v[1:, 1:] + v[:-1, 1:] + v[1:, :-1] + v[:-1, :-1]).ravel()
+        which, where = jax.random.split(key)
+        rising = np.cumsum(cells) / cells.sum()
+        uniform = np.asarray(jax.random.uniform(which, (size,)), np.float64)
+        cell = np.minimum(np.searchsorted(rising, uniform, side="right"), len(cells) - 1)
+        i, j = np.divmod(cell, len(self.y) - 1)
+        offset = np.asarray(jax.random.uniform(where, (size, 2)), np.float64)
+        x = self.x[i] + offset[:, 0] * (self.x[1] - self.x[0])
+        y = self.y[j] + offset[:, 1] * (self.y[1] - self.y[0])
+        return jnp.asarray(np.stack([x, y], axis=1), dtype=float)
+
+    def _integral(self, values: np.ndarray) -> float:
+        return float(integrate.simpson(integrate.simpson(values, x=self.y, axis=1), x=self.x))

@@ -1,0 +1,211 @@
+"""The Boltzmann-Gibbs law that SGD's SDE settles in where its noise is isotropic."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sde_sgd import _checks
+from sde_sgd.hyperparameters import Hyperparameters
+from sde_sgd.problems._base import NotKnownError, Problem
+from sde_sgd.processes._base import check_hyper
+from sde_sgd.theory._density import Density1D, Density2D
+
+# exp(−40) of the peak is below what float64 can add to an integral of order one.
+_EXPONENT = 40.0
+_POINTS_1D = 20_001
+_POINTS_2D = 801
+
+
+def temperature(problem: Problem, hyper: Hyperparameters) -> float:
+    """T = ησ²/((1 − m)B) of a problem whose noise is isotropic and constant.
+
+    Raises:
+        NotKnownError: if it is not.
+        ValueError: if η or m differ from chain to chain (each chain then has its own T).
+    """
+    check_hyper(problem, hyper)
+    if hyper.learning_rate.ndim or hyper.momentum.ndim:
+        raise ValueError(
+            "theory needs one learning_rate and one momentum; these hyperparameters hold one for "
+            "each chain. Build Hyperparameters for the chain you mean."
+        )
+    return float(hyper.temperature(problem.noise_variance()))
+
+
+def gibbs(
+    problem: Problem,
+    hyper: Hyperparameters,
+    *,
+    bounds: Any = None,
+    points: int | None = None,
+) -> Density1D | Density2D:
+    r"""P(θ) = exp(−2L(θ)/T) / Z with T = ησ²/((1 − m)B), by quadrature in one or two dimensions.
+
+    The stationary law of dθ = −∇L dt + √T dW. SGD itself is off by O(η). The factor 2 is the
+    classic mistake: exp(−L/T) belongs to noise of twice the variance.
+
+    Args:
+        problem: with isotropic, constant noise and one or two parameters.
+        hyper: one learning rate and momentum.
+        bounds: (low, high), or two such pairs in the plane. By default grown from the minima until
+            the density at the edge is below e⁻⁴⁰ of the peak.
+        points: grid points for each axis.
+
+    Returns:
+        `Density1D` or `Density2D`.
+
+    Raises:
+        NotKnownError: if the noise is not isotropic and constant.
+        ValueError: for other dimensions, T = 0, or bounds that cut off probability.
+
+    Source: Jastrzębski et al. 2017 (arXiv:1711.04623), eq. 7 in the form with σ².
+    """
+    return boltzmann(problem.loss, temperature(problem, hyper) / 2, problem, bounds, points, "Gibbs")
+
+
+def boltzmann(
+    energy: Callable[[Any], Any],
+    scale: float,
+    problem: Problem,
+    bounds: Any,
+    points: int | None,
+    name: str,
+) -> Density1D | Density2D:
+    """exp(−energy/scale), normalised, over the parameters of `problem`."""
+    if not scale > 0:
+        raise ValueError(
+            f"the temperature must be > 0 for a density, got T = {2 * scale:g}; with no noise all "
+            f"probability sits at the minima."
+        )
+    start = jax.eval_shape(problem.init, jax.eval_shape(lambda: jax.random.key(0)))
+    shape = getattr(start, "shape", None)
+    if shape == () or shape == (1,):
+        return _on_line(energy, scale, problem, bounds, points or _POINTS_1D, name, shape)
+    if shape == (2,):
+        return _in_plane(energy, scale, problem, bounds, points or _POINTS_2D, name)
+    raise ValueError(
+        f"quadrature works in one or two dimensions; the parameters of {type(problem).__name__} have "
+        f"shape {shape}. Use laplace_probabilities, or compare moments."
+    )
+
+
+def _exponents(energy: Any, scale: float, points: np.ndarray, depth: int) -> np.ndarray:
+    function = energy
+    for _ in range(depth):
+        function = jax.vmap(function)
+    values = np.asarray(jax.jit(function)(jnp.asarray(points, dtype=float)), np.float64) / scale
+    return np.where(np.isfinite(values), values, np.inf)
+
+
+def _centre(problem: Problem, dimension: int) -> tuple[np.ndarray, np.ndarray]:
+    """A box around the known minima, or around the origin."""
+    try:
+        known = np.stack([np.atleast_1d(np.asarray(point, float)) for point in problem.minima()])
+    except NotKnownError:
+        known = np.zeros((1, dimension))
+    return known.min(axis=0), known.max(axis=0)
+
+
+def _on_line(
+    energy: Any,
+    scale: float,
+    problem: Problem,
+    bounds: Any,
+    points: int,
+    name: str,
+    shape: tuple[int, ...],
+) -> Density1D:
+    count = _checks.integer("points", points, at_least=101) | 1
+    function = energy if shape == () else lambda x: energy(x[None])
+    if bounds is None:
+        low, high = (float(edge[0]) for edge in _centre(problem, 1))
+        low, high = _grow_line(function, scale, low, high)
+    else:
+        _checks.number("bounds", bounds)
+        low, high = (float(edge) for edge in bounds)
+        if not low < high:
+            raise ValueError(f"bounds must be (low, high) with low < high, got {bounds!r}.")
+    grid = np.linspace(low, high, count)
+    exponents = _exponents(function, scale, grid, 1)
+    edge = min(exponents[0], exponents[-1]) - exponents.min()
+    if edge < _EXPONENT / 2:
+        raise ValueError(
+            f"bounds ({low:g}, {high:g}) cut off probability: the density at the edge is "
+            f"e^-{edge:.1f} of its peak. Widen them, or check that the loss grows at infinity."
+        )
+    return Density1D(grid, -exponents, name)
+
+
+def _grow_line(function: Any, scale: float, low: float, high: float) -> tuple[float, float]:
+    """Step outward from the minima until the density is negligible, doubling the step."""
+    inner = np.linspace(low - 1e-3, high + 1e-3, 2001)
+    floor = _exponents(function, scale, inner, 1).min()
+    edges = []
+    for start, sign in ((low, -1.0), (high, 1.0)):
+        reach = 1e-3
+        while reach < 1e6:
+            ray = start + sign * reach * np.linspace(0.0, 1.0, 257)
+            exponents = _exponents(function, scale, ray, 1)
+            floor = min(floor, exponents.min())
+            if exponents[-1] - floor > _EXPONENT:
+                first = np.argmax(exponents - floor > _EXPONENT)
+                beyond = exponents[first:] - floor
+                edges.append(float(ray[first] if beyond.min() > _EXPONENT else ray[-1]))
+                break
+            reach *= 2
+        else:
+            raise ValueError(
+                "the loss does not grow at infinity, so exp(-2L/T) cannot be normalised; give bounds."
+            )
+    return edges[0], edges[1]
+
+
+def _in_plane(
+    energy: Any, scale: float, problem: Problem, bounds: Any, points: int, name: str
+) -> Density2D:
+    count = _checks.integer("points", points, at_least=51) | 1
+    if bounds is None:
+        low, high = _grow_plane(energy, scale, *_centre(problem, 2))
+    else:
+        _checks.number("bounds", bounds)
+        box = np.asarray(bounds, dtype=float)
+        if box.shape != (2, 2) or not (box[:, 0] < box[:, 1]).all():
+            raise ValueError(f"bounds must be ((low, high), (low, high)), got {bounds!r}.")
+        low, high = box[:, 0], box[:, 1]
+    x, y = (np.linspace(a, b, count) for a, b in zip(low, high, strict=True))
+    exponents = _exponents(energy, scale, np.stack(np.meshgrid(x, y, indexing="ij"), -1), 2)
+    edge = _edge(exponents) - exponents.min()
+    if edge < _EXPONENT / 2:
+        raise ValueError(
+            f"bounds x ({low[0]:g}, {high[0]:g}), y ({low[1]:g}, {high[1]:g}) cut off probability: "
+            f"the density at the edge is e^-{edge:.1f} of its peak. Widen them."
+        )
+    return Density2D(x, y, -exponents, name)
+
+
+def _edge(exponents: np.ndarray) -> float:
+    sides = (exponents[0], exponents[-1], exponents[:, 0], exponents[:, -1])
+    return float(min(side.min() for side in sides))
+
+
+def _grow_plane(
+    energy: Any, scale: float, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Push each side of a box outward until the density on it is negligible."""
+    low, high = low - 1e-2, high + 1e-2
+    for _ in range(200):
+        x, y = (np.linspace(a, b, 129) for a, b in zip(low, high, strict=True))
+        exponents = _exponents(energy, scale, np.stack(np.meshgrid(x, y, indexing="ij"), -1), 2)
+        limit = exponents.min() + _EXPONENT
+        step = 0.15 * (high - low)
+        grow_low = np.array([exponents[0].min() < limit, exponents[:, 0].min() < limit])
+        grow_high = np.array([exponents[-1].min() < limit, exponents[:, -1].min() < limit])
+        if not (grow_low.any() or grow_high.any()):
+            return low, high
+        low, high = low - step * grow_low, high + step * grow_high
+    raise ValueError(
+        "the loss does not grow at infinity, so exp(-2L/T) cannot be normalised; give bounds."
+    )

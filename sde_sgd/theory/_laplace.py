@@ -1,0 +1,76 @@
+"""Occupation of several minima in Laplace's approximation."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import ArrayLike, Float
+
+from sde_sgd import _checks
+from sde_sgd.hyperparameters import Hyperparameters
+from sde_sgd.problems._base import Problem
+from sde_sgd.theory._gibbs import temperature
+
+
+def laplace_probabilities(problem: Problem, hyper: Hyperparameters) -> np.ndarray:
+    r"""P(minimum k) ∝ exp(−2L_k/T) / √det H_k over the problem's minima.
+
+    For two minima p_A/p_B = √(det H_B/det H_A) · exp(2(L_B − L_A)/T). Good to O(T) where the
+    wells are well separated. (Version 1 of the paper drops a ½ in its theorem 2: the exponent is
+    2ΔL/T, not ΔL/T.)
+
+    Args:
+        problem: with isotropic noise and known minima, refined here by Newton's method.
+        hyper: one learning rate and momentum.
+
+    Returns:
+        One probability per minimum, in the order of `problem.minima()`.
+
+    Source: Jastrzębski et al. 2017 (arXiv:1711.04623), section 3.
+    """
+    scale = temperature(problem, hyper)
+    points = [refine_minimum(problem, point) for point in problem.minima()]
+    losses = np.asarray([float(problem.loss(point)) for point in points])
+    hessians = [np.atleast_2d(np.asarray(problem.hessian(point), np.float64)) for point in points]
+    determinants = np.asarray([np.linalg.slogdet(hessian)[1] for hessian in hessians])
+    return occupation(losses, determinants, scale)
+
+
+def occupation(
+    losses: ArrayLike, log_determinants: ArrayLike, temperature: float
+) -> Float[np.ndarray, " minima"]:
+    """Normalised exp(−2L_k/T − ½ ln det H_k).
+
+    Args:
+        losses: L_k at each minimum.
+        log_determinants: ln det ∇∇L at each minimum.
+        temperature: T > 0.
+    """
+    _checks.number("temperature", temperature, above=0)
+    _checks.number("losses", losses)
+    _checks.number("log_determinants", log_determinants)
+    log_odds = -2 * np.asarray(losses, np.float64) / temperature
+    log_odds = log_odds - 0.5 * np.asarray(log_determinants, np.float64)
+    weights = np.exp(log_odds - log_odds.max())
+    return weights / weights.sum()
+
+
+def refine_minimum(problem: Problem, point: Any, steps: int = 20) -> Any:
+    """Newton's method from a point near a minimum.
+
+    Raises:
+        ValueError: if it ends where the Hessian is not positive definite.
+    """
+    flat, unravel = jax.flatten_util.ravel_pytree(point)
+    for _ in range(steps):
+        gradient, _ = jax.flatten_util.ravel_pytree(problem.gradient(unravel(flat)))
+        hessian = jnp.atleast_2d(problem.hessian(unravel(flat)))
+        flat = flat - jnp.linalg.solve(hessian, gradient)
+    lowest = float(jnp.linalg.eigvalsh(jnp.atleast_2d(problem.hessian(unravel(flat))))[0])
+    if not lowest > 0:
+        raise ValueError(
+            f"no minimum near {np.asarray(jax.flatten_util.ravel_pytree(point)[0])}: the lowest "
+            f"curvature there is {lowest:g}."
+        )
+    return unravel(flat)
