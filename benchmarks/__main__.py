@@ -56,8 +56,7 @@ def chosen(only: Sequence[str] | None) -> list[str]:
     for name in only or ():
         if name not in BENCHMARKS:
             raise ValueError(
-                f"--only must be among {', '.join(BENCHMARKS)}, got {name!r}. "
-                f"Leave --only out to run all."
+                f"--only must be among {', '.join(BENCHMARKS)}, got {name!r}. Leave --only out to run all."
             )
     return [name for name in BENCHMARKS if not only or name in only]
 
@@ -71,13 +70,10 @@ def check_writable(option: str, path: Path | None) -> None:
     if path is None:
         return
     if path.is_dir():
-        raise ValueError(
-            f"{option} must be a file, got {str(path)!r}, a folder; name a file in it."
-        )
+        raise ValueError(f"{option} must be a file, got {str(path)!r}, a folder; name a file in it.")
     if not path.parent.is_dir():
         raise ValueError(
-            f"{option} must lie in a folder that exists, got {str(path)!r}; "
-            f"make {str(path.parent)!r} first."
+            f"{option} must lie in a folder that exists, got {str(path)!r}; make {str(path.parent)!r} first."
         )
 
 
@@ -98,13 +94,9 @@ def _parser() -> argparse.ArgumentParser:
         "printed, not an error.",
     )
     parser.add_argument("--quick", action="store_true", help="few and short rounds: less exact")
-    parser.add_argument(
-        "--only", nargs="+", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all"
-    )
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
-    parser.add_argument(
-        "--results", type=Path, metavar="DIR", help="write DIR/<device>-jax-<version>.json"
-    )
+    parser.add_argument("--results", type=Path, metavar="DIR", help="write DIR/<device>-jax-<version>.json")
     return parser
 
 

@@ -85,9 +85,7 @@ def _processor() -> str:
 def _peer_versions() -> dict[str, str]:
     versions = {}
     if shutil.which("gcc"):
-        answer = subprocess.run(
-            ["gcc", "-dumpfullversion"], capture_output=True, text=True, check=False
-        )
+        answer = subprocess.run(["gcc", "-dumpfullversion"], capture_output=True, text=True, check=False)
         versions["gcc"] = answer.stdout.strip() or "unknown"
     for name in _PEERS:
         try:

@@ -147,9 +147,7 @@ def require(*names: str) -> list[ModuleType]:
         raise Missing(f"not installed; {INSTALL_HINT}") from error
 
 
-def compare(
-    benchmark: str, unit: str, ours: Contender, peers: Sequence[Peer], effort: Effort
-) -> list[Row]:
+def compare(benchmark: str, unit: str, ours: Contender, peers: Sequence[Peer], effort: Effort) -> list[Row]:
     """Time ours and then each peer, `effort.rounds` times over, all in one process.
 
     A machine's speed drifts; what is timed within a second or two of each other meets much the

@@ -15,12 +15,8 @@ def prange(chains: int, rate: float) -> list[Contender]:
     numpys, written = _with_numpy_generator(numba), _with_xoshiro(numba)
     parts = numba.get_num_threads()
     return [
-        Contender(
-            "numba (np.random.normal)", lambda steps: numpys(x, steps, factor, factor), chains
-        ),
-        Contender(
-            "numba (xoshiro128++)", lambda steps: written(x, steps, factor, factor, parts), chains
-        ),
+        Contender("numba (np.random.normal)", lambda steps: numpys(x, steps, factor, factor), chains),
+        Contender("numba (xoshiro128++)", lambda steps: written(x, steps, factor, factor, parts), chains),
     ]
 
 

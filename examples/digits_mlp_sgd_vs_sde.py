@@ -80,7 +80,11 @@ def main() -> None:
             colour = axes[0].lines[list(runs).index(name)].get_color()
             style = axes[0].lines[list(runs).index(name)].get_linestyle()
             axes[1].plot(
-                result.epochs[1:], distances(runs[reference], result), color=colour, ls=style, lw=1.6
+                result.epochs[1:],
+                distances(runs[reference], result),
+                color=colour,
+                ls=style,
+                lw=1.6,
             )
     axes[1].axhspan(0, 2, color="grey", alpha=0.15, lw=0)
     axes[1].text(0.02, 0.28, "within 2 seed SD", fontsize=9, transform=axes[1].transAxes)

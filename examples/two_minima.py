@@ -49,9 +49,16 @@ def main() -> None:
                 )  # fmt: skip
                 found.append(f"{share:.3f} ± {error:.3f}")
             rows.append(
-                [f"{dimension}", f"{batch}", f"{temperature:.3f}", *found, f"{wide:.4f}", f"{laplace:.4f}"]
+                [
+                    f"{dimension}",
+                    f"{batch}",
+                    f"{temperature:.3f}",
+                    *found,
+                    f"{wide:.4f}",
+                    f"{laplace:.4f}",
+                ]
             )
-        theory(axes[1], problem, colour, dimension)
+        theory(axes[1], problem, colour)
 
     narrow_wide = ss.problems.TwoMinima()
     ss.plot.landscape(narrow_wide, bounds=(-1.3, 2.2), ax=axes[0])
@@ -74,7 +81,7 @@ def main() -> None:
     finish(figure, args.out / "two_minima.png")
 
 
-def theory(axes, problem, colour, dimension) -> None:
+def theory(axes, problem, colour) -> None:
     """Exact and Laplace probabilities of the wide well as lines over T."""
     temperatures = np.linspace(0.04, 0.42, 20)
     exact, laplace = [], []

@@ -36,9 +36,7 @@ def number(
     try:
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{name} must be a real number or an array of them, got {value!r}."
-        ) from error
+        raise ValueError(f"{name} must be a real number or an array of them, got {value!r}.") from error
     bounds = []
     good = np.isfinite(array)
     if above is not None:

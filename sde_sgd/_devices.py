@@ -22,7 +22,7 @@ def chain_mesh(chains: int, devices: Sequence[jax.Device] | None) -> Mesh | None
         devices: to choose from; None for all local ones, unless a default device is set.
     """
     if devices is None:
-        devices = [] if jax.config.jax_default_device is not None else jax.local_devices()
+        devices = [] if getattr(jax.config, "jax_default_device", None) is not None else jax.local_devices()
     elif not devices or not all(isinstance(device, jax.Device) for device in devices):
         raise ValueError(f"devices must be a list such as jax.local_devices(), got {devices!r}.")
     count = max((n for n in range(1, len(devices) + 1) if chains % n == 0), default=1)

@@ -3,6 +3,7 @@
 import sys
 import time
 from types import TracebackType
+from typing import Self
 
 from tqdm.auto import tqdm
 
@@ -24,7 +25,7 @@ class Progress:
         self._started = time.monotonic()
         self._done = 0
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         return self
 
     def advance(self, units: int) -> None:

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Int, PyTree
 
 from sde_sgd import _checks, _tree
 
@@ -30,9 +30,7 @@ class Histogram(eqx.Module):
     bins: int = eqx.field(static=True)
     observable: Observable | None
 
-    def __init__(
-        self, low: float, high: float, bins: int = 100, observable: Observable | None = None
-    ):
+    def __init__(self, low: float, high: float, bins: int = 100, observable: Observable | None = None):
         _checks.number("low", low)
         _checks.number("high", high, above=float(low), hint="Give low < high.")
         self.low, self.high = float(low), float(high)
@@ -121,8 +119,7 @@ class Recorder(eqx.Module):
             ),
             "count": jnp.zeros((), jnp.int32),
             "histograms": {
-                name: jnp.zeros((shards, ask.bins + 2), jnp.int32)
-                for name, ask in self.histograms.items()
+                name: jnp.zeros((shards, ask.bins + 2), jnp.int32) for name, ask in self.histograms.items()
             },
             "diverged": jnp.full((chains,), -1, jnp.int32),
         }

@@ -213,9 +213,7 @@ def run(
     return result
 
 
-def _next_block(
-    done: int, steps: int, every: int, pace: float, capacity: int
-) -> tuple[int, int, bool]:
+def _next_block(done: int, steps: int, every: int, pace: float, capacity: int) -> tuple[int, int, bool]:
     """Steps per sample, samples, and whether they are kept, for about `pace` steps of work.
 
     Samples lie at multiples of `every`. Work that takes long is cut in the middle of a sample
@@ -304,9 +302,7 @@ class _Gathered:
         self._recorder = recorder
         self._records: list[dict[str, np.ndarray]] = []
         self._steps: list[np.ndarray] = []
-        self._counts = {
-            name: np.zeros(ask.bins + 2, np.int64) for name, ask in recorder.histograms.items()
-        }
+        self._counts = {name: np.zeros(ask.bins + 2, np.int64) for name, ask in recorder.histograms.items()}
 
     def add_start(self, theta: PyTree) -> None:
         if self._recorder.record:
@@ -375,11 +371,9 @@ def _start(
     template = jax.eval_shape(process.problem.init, key)
     if isinstance(initial, Result):
         expected = jax.eval_shape(lambda: process.init(_spread(initial.theta, chains), chain))
-        if jax.tree.structure(initial.state) != jax.tree.structure(expected) or any(
+        if not _tree.same_structure(initial.state, expected) or any(
             old.shape != new.shape
-            for old, new in zip(
-                jax.tree.leaves(initial.state), jax.tree.leaves(expected), strict=True
-            )
+            for old, new in zip(jax.tree.leaves(initial.state), jax.tree.leaves(expected), strict=True)
         ):
             raise ValueError(
                 f"initial is a Result of {type(initial.process).__name__} with "
@@ -416,7 +410,7 @@ def _spread(theta: PyTree, chains: int) -> PyTree:
 
 
 def _given_start(template: PyTree, given: PyTree, chains: int) -> PyTree:
-    if jax.tree.structure(given) == jax.tree.structure(template):
+    if _tree.same_structure(given, template):
         wanted, leaves = jax.tree.leaves(template), jax.tree.leaves(given)
         pairs = list(zip(leaves, wanted, strict=True))
         if all(leaf.shape == want.shape for leaf, want in pairs):

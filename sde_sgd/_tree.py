@@ -37,10 +37,14 @@ def dot(a: Any, b: Any) -> Array:
 
 def finite_chains(tree: Any) -> Bool[Array, " chains"]:
     """One flag per chain: are all its numbers finite?"""
-    flags = [
-        jnp.all(jnp.isfinite(leaf), axis=tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(tree)
-    ]
+    flags = [jnp.all(jnp.isfinite(leaf), axis=tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(tree)]
     return jnp.stack(flags).all(axis=0)
+
+
+def same_structure(a: Any, b: Any) -> bool:
+    """Whether two pytrees have the same nodes and number of leaves."""
+    first: Any = jax.tree.structure(a)
+    return bool(first == jax.tree.structure(b))
 
 
 def describe(tree: Any) -> str:

@@ -105,11 +105,7 @@ def temperature(
     _checks.number("noise_variance", noise_variance, at_least=0)
     _checks.number("batch_size", batch_size, above=0)
     variance = jnp.asarray(noise_variance, dtype=float)
-    return (
-        effective_learning_rate(learning_rate, momentum)
-        * variance
-        / jnp.asarray(batch_size, dtype=float)
-    )
+    return effective_learning_rate(learning_rate, momentum) * variance / jnp.asarray(batch_size, dtype=float)
 
 
 def learning_rate_for_temperature(

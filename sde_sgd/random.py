@@ -114,9 +114,7 @@ def _log1p_series(count: int) -> tuple[float, ...]:
     """Coefficients of (log(1 + x) − x + x²/2)/x³ on [√½ − 1, √2 − 1], highest power first."""
 
     def residual(x: np.ndarray) -> np.ndarray:
-        return np.where(
-            np.abs(x) < 1e-3, 1 / 3 - x / 4 + x**2 / 5, (np.log1p(x) - x + x**2 / 2) / x**3
-        )
+        return np.where(np.abs(x) < 1e-3, 1 / 3 - x / 4 + x**2 / 5, (np.log1p(x) - x + x**2 / 2) / x**3)
 
     fit = np.polynomial.chebyshev.Chebyshev.interpolate(
         residual, count - 1, domain=[math.sqrt(0.5) - 1, math.sqrt(2) - 1]

@@ -21,11 +21,7 @@ MIB = 2**20
 def idx_bytes(array: np.ndarray) -> bytes:
     code = CODES[array.dtype.str[1:]]
     sizes = struct.pack(f">{array.ndim}I", *array.shape)
-    return (
-        bytes([0, 0, code, array.ndim])
-        + sizes
-        + array.astype(array.dtype.newbyteorder(">")).tobytes()
-    )
+    return bytes([0, 0, code, array.ndim]) + sizes + array.astype(array.dtype.newbyteorder(">")).tobytes()
 
 
 def header(code: int, shape: tuple[int, ...]) -> bytes:
@@ -211,9 +207,7 @@ def test_mnist_subset(tmp_path: Path) -> None:
     np.testing.assert_array_equal(small.targets, large.targets[:8])
     np.testing.assert_allclose(float(small.inputs.mean()), 0, atol=1e-5)
     np.testing.assert_allclose(float(small.inputs.std()), 1, atol=1e-5)
-    np.testing.assert_array_equal(
-        small.inputs, mnist(tmp_path, train_size=8, key=jax.random.key(0)).inputs
-    )
+    np.testing.assert_array_equal(small.inputs, mnist(tmp_path, train_size=8, key=jax.random.key(0)).inputs)
     other = mnist(tmp_path, train_size=8, key=jax.random.key(1))
     assert not np.array_equal(other.inputs, small.inputs)
     # Undo the scaling: each image goes with its own label, and none is taken twice.
@@ -227,9 +221,7 @@ def test_mnist_subset(tmp_path: Path) -> None:
 
 def test_mnist_of_one_constant_image(tmp_path: Path) -> None:
     write_mnist(tmp_path)
-    (tmp_path / "train-images-idx3-ubyte").write_bytes(
-        idx_bytes(np.full((30, 28, 28), 9, np.uint8))
-    )
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx_bytes(np.full((30, 28, 28), 9, np.uint8)))
     np.testing.assert_array_equal(mnist(tmp_path).inputs, np.zeros((30, 784)))
 
 
@@ -247,9 +239,7 @@ def test_mnist_of_one_constant_image(tmp_path: Path) -> None:
         ({"max_bytes": 0}, r"max_bytes must be an integer >= 1"),
     ],
 )
-def test_mnist_refuses_bad_arguments(
-    tmp_path: Path, arguments: dict[str, object], message: str
-) -> None:
+def test_mnist_refuses_bad_arguments(tmp_path: Path, arguments: dict[str, object], message: str) -> None:
     write_mnist(tmp_path)
     with pytest.raises(ValueError, match=message):
         mnist(tmp_path, **arguments)
@@ -385,8 +375,6 @@ def test_cifar_never_unpickles(tmp_path: Path, inside: str) -> None:
     # A pickle that would print if it were read.
     for stem in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
         (folder / stem).write_bytes(b"cbuiltins\nprint\n(S'unpickled'\ntR.")
-    with pytest.raises(
-        ValueError, match=r"pickles are never read. Get the binary version"
-    ) as error:
+    with pytest.raises(ValueError, match=r"pickles are never read. Get the binary version") as error:
         cifar10(tmp_path)
     assert str(folder / "data_batch_1") in str(error.value)

@@ -87,9 +87,7 @@ def augmented_digits(
         dtype=jnp.float32,
     )
     enlarge = functools.partial(_enlarge, limits=limits, background=originals.inputs.min())
-    inputs, targets = enlarge(
-        originals.inputs, originals.targets, count, _generate.words(key, _TRAIN)
-    )
+    inputs, targets = enlarge(originals.inputs, originals.targets, count, _generate.words(key, _TRAIN))
     test_inputs, test_targets = enlarge(
         originals.test_inputs, originals.test_targets, test_count, _generate.words(key, _TEST)
     )
@@ -158,9 +156,7 @@ def _transform(
     source_row = cosine * row + sine * column - shear * source_column
     row_weights = _hat(source_row[..., None] + centre - grid)
     column_weights = _hat(source_column[..., None] + centre - grid)
-    inside = jnp.einsum(
-        "npqa,npqb,nab->npq", row_weights, column_weights, images, precision="highest"
-    )
+    inside = jnp.einsum("npqa,npqb,nab->npq", row_weights, column_weights, images, precision="highest")
     return inside + (1.0 - row_weights.sum(-1) * column_weights.sum(-1)) * background
 
 

@@ -96,8 +96,7 @@ def _read_batch(path: Path, limit: int) -> UInt8[np.ndarray, "n 3073"]:
         data = _files.read_up_to(stream, limit)
         if stream.read(1):
             raise ValueError(
-                f"{path} holds more than max_bytes = {limit} bytes. If the file is right, raise "
-                f"max_bytes."
+                f"{path} holds more than max_bytes = {limit} bytes. If the file is right, raise max_bytes."
             )
     if not data or len(data) % _RECORD:
         raise ValueError(

@@ -41,9 +41,7 @@ def checked_directory(value: Any, what: str) -> Path:
             f"directory that holds {what}."
         )
     if not directory.is_dir():
-        raise ValueError(
-            f"directory {str(directory)!r} is a file. Pass the directory that holds {what}."
-        )
+        raise ValueError(f"directory {str(directory)!r} is a file. Pass the directory that holds {what}.")
     return directory
 
 
@@ -167,8 +165,7 @@ def subset(
     size = _checks.integer("train_size", train_size, at_least=1, hint="None takes all.")
     if size > total:
         raise ValueError(
-            f"train_size must be <= the {total} training examples of {name!r}, got {size}. "
-            f"None takes all."
+            f"train_size must be <= the {total} training examples of {name!r}, got {size}. None takes all."
         )
     order = jax.random.permutation(jax.random.key(0) if key is None else key, total)
     return np.asarray(order[:size])
@@ -188,9 +185,7 @@ def pixel_statistics(images: UInt8[np.ndarray, "n ..."]) -> tuple[float, float]:
     return mean, float(np.sqrt(counts @ (values - mean) ** 2 / images.size))
 
 
-def scaled(
-    images: UInt8[np.ndarray, "n ..."], mean: float, spread: float
-) -> Float32[np.ndarray, "n ..."]:
+def scaled(images: UInt8[np.ndarray, "n ..."], mean: float, spread: float) -> Float32[np.ndarray, "n ..."]:
     """(images − mean)/spread in float32; without spread, images − mean."""
     result: np.ndarray = np.subtract(images, np.float32(mean), dtype=np.float32)
     if spread > 0:

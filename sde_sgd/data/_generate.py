@@ -55,7 +55,5 @@ def scalar(
         raise ValueError(f"{name} must be one number, got shape {np.shape(value)}. {hint}".rstrip())
     result = float(value)
     if at_most is not None and result > at_most:
-        raise ValueError(
-            f"{name} must be in [{at_least:g}, {at_most:g}], got {result:g}. {hint}".rstrip()
-        )
+        raise ValueError(f"{name} must be in [{at_least:g}, {at_most:g}], got {result:g}. {hint}".rstrip())
     return result

@@ -137,9 +137,7 @@ def fashion_mnist(
     return _load("Fashion-MNIST", directory, train_size, key, flat, max_bytes)
 
 
-def _load(
-    name: str, directory: Any, train_size: Any, key: Any, flat: Any, max_bytes: Any
-) -> Dataset:
+def _load(name: str, directory: Any, train_size: Any, key: Any, flat: Any, max_bytes: Any) -> Dataset:
     what = f"the IDX files of {name} (train-images-idx3-ubyte, ...; plain or .gz)"
     folder = _files.checked_directory(directory, what)
     return _files.image_dataset(

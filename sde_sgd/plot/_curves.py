@@ -51,14 +51,12 @@ def curves(
     for number, (name, result) in enumerate(named.items()):
         x = _clock(result, clock)
         mean, deviation = curve(result, observable)
-        style = {"color": COLOURS[number % len(COLOURS)], "lw": 1.6, "label": name}
+        style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "lw": 1.6, "label": name}
         style.update((styles or {}).get(name, {}))
         axes.plot(x, mean, **style)
         if band != "none":
             width = deviation if band == "deviation" else deviation / np.sqrt(result.alive.sum())
-            axes.fill_between(
-                x, mean - width, mean + width, color=style["color"], alpha=0.15, lw=0
-            )
+            axes.fill_between(x, mean - width, mean + width, color=style["color"], alpha=0.15, lw=0)
     axes.set_xlabel(CLOCKS[clock])
     axes.set_ylabel(observable)
     if log:

@@ -48,7 +48,7 @@ def histograms(
         for name, what in named.items()
         if not isinstance(what, Density1D | HistogramCounts)
     }
-    edges = _edges([values for values in samples.values()], bins)
+    edges = _edges(list(samples.values()), bins)
     colours = iter(COLOURS * len(named))
     for name, what in named.items():
         if isinstance(what, Density1D):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 # Okabe & Ito's palette: told apart by the colour-blind too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#4D4D4D")
 
-_RC = {
+_RC: Any = {
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -1,7 +1,7 @@
 """What is minimised, and how its gradient fluctuates: the contract of every problem."""
 
 import abc
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -9,8 +9,10 @@ from jaxtyping import Array, Float, Key, PyTree, UInt32
 
 from sde_sgd.random import Words
 
-Theta = PyTree[Float[Array, "..."]]
-Sampling = Literal["replacement", "subset", "shuffle"]
+if TYPE_CHECKING:
+    Theta = Any
+else:
+    Theta = PyTree[Float[Array, "..."]]
 SAMPLINGS: tuple[str, ...] = ("replacement", "subset", "shuffle")
 
 

@@ -35,9 +35,7 @@ def squared_error(outputs: Array, targets: Num[Array, "batch ..."]) -> Float[Arr
 def cross_entropy(outputs: Array, targets: Int[Array, " batch"]) -> Float[Array, " batch"]:
     """−ln softmax(f(x))_y. With a single output, the logistic loss ln(1 + e^{f}) − y f."""
     if not jnp.issubdtype(targets.dtype, jnp.integer):
-        raise ValueError(
-            f"targets must be integer class labels for the cross-entropy, got {targets.dtype}."
-        )
+        raise ValueError(f"targets must be integer class labels for the cross-entropy, got {targets.dtype}.")
     if outputs.shape[-1] == 1:
         logit = outputs[..., 0]
         return jax.nn.softplus(logit) - targets.astype(logit.dtype) * logit
@@ -116,8 +114,7 @@ class EmpiricalRisk(FiniteSumProblem):
         shape = jax.eval_shape(self.example_losses, theta).shape
         if shape != (self.size,):
             raise ValueError(
-                f"loss must return one number for each of the {self.size} examples, "
-                f"got shape {shape}."
+                f"loss must return one number for each of the {self.size} examples, got shape {shape}."
             )
 
     def init(self, key: Key[Array, ""]) -> Theta:

@@ -368,4 +368,3 @@ class MullerBrown(AnalyticProblem):
         """From deepest to shallowest, to six digits."""
         points = ((-0.558224, 1.441726), (0.623499, 0.028038), (-0.050011, 0.466694))
         return tuple(jnp.asarray(point, dtype=float) for point in points)
-

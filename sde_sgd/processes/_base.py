@@ -3,14 +3,12 @@
 import abc
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt32
+from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
-from sde_sgd import _checks, _tree, random
 from sde_sgd.hyperparameters import Hyperparameters
-from sde_sgd.problems._base import Problem, Theta
+from sde_sgd.problems._base import Problem
 from sde_sgd.random import Words
 
 
@@ -34,9 +32,7 @@ class Process(eqx.Module):
     hyper: eqx.AbstractVar[Hyperparameters]
 
     @abc.abstractmethod
-    def init(
-        self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]
-    ) -> ChainState:
+    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
         """State of an ensemble that starts at `theta`; `chain` keys its random numbers."""
 
     @abc.abstractmethod
@@ -68,8 +64,6 @@ class Process(eqx.Module):
 def check_hyper(problem: object, hyper: object) -> None:
     """Refuse a process built from anything but a problem and its hyperparameters."""
     if not isinstance(problem, Problem):
-        raise ValueError(
-            f"problem must be a sde_sgd problem such as problems.DoubleWell(), got {problem!r}."
-        )
+        raise ValueError(f"problem must be a sde_sgd problem such as problems.DoubleWell(), got {problem!r}.")
     if not isinstance(hyper, Hyperparameters):
         raise ValueError(f"hyper must be Hyperparameters(learning_rate, batch_size), got {hyper!r}.")

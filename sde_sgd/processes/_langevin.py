@@ -14,7 +14,7 @@ from sde_sgd.hyperparameters import Hyperparameters, finite_population_factor
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import ChainState, Process, check_hyper
-from sde_sgd.processes._terms import AdditiveNoiseTerm, DrawnPath, LangevinTerm, drift, step_once
+from sde_sgd.processes._terms import AdditiveNoiseTerm, LangevinTerm, drift, step_once
 from sde_sgd.random import Stream, Words
 
 NOISES = ("problem", "isotropic", "diagonal", "none")
@@ -82,9 +82,7 @@ class Langevin(Process):
         self.solver = diffrax.Euler() if solver is None else solver
         _check_solver(self.solver, problem, self.noise)
 
-    def init(
-        self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]
-    ) -> ChainState:
+    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
         return ChainState(theta, chain, None)
 
     def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
@@ -118,8 +116,8 @@ class Langevin(Process):
                 H=_normal(here["levy_area"], chain, driving, (dt / 12) ** 0.5),
             )
             terms: Any = diffrax.MultiTerm(
-                diffrax.ODETerm(lambda t, y, args: drift(self.problem, rate, y)),
-                AdditiveNoiseTerm(self.problem, scale, DrawnPath(area)),
+                diffrax.ODETerm(lambda _t, y, _args: drift(self.problem, rate, y)),
+                AdditiveNoiseTerm(self.problem, scale, area),
             )
         else:
             noise = {}
@@ -129,16 +127,13 @@ class Langevin(Process):
                 noise["direction"] = _normal(here["direction"], chain, one, 1.0)
             if self.noise == "diagonal":
                 noise["direction"] = _signs(here["direction"], chain, one)
-            path = DrawnPath(diffrax.BrownianIncrement(dt=jnp.asarray(dt, float), W=noise))
-            terms = LangevinTerm(self.problem, rate, scale, self.noise, path)
+            terms = LangevinTerm(self.problem, rate, scale, self.noise, noise)
         return step_once(self.solver, terms, theta, dt)
 
 
 def _normal(words: Words, chain: Array, shapes: PyTree, scale: float) -> PyTree:
     """Independent N(0, scale²) for every leaf; leaves are told apart by their number."""
-    return _draw(
-        words, shapes, lambda at, leaf: random.normal(at, chain, leaf.shape, leaf.dtype) * scale
-    )
+    return _draw(words, shapes, lambda at, leaf: random.normal(at, chain, leaf.shape, leaf.dtype) * scale)
 
 
 def _signs(words: Words, chain: Array, shapes: PyTree) -> PyTree:

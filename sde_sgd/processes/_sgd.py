@@ -53,7 +53,7 @@ class SGD(Process):
     ):
         check_hyper(problem, hyper)
         problem.sampler(sampling, hyper.batch_size)
-        if optimizer is not None and not callable(optimizer) or isinstance(optimizer, tuple):
+        if (optimizer is not None and not callable(optimizer)) or isinstance(optimizer, tuple):
             raise ValueError(
                 f"optimizer must be a function of the learning rate such as optax.adam, got "
                 f"{optimizer!r}; pass optax.adam, not optax.adam(1e-3): the learning rate comes "
@@ -69,9 +69,7 @@ class SGD(Process):
         self.sampling = sampling
         self.optimizer = optimizer
 
-    def init(
-        self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]
-    ) -> ChainState:
+    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
         sampler = self.problem.sampler(self.sampling, self.hyper.batch_size)
         if self.optimizer is not None:
             buffer = self._map_rates(lambda rate, at: self._transformation(rate).init(at))(theta)
@@ -104,9 +102,7 @@ class SGD(Process):
 
             return self._map_rates(update)(theta, gradient, buffer)
         if buffer is not None:
-            buffer = jax.tree.map(
-                lambda v, g: _tree.column(self.hyper.momentum, v) * v + g, buffer, gradient
-            )
+            buffer = jax.tree.map(lambda v, g: _tree.column(self.hyper.momentum, v) * v + g, buffer, gradient)
         velocity = gradient if buffer is None else buffer
         moved = jax.tree.map(
             lambda at, v: at - _tree.column(self.hyper.learning_rate, at) * v, theta, velocity

@@ -1,4 +1,8 @@
-"""The Langevin SDE as diffrax terms, for the whole ensemble and on the step clock."""
+"""The Langevin SDE as diffrax terms, for the whole ensemble and on the step clock.
+
+The Brownian increment of a step is drawn ahead, keyed by the integer step, and handed to the term:
+every step is solved from time zero, and no increment is looked up by a rounded float32 time.
+"""
 
 from typing import Any
 
@@ -10,22 +14,6 @@ from jaxtyping import Array, Float, PyTree
 
 from sde_sgd import _tree
 from sde_sgd.problems._base import Problem
-
-
-class DrawnPath(diffrax.AbstractPath):
-    """A Brownian path over one solver step, whose increments were drawn ahead.
-
-    The draw is keyed by the integer step, so every solve starts at time zero and no increment is
-    looked up by a rounded float32 time.
-    """
-
-    increment: Any
-    t0: float = 0.0
-    t1: None = None
-
-    def evaluate(self, t0: Any, t1: Any = None, left: bool = True, use_levy: bool = False) -> Any:
-        del t0, t1, left
-        return self.increment if use_levy else self.increment.W
 
 
 class LangevinTerm(diffrax.AbstractTerm):
@@ -43,7 +31,7 @@ class LangevinTerm(diffrax.AbstractTerm):
     rate: Float[Array, "*chains"]
     noise_scale: Float[Array, "*chains"]
     noise: str = eqx.field(static=True)
-    path: DrawnPath
+    increment: Any
 
     def vf(self, t: Any, y: Any, args: Any) -> Any:
         raise ValueError(
@@ -52,7 +40,7 @@ class LangevinTerm(diffrax.AbstractTerm):
         )
 
     def contr(self, t0: Any, t1: Any, **kwargs: Any) -> Any:
-        return t1 - t0, self.path.evaluate(t0, t1)
+        return t1 - t0, self.increment
 
     def prod(self, vf: Any, control: Any) -> Any:
         return self.vf(None, vf, control)
@@ -67,9 +55,7 @@ class LangevinTerm(diffrax.AbstractTerm):
             return jax.tree.map(lambda g: drift * g, self.problem.gradient(theta))
         if self.noise == "problem":
             return self.problem.noisy_gradient(theta, drift, diffusion, noise["brownian"])
-        own = self.problem.noisy_gradient(
-            theta, jnp.zeros_like(drift), diffusion, noise["brownian"]
-        )
+        own = self.problem.noisy_gradient(theta, jnp.zeros_like(drift), diffusion, noise["brownian"])
         if self.noise == "diagonal":
             kick = jax.tree.map(jnp.multiply, own, noise["direction"])
         else:
@@ -97,13 +83,13 @@ class AdditiveNoiseTerm(diffrax.AbstractTerm):
 
     problem: Any
     noise_scale: Float[Array, "*chains"]
-    path: DrawnPath
+    increment: diffrax.SpaceTimeLevyArea
 
     def vf(self, t: Any, y: Any, args: Any) -> Any:
         return self.noise_scale
 
     def contr(self, t0: Any, t1: Any, **kwargs: Any) -> Any:
-        return self.path.evaluate(t0, t1, **kwargs)
+        return self.increment if kwargs.get("use_levy") else self.increment.W
 
     def prod(self, vf: Any, control: Any) -> Any:
         def one(xi: Array) -> Array:

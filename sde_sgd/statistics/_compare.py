@@ -106,9 +106,7 @@ def compare(
     return _against_sample(x, y, level, dropped + dropped_too)
 
 
-def sample_values(
-    name: str, sample: Any, observable: Callable[[Any], Any] | None
-) -> tuple[np.ndarray, int]:
+def sample_values(name: str, sample: Any, observable: Callable[[Any], Any] | None) -> tuple[np.ndarray, int]:
     """The sorted values of a `Result` or an array, one for each chain, and how many were dropped."""
     dropped, values = 0, sample
     if hasattr(sample, "samples") and hasattr(sample, "diverged"):

@@ -163,9 +163,7 @@ def _grow_line(function: Any, scale: float, low: float, high: float) -> tuple[fl
     return edges[0], edges[1]
 
 
-def _in_plane(
-    energy: Any, scale: float, problem: Problem, bounds: Any, points: int, name: str
-) -> Density2D:
+def _in_plane(energy: Any, scale: float, problem: Problem, bounds: Any, points: int, name: str) -> Density2D:
     count = _checks.integer("points", points, at_least=51) | 1
     if bounds is None:
         low, high = _grow_plane(energy, scale, *_centre(problem, 2))
@@ -206,6 +204,4 @@ def _grow_plane(
         if not (grow_low.any() or grow_high.any()):
             return low, high
         low, high = low - step * grow_low, high + step * grow_high
-    raise ValueError(
-        "the loss does not grow at infinity, so exp(-2L/T) cannot be normalised; give bounds."
-    )
+    raise ValueError("the loss does not grow at infinity, so exp(-2L/T) cannot be normalised; give bounds.")

@@ -1,0 +1,48 @@
+# Every target makes what it needs. PYTHON chooses the interpreter, VENV where its packages go.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+CORES := $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: help demo examples test lint format figures benchmarks clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(READY)  ## SGD beside its SDE, on a double well and on digits: tables and figures
+	$(BIN)/python examples/double_well_histograms.py
+	$(BIN)/python examples/digits_mlp_sgd_vs_sde.py
+	@echo; echo "figures:"; ls -1 figures/double_well_histograms.png figures/digits_mlp_sgd_vs_sde.png
+
+examples: $(READY)  ## every example, quickly
+	for script in examples/[a-z]*_*.py; do $(BIN)/python $$script --quick || exit 1; done
+
+test: $(READY)  ## the tests
+	$(BIN)/python -m pytest -n $(CORES)
+
+lint: $(READY)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+figures: $(READY)  ## make the pictures of the README again
+	for script in double_well_histograms digits_mlp_sgd_vs_sde eta_over_batch_invariance two_minima; do \
+		$(BIN)/python examples/$$script.py --out docs/figures || exit 1; done
+
+benchmarks: $(READY)  ## speed beside other libraries, installed first
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[benchmarks]'
+	$(BIN)/python -m benchmarks --results benchmarks/results
+
+clean:  ## remove what these targets made
+	rm -rf .venv* figures .pytest_cache .mypy_cache .ruff_cache
