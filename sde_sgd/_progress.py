@@ -2,8 +2,6 @@
 
 import sys
 import time
-from types import TracebackType
-from typing import Self
 
 from tqdm.auto import tqdm
 
@@ -25,9 +23,6 @@ class Progress:
         self._started = time.monotonic()
         self._done = 0
 
-    def __enter__(self) -> Self:
-        return self
-
     def advance(self, units: int) -> None:
         """Count `units` more as done."""
         self._done += units
@@ -41,11 +36,7 @@ class Progress:
         else:
             self._bar.update(units)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Leave the bar as it is."""
         if self._bar is not None:
             self._bar.close()

@@ -77,21 +77,24 @@ class Moments(eqx.Module):
     @property
     def mean(self) -> np.ndarray:
         """Mean over time and chains (diverged ones left out)."""
-        return self.mean_per_chain[self.alive].mean(axis=0)
+        return np.asarray(self._kept(self.mean_per_chain).mean(axis=0))
 
     @property
     def standard_error(self) -> np.ndarray:
         """Standard error of `mean`, from the spread of the chains' time averages."""
-        kept = self.mean_per_chain[self.alive]
+        kept = self._kept(self.mean_per_chain)
         if len(kept) < 2:
             return np.full(kept.shape[1:], np.nan)
-        return kept.std(axis=0, ddof=1) / np.sqrt(len(kept))
+        return np.asarray(kept.std(axis=0, ddof=1) / np.sqrt(len(kept)))
 
     @property
     def variance(self) -> np.ndarray:
         """Variance over time and chains together: E x² − (E x)²."""
-        kept = self.mean_per_chain[self.alive]
-        return self.variance_per_chain[self.alive].mean(axis=0) + kept.var(axis=0)
+        within = self._kept(self.variance_per_chain).mean(axis=0)
+        return np.asarray(within + self._kept(self.mean_per_chain).var(axis=0))
+
+    def _kept(self, per_chain: np.ndarray) -> np.ndarray:
+        return per_chain[self.alive].astype(np.float64)
 
 
 class Recorder(eqx.Module):

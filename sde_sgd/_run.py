@@ -1,5 +1,6 @@
 """The one loop: chunks of steps in a jitted program, host code between them."""
 
+import contextlib
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -100,17 +101,17 @@ class Result(eqx.Module):
 
 
 def run(
-    process: Process,
+    process: Process | Any,
     *,
-    chains: int,
-    steps: int,
-    key: Key[Array, ""],
+    chains: int | Any,
+    steps: int | Any,
+    key: Key[Array, ""] | Any,
     initial: PyTree | Result | None = None,
     record: Mapping[str, Observable] | None = None,
     moments: Mapping[str, Observable] | None = None,
     histograms: Mapping[str, Histogram] | Histogram | None = None,
-    every: int | None = None,
-    burn_in: int = 0,
+    every: int | Any | None = None,
+    burn_in: int | Any = 0,
     throw: bool = False,
     progress: bool | None = None,
     devices: Sequence[jax.Device] | None = None,
@@ -174,7 +175,7 @@ def run(
     kept = _devices.place(kept, mesh, _KEPT_SPECS)
     state = _devices.place(state, mesh, _devices.CHAINS)
     done, pace = 0, 1.0
-    with Progress(steps, type(process).__name__, progress) as bar:
+    with contextlib.closing(Progress(steps, type(process).__name__, progress)) as bar:
         while done < steps:
             block, size, keep = _next_block(done, steps, every, pace, capacity)
             counts = [start + done, block, size, start + burn_in]

@@ -4,6 +4,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from sde_sgd import _checks
@@ -53,6 +54,12 @@ class Hyperparameters(eqx.Module):
                     f"{name} must be a number or one for each chain, "
                     f"got an array of shape {getattr(self, name).shape}."
                 )
+        shapes = self.learning_rate.shape, self.momentum.shape
+        if () not in shapes and shapes[0] != shapes[1]:
+            raise ValueError(
+                f"learning_rate and momentum must have as many entries where both have one for "
+                f"each chain, got shapes {shapes[0]} and {shapes[1]}."
+            )
         self.has_momentum = not _checks.is_concrete(momentum) or bool(jnp.any(self.momentum != 0))
 
     @property
@@ -92,6 +99,8 @@ class Hyperparameters(eqx.Module):
 
 def effective_learning_rate(learning_rate: ArrayLike, momentum: ArrayLike = 0.0) -> Array:
     """η / (1 − m)."""
+    _checks.number("learning_rate", learning_rate, above=0)
+    _checks.number("momentum", momentum, at_least=0, below=1)
     return jnp.asarray(learning_rate, dtype=float) / (1.0 - jnp.asarray(momentum, dtype=float))
 
 
@@ -116,6 +125,8 @@ def learning_rate_for_temperature(
 ) -> Array:
     """η = T B (1 − m) / σ², the inverse of `temperature`."""
     _checks.number("noise_variance", noise_variance, above=0)
+    _checks.number("batch_size", batch_size, above=0)
+    _checks.number("momentum", momentum, at_least=0, below=1)
     product = jnp.asarray(temperature, dtype=float) * jnp.asarray(batch_size, dtype=float)
     return product * (1.0 - jnp.asarray(momentum, dtype=float)) / jnp.asarray(noise_variance, dtype=float)
 
@@ -153,9 +164,14 @@ def noise_scale(
 
     It vanishes at B = N, where sampling without replacement leaves no noise, and tends to
     εN/(B(1 − m)) for B ≪ N. Source: arXiv:1710.06451, eq. 7 and section 5.
+
+    Raises:
+        ValueError: if B > N, where g has no meaning.
     """
     size = _checks.integer("dataset_size", dataset_size, at_least=1)
     _checks.number("batch_size", batch_size, above=0)
+    if _checks.is_concrete(batch_size) and np.any(np.asarray(batch_size) > size):
+        raise ValueError(f"batch_size must be <= dataset_size = {size}, got {batch_size}.")
     excess = size / jnp.asarray(batch_size, dtype=float) - 1.0
     return effective_learning_rate(learning_rate, momentum) * excess
 
@@ -173,4 +189,4 @@ def finite_population_factor(batch_size: int, dataset_size: int) -> float:
             f"batch_size must be <= dataset_size = {size} without replacement, got {batch}. "
             f"Use a smaller batch or sampling='replacement'."
         )
-    return 1.0 if size == 1 and batch == 0 else (size - batch) / max(size - 1, 1)
+    return (size - batch) / max(size - 1, 1)

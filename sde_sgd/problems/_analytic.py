@@ -1,9 +1,11 @@
 """Problems given by a formula for L(θ) and a chosen gradient noise."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from equinox import AbstractVar
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from sde_sgd import _checks
 from sde_sgd.problems._base import Problem
@@ -33,7 +35,7 @@ class AnalyticProblem(Problem):
     def batch_gradient(self, theta: Array, batch: Array) -> Array:
         return self.gradient(theta) + self.noise.apply(theta, batch)
 
-    def driving_noise(self, theta: Array) -> jax.ShapeDtypeStruct:
+    def driving_noise(self, theta: PyTree[Any]) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(theta.shape, theta.dtype)
 
     def noisy_gradient(

@@ -64,7 +64,7 @@ class Problem(eqx.Module):
         """ĝ(θ): the mean gradient over one batch drawn by `sampler`."""
 
     @abc.abstractmethod
-    def driving_noise(self, theta: Theta) -> PyTree[jax.ShapeDtypeStruct]:
+    def driving_noise(self, theta: PyTree[Any]) -> PyTree[jax.ShapeDtypeStruct]:
         """Shapes of the standard Brownian motion ξ that drives this problem's SDE."""
 
     @abc.abstractmethod

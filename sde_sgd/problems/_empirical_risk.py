@@ -36,6 +36,11 @@ def cross_entropy(outputs: Array, targets: Int[Array, " batch"]) -> Float[Array,
     """−ln softmax(f(x))_y. With a single output, the logistic loss ln(1 + e^{f}) − y f."""
     if not jnp.issubdtype(targets.dtype, jnp.integer):
         raise ValueError(f"targets must be integer class labels for the cross-entropy, got {targets.dtype}.")
+    if outputs.ndim != 2:
+        raise ValueError(
+            f"predict must return one row of outputs per example, shape (batch, outputs), for the "
+            f"cross-entropy, got {outputs.shape}. A single logit needs shape (batch, 1)."
+        )
     if outputs.shape[-1] == 1:
         logit = outputs[..., 0]
         return jax.nn.softplus(logit) - targets.astype(logit.dtype) * logit
@@ -95,6 +100,7 @@ class EmpiricalRisk(FiniteSumProblem):
         if not isinstance(dataset, Dataset):
             raise ValueError(f"dataset must be a sde_sgd.data.Dataset, got {type(dataset).__name__}.")
         _checks.number("l2", l2, at_least=0)
+        built_in = loss if isinstance(loss, str) else None
         if isinstance(loss, str):
             loss = LOSSES[_checks.choice("loss", loss, tuple(LOSSES))]
         self.predict = _tree.as_module(predict)
@@ -116,6 +122,14 @@ class EmpiricalRisk(FiniteSumProblem):
             raise ValueError(
                 f"loss must return one number for each of the {self.size} examples, got shape {shape}."
             )
+        if built_in is not None and dataset.classes is not None:
+            width = jax.eval_shape(self.predict, theta, self.inputs).shape[-1]
+            one_logit = width == 1 and dataset.classes == 2 and built_in == "cross_entropy"
+            if width < dataset.classes and not one_logit:
+                raise ValueError(
+                    f"predict must return one output for each of the {dataset.classes} classes of "
+                    f"dataset {dataset.name!r}, got {width}."
+                )
 
     def init(self, key: Key[Array, ""]) -> Theta:
         return self.initial(key)

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from sde_sgd.problems._base import NotKnownError, Problem, Sampler, Theta
 from sde_sgd.problems._sampling import index_sampler
@@ -39,7 +39,7 @@ class FiniteSumProblem(Problem):
         """Σ_n w_n ∇ℓ_n(θ)."""
         return jax.grad(lambda at: jnp.dot(weights, self.example_losses(at)))(theta)
 
-    def driving_noise(self, theta: Theta) -> jax.ShapeDtypeStruct:
+    def driving_noise(self, theta: PyTree[Any]) -> jax.ShapeDtypeStruct:
         dtype = jnp.result_type(*jax.tree.leaves(theta))
         return jax.ShapeDtypeStruct((self._examples,), dtype)
 

@@ -53,6 +53,11 @@ class Isotropic(GradientNoise):
 
     def __init__(self, variance: Any = 1.0):
         _checks.number("noise_variance", variance, at_least=0)
+        if np.ndim(variance):
+            raise ValueError(
+                f"noise_variance must be one number, got an array of shape {np.shape(variance)}; "
+                f"one for each parameter belongs in Diagonal."
+            )
         self.sigma_squared = jnp.asarray(variance, dtype=float)
 
     def apply(self, theta: Array, xi: Array) -> Array:

@@ -24,6 +24,14 @@ def _noise(noise_variance: Any, noise: GradientNoise | None) -> GradientNoise:
     return noise
 
 
+def _scalar(name: str, value: Any, **bounds: Any) -> Array:
+    """`value` as one number inside the bounds, or refuse it."""
+    _checks.number(name, value, **bounds)
+    if np.ndim(value):
+        raise ValueError(f"{name} must be one number, got an array of shape {np.shape(value)}.")
+    return jnp.asarray(value, dtype=float)
+
+
 class Quadratic(AnalyticProblem):
     r"""L(θ) = ½ θᵀHθ.
 
@@ -51,8 +59,7 @@ class Quadratic(AnalyticProblem):
         noise_law: str = "gaussian",
     ):
         if np.ndim(hessian) == 0:
-            _checks.number("hessian", hessian, above=0)
-            self.matrix = jnp.asarray(hessian, dtype=float)
+            self.matrix = _scalar("hessian", hessian, above=0)
         else:
             self.matrix = jnp.asarray(_checks.square_matrix("hessian", hessian), dtype=float)
         self.noise = _noise(noise_variance, noise)
@@ -94,8 +101,7 @@ class DoubleWell(AnalyticProblem):
         noise: GradientNoise | None = None,
         noise_law: str = "gaussian",
     ):
-        _checks.number("tilt", tilt)
-        self.tilt = jnp.asarray(tilt, dtype=float)
+        self.tilt = _scalar("tilt", tilt)
         self.noise = _noise(noise_variance, noise)
         self.noise_law = check_law(noise_law)
 
@@ -154,11 +160,11 @@ class TwoMinima(AnalyticProblem):
         noise_law: str = "gaussian",
     ):
         size = _checks.integer("dimension", dimension, at_least=1)
-        _checks.number("half_distance", half_distance, above=0)
-        _checks.number("smoothing", smoothing, above=0)
+        half_distance = _scalar("half_distance", half_distance, above=0)
+        self.smoothing = _scalar("smoothing", smoothing, above=0)
         for name, pair in (("curvatures", curvatures), ("depths", depths)):
-            if len(pair) != 2:
-                raise ValueError(f"{name} must hold two wells, got {len(pair)} of them: {pair!r}.")
+            if np.isscalar(pair) or getattr(pair, "ndim", 1) == 0 or len(pair) != 2:
+                raise ValueError(f"{name} must hold two wells, got {pair!r}.")
         rows = []
         for curvature in curvatures:
             _checks.number("curvatures", curvature, above=0)
@@ -174,7 +180,6 @@ class TwoMinima(AnalyticProblem):
         centre = np.zeros(size)
         centre[0] = float(half_distance)
         self.centres = jnp.asarray(np.stack([-centre, centre]), dtype=float)
-        self.smoothing = jnp.asarray(smoothing, dtype=float)
         self.scalar = size == 1
         self.noise = _noise(noise_variance, noise)
         self.noise_law = check_law(noise_law)
@@ -237,12 +242,9 @@ class MatchedParabolas(AnalyticProblem):
         noise: GradientNoise | None = None,
         noise_law: str = "gaussian",
     ):
-        _checks.number("well_curvature", well_curvature, above=0)
-        _checks.number("barrier_curvature", barrier_curvature, above=0)
-        _checks.number("barrier_height", barrier_height, above=0)
-        self.well_curvature = jnp.asarray(well_curvature, dtype=float)
-        self.barrier_curvature = jnp.asarray(barrier_curvature, dtype=float)
-        self.barrier_height = jnp.asarray(barrier_height, dtype=float)
+        self.well_curvature = _scalar("well_curvature", well_curvature, above=0)
+        self.barrier_curvature = _scalar("barrier_curvature", barrier_curvature, above=0)
+        self.barrier_height = _scalar("barrier_height", barrier_height, above=0)
         self.noise = _noise(noise_variance, noise)
         self.noise_law = check_law(noise_law)
 
@@ -348,8 +350,7 @@ class MullerBrown(AnalyticProblem):
         noise: GradientNoise | None = None,
         noise_law: str = "gaussian",
     ):
-        _checks.number("scale", scale, above=0)
-        self.scale = jnp.asarray(scale, dtype=float)
+        self.scale = _scalar("scale", scale, above=0)
         self.noise = _noise(noise_variance, noise)
         self.noise_law = check_law(noise_law)
 

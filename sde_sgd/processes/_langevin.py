@@ -56,10 +56,10 @@ class Langevin(Process):
 
     def __init__(
         self,
-        problem: Problem,
-        hyper: Hyperparameters,
+        problem: Problem | Any,
+        hyper: Hyperparameters | Any,
         *,
-        substeps: int = 1,
+        substeps: int | Any = 1,
         noise: str = "problem",
         solver: diffrax.AbstractSolver | None = None,
         sampling: str = "replacement",

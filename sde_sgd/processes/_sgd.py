@@ -45,11 +45,11 @@ class SGD(Process):
 
     def __init__(
         self,
-        problem: Problem,
-        hyper: Hyperparameters,
+        problem: Problem | Any,
+        hyper: Hyperparameters | Any,
         *,
         sampling: str = "replacement",
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | Any | None = None,
     ):
         check_hyper(problem, hyper)
         problem.sampler(sampling, hyper.batch_size)
@@ -97,7 +97,8 @@ class SGD(Process):
         if self.optimizer is not None:
 
             def update(rate: Array, at: Any, slope: Any, memory: Any) -> tuple[Any, Any]:
-                change, memory = self._transformation(rate).update(slope, memory, at)
+                with jax.numpy_dtype_promotion("standard"):  # optax counts its steps in integers
+                    change, memory = self._transformation(rate).update(slope, memory, at)
                 return optax.apply_updates(at, change), memory
 
             return self._map_rates(update)(theta, gradient, buffer)

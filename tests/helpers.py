@@ -1,0 +1,139 @@
+"""What the tests share: error bounds that are derived, not tuned, and small problems."""
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import TypeCheckError
+from scipy import stats
+
+from sde_sgd.data._dataset import Dataset
+
+# The keys are fixed, so a test gives the same answer every time. The level says how likely a
+# correct program was to fail when the keys were chosen: one in a million for each test.
+ALARM = 1e-6
+
+
+def bound(count: int = 1, alarm: float = ALARM) -> float:
+    """Standard errors that the largest of `count` normal deviations exceeds with odds `alarm`.
+
+    4.9 for one number, 5.3 for ten, 5.7 for a hundred. The union bound is used, so the numbers
+    may depend on each other.
+    """
+    return float(stats.norm.isf(alarm / (2 * count)))
+
+
+def deviations(values: Any, expected: Any, standard_error: Any) -> np.ndarray:
+    """(value − expected)/standard error; a standard error of zero asks for equality."""
+    values, expected = np.asarray(values, np.float64), np.asarray(expected, np.float64)
+    error = np.broadcast_to(np.asarray(standard_error, np.float64), values.shape)
+    gap = values - expected
+    exact = np.where(gap == 0, 0.0, np.inf)
+    return np.where(error > 0, gap / np.where(error > 0, error, 1.0), exact)
+
+
+def assert_agree(values: Any, expected: Any, standard_error: Any, count: int | None = None) -> None:
+    """Refuse numbers too many standard errors away from what is expected.
+
+    Args:
+        values, expected, standard_error: arrays of one shape, or broadcast to it.
+        count: how many comparisons the test makes, if it makes more than these.
+    """
+    z = deviations(values, expected, standard_error)
+    limit = bound(z.size if count is None else count)
+    assert np.all(np.abs(z) < limit), f"{np.abs(z).max():.2f} > {limit:.2f} standard errors: {z}"
+
+
+def covariance(samples: Any, other: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    """The sample covariance of rows (with `other` if given), and the standard error of each entry.
+
+    The standard error is the spread of the products of deviations over √n: no law is assumed, and
+    the mean's own error changes the covariance by O(1/n) only.
+    """
+    x = np.asarray(samples, np.float64)
+    y = x if other is None else np.asarray(other, np.float64)
+    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    n = len(x)
+    mean = x.T @ y / n
+    square = (x**2).T @ (y**2) / n
+    return mean * n / (n - 1), np.sqrt(np.maximum(square - mean**2, 0) / n)
+
+
+def mean(samples: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of rows and its standard error."""
+    x = np.asarray(samples, np.float64)
+    return x.mean(axis=0), x.std(axis=0, ddof=1) / np.sqrt(len(x))
+
+
+def chi_square_p(observed: Any, expected: Any) -> float:
+    """The p-value of observed counts; the expected ones must be large enough for it to hold."""
+    observed, expected = np.asarray(observed, float), np.asarray(expected, float)
+    assert expected.min() > 10
+    np.testing.assert_allclose(observed.sum(), expected.sum(), rtol=1e-9)
+    statistic = ((observed - expected) ** 2 / expected).sum()
+    return float(stats.chi2.sf(statistic, observed.size - 1))
+
+
+@contextlib.contextmanager
+def float64() -> Iterator[None]:
+    """Double precision inside the block, for whatever is built there."""
+    with jax.enable_x64(True):
+        yield
+
+
+def bare(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function without its run-time type checks, as users run it."""
+    return inspect.unwrap(function)
+
+
+# What a wrong type raises: the library's own message, or the checks the tests switch on.
+REFUSED = (ValueError, TypeCheckError)
+
+
+def finite_differences(function: Callable[[Any], Any], theta: Any, size: float = 1e-5) -> np.ndarray:
+    """The gradient of a scalar function of one array, by central differences."""
+    theta = np.asarray(theta, np.float64)
+    result = np.zeros(theta.shape)
+    for index in np.ndindex(*theta.shape):
+        step = np.zeros(theta.shape)
+        step[index] = size
+        up, down = function(jnp.asarray(theta + step)), function(jnp.asarray(theta - step))
+        result[index] = (float(up) - float(down)) / (2 * size)
+    return result
+
+
+def ravel(tree: Any) -> np.ndarray:
+    """A parameter pytree as one NumPy vector."""
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+
+def ravel_rows(ensemble: Any) -> np.ndarray:
+    """An ensemble (a leading axis of chains) as one NumPy row per chain."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(ensemble)]
+    return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1)
+
+
+def ensemble(theta: Any, chains: int) -> Any:
+    """The same parameters for every chain."""
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (chains, *leaf.shape)), theta)
+
+
+def regression_data(size: int = 10, features: int = 3, seed: int = 0) -> Dataset:
+    """A small linear regression whose residuals are far from equal."""
+    rng = np.random.default_rng(seed)
+    inputs = rng.normal(size=(size, features))
+    targets = inputs @ np.arange(1.0, features + 1) + rng.standard_exponential(size)
+    return Dataset(inputs, targets)
+
+
+def class_data(size: int = 12, features: int = 2, classes: int = 3, seed: int = 0) -> Dataset:
+    """A few points with every class among them, and as many for testing."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(size) % classes
+    inputs = rng.normal(size=(size, features)) + labels[:, None]
+    tests = rng.normal(size=(size, features)) + labels[:, None]
+    return Dataset(inputs, labels, tests, labels, classes=classes)
