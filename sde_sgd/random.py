@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Key, UInt32
 
 from sde_sgd import _checks
@@ -152,7 +153,7 @@ def normal(
     words: Words,
     chain: UInt32[Array, " chains"],
     shape: tuple[int, ...],
-    dtype: jnp.dtype = jnp.float32,
+    dtype: DTypeLike = jnp.float32,
 ) -> Float[Array, "chains ..."]:
     """Independent N(0, 1) numbers of shape `(chains, *shape)`, by Box and Muller's transform.
 
@@ -196,7 +197,7 @@ def exponential_sum(
     chain: UInt32[Array, " chains"],
     shape: tuple[int, ...],
     count: int,
-    dtype: jnp.dtype = jnp.float32,
+    dtype: DTypeLike = jnp.float32,
 ) -> Float[Array, "chains ..."]:
     """Sum of `count` independent Exp(1) numbers; shape `(chains, *shape)`."""
 
@@ -212,7 +213,7 @@ def exponential_sum(
 
 
 def signs(
-    words: Words, chain: UInt32[Array, " chains"], shape: tuple[int, ...], dtype: jnp.dtype
+    words: Words, chain: UInt32[Array, " chains"], shape: tuple[int, ...], dtype: DTypeLike
 ) -> Float[Array, "chains ..."]:
     """Independent random signs ±1 of shape `(chains, *shape)`."""
     return rademacher_sum(words, chain, shape, 1).astype(dtype)

@@ -70,7 +70,8 @@ def test_only_the_public_names_are_used_above(folder):
 def test_import_changes_no_configuration_and_loads_no_matplotlib():
     program = (
         "import jax, sys; before = dict(jax.config.values); import sde_sgd; "
-        "assert all(jax.config.values[name] == old for name, old in before.items()); assert 'matplotlib' not in sys.modules; "
+        "assert all(jax.config.values[name] == old for name, old in before.items()); "
+        "assert 'matplotlib' not in sys.modules; "
         "assert 'sklearn' not in sys.modules; sde_sgd.plot.figure; "
         "assert 'matplotlib.pyplot' not in sys.modules"
     )

@@ -94,8 +94,8 @@ def compare(
         ValueError: for fewer than 8 values, values that are not finite, or θ of more than one
             number without an observable.
 
-    Power: against a normal law whose variance is 5 % too large, the test at level .01 with
-    n = 10⁵ finds the difference in more than 99 % of trials.
+    Power: against a normal law, a variance 5 % too large is found at level .01 in all of 200
+    trials with n = 10⁵, and hardly ever with n = 10³.
     """
     if not 0 < level < 1:
         raise ValueError(f"level must be in (0, 1), got {level!r}.")

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Key
-from scipy import integrate
+from jaxtyping import Array, Float, Key
+from scipy import integrate, interpolate
 
 from sde_sgd import _checks
 from sde_sgd.random import check_key
@@ -30,14 +30,16 @@ class Density1D:
         self._values = weights / total
         rising = integrate.cumulative_simpson(self._values, x=self.grid, initial=0.0)
         self._rising = np.maximum.accumulate(np.clip(rising / rising[-1], 0.0, 1.0))
+        self._smooth = interpolate.CubicHermiteSpline(self.grid, self._rising, self._values)
 
-    def pdf(self, x: ArrayLike) -> np.ndarray:
+    def pdf(self, x: Any) -> np.ndarray:
         """p(x); zero outside the grid."""
-        return np.interp(np.asarray(x, np.float64), self.grid, self._values, left=0.0, right=0.0)
+        return np.asarray(np.interp(np.asarray(x, np.float64), self.grid, self._values, left=0.0, right=0.0))
 
-    def cdf(self, x: ArrayLike) -> np.ndarray:
+    def cdf(self, x: Any) -> np.ndarray:
         """P(X ≤ x)."""
-        return np.interp(np.asarray(x, np.float64), self.grid, self._rising, left=0.0, right=1.0)
+        inside = np.clip(np.asarray(x, np.float64), self.grid[0], self.grid[-1])
+        return np.asarray(np.clip(self._smooth(inside), 0.0, 1.0))
 
     def expectation(self, function: Callable[[Any], Any]) -> float:
         """E f(X) for a function of one point, by Simpson's rule."""
@@ -48,11 +50,11 @@ class Density1D:
             )
         return float(integrate.simpson(values * self._values, x=self.grid))
 
-    def probability(self, low: float, high: float) -> float:
+    def probability(self, low: float | int, high: float | int) -> float:
         """P(low < X < high)."""
         return float(self.cdf(high) - self.cdf(low))
 
-    def sample(self, count: int, *, key: Key[Array, ""]) -> Float[Array, " count"]:
+    def sample(self, count: int | Any, *, key: Key[Array, ""]) -> Float[Array, " count"]:
         """`count` independent draws, by inverting the cdf."""
         check_key(key)
         size = _checks.integer("count", count, at_least=1)
@@ -88,7 +90,7 @@ class Density2D:
         self.name = name
         self.values = weights / total
 
-    def pdf(self, points: ArrayLike) -> np.ndarray:
+    def pdf(self, points: Any) -> np.ndarray:
         """p at points of shape `(..., 2)`, bilinear between grid points, zero outside."""
         at = np.asarray(points, np.float64)
         column = (at[..., 0] - self.x[0]) / (self.x[1] - self.x[0])
@@ -119,7 +121,7 @@ class Density2D:
         """P(θ in a region), for a function of one point that says whether it is inside."""
         return self.expectation(lambda point: jnp.asarray(inside(point)).astype(point.dtype))
 
-    def marginal(self, axis: int) -> Density1D:
+    def marginal(self, axis: int | Any) -> Density1D:
         """The density of coordinate 0 or 1 alone."""
         _checks.choice("axis", str(axis), ("0", "1"))
         grid, other = (self.x, self.y) if axis == 0 else (self.y, self.x)
@@ -127,7 +129,7 @@ class Density2D:
         with np.errstate(divide="ignore"):
             return Density1D(grid, np.log(np.maximum(weights, 0.0)), f"{self.name}, coordinate {axis}")
 
-    def sample(self, count: int, *, key: Key[Array, ""]) -> Float[Array, "count 2"]:
+    def sample(self, count: int | Any, *, key: Key[Array, ""]) -> Float[Array, "count 2"]:
         """`count` draws: a grid cell by its probability, a uniform point in it."""
         check_key(key)
         size = _checks.integer("count", count, at_least=1)

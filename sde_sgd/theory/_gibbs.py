@@ -18,6 +18,8 @@ _EXPONENT = 40.0
 _POINTS_1D = 20_001
 _POINTS_2D = 801
 
+Exponents = Callable[[np.ndarray], np.ndarray]
+
 
 def temperature(problem: Problem, hyper: Hyperparameters) -> float:
     """T = ησ²/((1 − m)B) of a problem whose noise is isotropic and constant.
@@ -92,12 +94,15 @@ def boltzmann(
     )
 
 
-def _exponents(energy: Any, scale: float, points: np.ndarray, depth: int) -> np.ndarray:
-    function = energy
-    for _ in range(depth):
-        function = jax.vmap(function)
-    values = np.asarray(jax.jit(function)(jnp.asarray(points, dtype=float)), np.float64) / scale
-    return np.where(np.isfinite(values), values, np.inf)
+def _exponents(energy: Any, scale: float) -> Exponents:
+    """energy/scale as a function of points on the host; infinite where it is not finite."""
+    compiled = jax.jit(jax.vmap(energy))
+
+    def evaluate(points: np.ndarray) -> np.ndarray:
+        values = np.asarray(compiled(jnp.asarray(points, dtype=float)), np.float64) / scale
+        return np.where(np.isfinite(values), values, np.inf)
+
+    return evaluate
 
 
 def _centre(problem: Problem, dimension: int) -> tuple[np.ndarray, np.ndarray]:
@@ -119,17 +124,17 @@ def _on_line(
     shape: tuple[int, ...],
 ) -> Density1D:
     count = _checks.integer("points", points, at_least=101) | 1
-    function = energy if shape == () else lambda x: energy(x[None])
+    exponents_at = _exponents(energy if shape == () else lambda x: energy(x[None]), scale)
     if bounds is None:
         low, high = (float(edge[0]) for edge in _centre(problem, 1))
-        low, high = _grow_line(function, scale, low, high)
+        low, high = _grow_line(exponents_at, low, high)
     else:
         _checks.number("bounds", bounds)
         low, high = (float(edge) for edge in bounds)
         if not low < high:
             raise ValueError(f"bounds must be (low, high) with low < high, got {bounds!r}.")
     grid = np.linspace(low, high, count)
-    exponents = _exponents(function, scale, grid, 1)
+    exponents = exponents_at(grid)
     edge = min(exponents[0], exponents[-1]) - exponents.min()
     if edge < _EXPONENT / 2:
         raise ValueError(
@@ -139,16 +144,16 @@ def _on_line(
     return Density1D(grid, -exponents, name)
 
 
-def _grow_line(function: Any, scale: float, low: float, high: float) -> tuple[float, float]:
+def _grow_line(exponents_at: Exponents, low: float, high: float) -> tuple[float, float]:
     """Step outward from the minima until the density is negligible, doubling the step."""
     inner = np.linspace(low - 1e-3, high + 1e-3, 2001)
-    floor = _exponents(function, scale, inner, 1).min()
+    floor = exponents_at(inner).min()
     edges = []
     for start, sign in ((low, -1.0), (high, 1.0)):
         reach = 1e-3
         while reach < 1e6:
             ray = start + sign * reach * np.linspace(0.0, 1.0, 257)
-            exponents = _exponents(function, scale, ray, 1)
+            exponents = exponents_at(ray)
             floor = min(floor, exponents.min())
             if exponents[-1] - floor > _EXPONENT:
                 first = np.argmax(exponents - floor > _EXPONENT)
@@ -165,8 +170,9 @@ def _grow_line(function: Any, scale: float, low: float, high: float) -> tuple[fl
 
 def _in_plane(energy: Any, scale: float, problem: Problem, bounds: Any, points: int, name: str) -> Density2D:
     count = _checks.integer("points", points, at_least=51) | 1
+    exponents_at = _exponents(jax.vmap(energy), scale)
     if bounds is None:
-        low, high = _grow_plane(energy, scale, *_centre(problem, 2))
+        low, high = _grow_plane(exponents_at, *_centre(problem, 2))
     else:
         _checks.number("bounds", bounds)
         box = np.asarray(bounds, dtype=float)
@@ -174,7 +180,7 @@ def _in_plane(energy: Any, scale: float, problem: Problem, bounds: Any, points: 
             raise ValueError(f"bounds must be ((low, high), (low, high)), got {bounds!r}.")
         low, high = box[:, 0], box[:, 1]
     x, y = (np.linspace(a, b, count) for a, b in zip(low, high, strict=True))
-    exponents = _exponents(energy, scale, np.stack(np.meshgrid(x, y, indexing="ij"), -1), 2)
+    exponents = exponents_at(np.stack(np.meshgrid(x, y, indexing="ij"), -1))
     edge = _edge(exponents) - exponents.min()
     if edge < _EXPONENT / 2:
         raise ValueError(
@@ -189,14 +195,12 @@ def _edge(exponents: np.ndarray) -> float:
     return float(min(side.min() for side in sides))
 
 
-def _grow_plane(
-    energy: Any, scale: float, low: np.ndarray, high: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _grow_plane(exponents_at: Exponents, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Push each side of a box outward until the density on it is negligible."""
     low, high = low - 1e-2, high + 1e-2
     for _ in range(200):
         x, y = (np.linspace(a, b, 129) for a, b in zip(low, high, strict=True))
-        exponents = _exponents(energy, scale, np.stack(np.meshgrid(x, y, indexing="ij"), -1), 2)
+        exponents = exponents_at(np.stack(np.meshgrid(x, y, indexing="ij"), -1))
         limit = exponents.min() + _EXPONENT
         step = 0.15 * (high - low)
         grow_low = np.array([exponents[0].min() < limit, exponents[:, 0].min() < limit])

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Float
 
 from sde_sgd import _checks
 from sde_sgd.hyperparameters import Hyperparameters
@@ -37,9 +37,7 @@ def laplace_probabilities(problem: Problem, hyper: Hyperparameters) -> np.ndarra
     return occupation(losses, determinants, scale)
 
 
-def occupation(
-    losses: ArrayLike, log_determinants: ArrayLike, temperature: float
-) -> Float[np.ndarray, " minima"]:
+def occupation(losses: Any, log_determinants: Any, temperature: float | int) -> Float[np.ndarray, " minima"]:
     """Normalised exp(−2L_k/T − ½ ln det H_k).
 
     Args:

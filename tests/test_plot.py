@@ -1,0 +1,79 @@
+"""Figures hold what they are given, and say what they cannot draw."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import sde_sgd as ss
+
+WELL = ss.problems.DoubleWell()
+HYPER = ss.Hyperparameters(0.1, 2)
+
+
+@pytest.fixture(scope="module")
+def result():
+    import jax
+
+    return ss.run(
+        ss.SGD(WELL, HYPER),
+        chains=200,
+        steps=40,
+        every=10,
+        record={"x²": lambda x: x * x, "pair": lambda x: jnp.stack([x, x])},
+        histograms=ss.Histogram(-2, 2, 20),
+        key=jax.random.key(0),
+    )
+
+
+def test_histograms(result, tmp_path):
+    gibbs = ss.theory.gibbs(WELL, HYPER)
+    figure = ss.plot.histograms(SGD=result, counted=result.histograms["theta"], Gibbs=gibbs, bins=30)
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["SGD", "counted", "Gibbs"]
+    assert axes.get_xlabel()
+    assert axes.get_ylabel()
+    (line,) = axes.get_lines()
+    np.testing.assert_allclose(line.get_ydata().max(), gibbs.pdf(gibbs.grid).max())
+    heights = [patch.get_data() for patch in axes.patches]
+    for values, edges, _ in heights:
+        assert 0.9 < (values * np.diff(edges)).sum() <= 1.001
+    path = ss.plot.save(figure, tmp_path / "deep" / "figure.png")
+    assert path.stat().st_size > 5000
+
+
+@pytest.mark.parametrize("clock", ["step", "time"])
+@pytest.mark.parametrize("band", ["deviation", "error", "none"])
+def test_curves(result, clock, band):
+    figure = ss.plot.curves("x²", clock=clock, band=band, log=True, SGD=result)
+    (line,) = figure.axes[0].get_lines()
+    np.testing.assert_allclose(line.get_ydata(), result.record["x²"].mean(axis=1), rtol=1e-5)
+    expected = result.record_steps * (0.1 if clock == "time" else 1)
+    np.testing.assert_allclose(line.get_xdata(), expected, rtol=1e-6)
+
+
+def test_landscapes():
+    one = ss.plot.landscape(WELL, bounds=(-2, 2), samples=np.linspace(-1, 1, 10), ceiling=2.0)
+    assert len(one.axes[0].get_lines()) == 2
+    two = ss.plot.landscape(
+        ss.problems.MullerBrown(), bounds=((-1.5, 1.2), (-0.3, 2.0)), samples=np.zeros((3, 2))
+    )
+    assert len(two.axes) == 2  # the surface and its colour bar
+
+
+def test_bad_input(result):
+    with pytest.raises(ValueError, match="needs something to draw"):
+        ss.plot.histograms()
+    with pytest.raises(ValueError, match="was not recorded, but 'x²', 'pair'"):
+        ss.plot.curves("loss", SGD=result)
+    with pytest.raises(ValueError, match="not one number per chain"):
+        ss.plot.curves("pair", SGD=result)
+    with pytest.raises(ValueError, match="clock must be one of"):
+        ss.plot.curves("x²", clock="hours", SGD=result)
+    with pytest.raises(ValueError, match="has no data set"):
+        ss.plot.curves("x²", clock="epochs", SGD=result)
+    with pytest.raises(ValueError, match="at least one result"):
+        ss.plot.curves("x²")
+    with pytest.raises(ValueError, match="draws one or two parameters"):
+        ss.plot.landscape(ss.problems.StyblinskiTang(3), bounds=(-1, 1))
+    with pytest.raises(ValueError, match="for each of 2 axes"):
+        ss.plot.landscape(ss.problems.MullerBrown(), bounds=(-1, 1))
