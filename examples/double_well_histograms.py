@@ -24,7 +24,7 @@ def main() -> None:
     for column, (rate, batch) in enumerate(RATES.items()):
         hyper = ss.Hyperparameters(learning_rate=rate, batch_size=batch)
         steps = round(TIME / rate)
-        keys = jax.random.split(jax.random.key(args.seed), 2)
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(args.seed), column), 2)
         sgd = ss.run(ss.SGD(well, hyper), chains=chains, steps=steps, key=keys[0])
         fine = ss.Langevin(well, hyper, substeps=10)
         sde = ss.run(fine, chains=chains // 10, steps=steps, key=keys[1])
@@ -53,7 +53,10 @@ def main() -> None:
         mistake = np.sqrt(np.maximum(gibbs.pdf(gibbs.grid), 1e-300))
         mistake /= np.trapezoid(mistake, gibbs.grid)
         top.plot(gibbs.grid, mistake, ":", color="grey", label="exp(−L/T): wrong by 2")
-        top.legend(fontsize=8, loc="lower center")
+        top.get_legend().remove()
+        if column == 0:
+            top.legend(fontsize=9, loc="upper center", ncols=2, frameon=False)
+        top.set_ylim(0, 1.1)
         top.set_title(f"η = {rate:g}, B = {batch}")
         difference(bottom, sgd.samples(), gibbs, "#0072B2", "SGD − Gibbs")
         difference(bottom, sde.samples(), gibbs, "#D55E00", "SDE − Gibbs")
@@ -63,8 +66,9 @@ def main() -> None:
             bottom.set_ylabel("difference in density")
         else:
             top.set_ylabel("")
-        bottom.legend(fontsize=8, loc="lower center")
-        bottom.set_ylim(-0.13, 0.08)
+        if column == 0:
+            bottom.legend(fontsize=9, loc="lower center", frameon=False)
+        bottom.set_ylim(-0.14, 0.08)
     axes[0, 0].set_xlim(-2, 2)
     figure.suptitle("Double well at T = ησ²/B = 0.2: the SDE is Gibbs; SGD is Gibbs up to O(η)")
 

@@ -68,15 +68,16 @@ def main() -> None:
             ]
         )
     axes[0].set_xlim(-2, 2)
-    axes[0].set_ylim(0, 2.4)
+    axes[0].set_ylim(0, 3.0)
     axes[0].set_xlabel("x")
     axes[0].set_ylabel("probability density")
     axes[0].set_title(f"SGD for {len(samples)} (η, B), Gibbs in black")
     axes[0].legend(fontsize=9, loc="upper center", ncols=2, frameon=False)
 
+    rng = np.random.default_rng(0)  # only to keep the dots apart
     for one, other in itertools.combinations(samples, 2):
         factor = abs(np.log2((one[0] / one[1]) / (other[0] / other[1])))
-        jitter = 0.12 * (hash((one, other)) % 100 / 100 - 0.5)
+        jitter = 0.2 * (rng.random() - 0.5)
         colour = "#009E73" if factor == 0 else "#4D4D4D"
         axes[1].plot(factor + jitter, distance(samples, one, other), ".", color=colour, alpha=0.6)
     axes[1].axhline(null, color="#D55E00", ls="--", lw=1.2, label="same law exceeds this 1 in 100")

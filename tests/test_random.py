@@ -273,7 +273,11 @@ def planted_bits(first: np.ndarray, second: np.ndarray) -> Callable[..., Any]:
 
 
 def test_normal_of_extreme_and_random_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against Box and Muller in float64 on the same rounded fraction, to 2e-6 of a unit."""
+    """Against Box and Muller in float64 on the same rounded fraction.
+
+    Rounding: the cosine's terms add up to cosh π = 11.6 in size, so it is off by at most about
+    11.6 · 2⁻²⁴ = 7e-7, and the radius is at most 6.76: 5e-6 in all.
+    """
     rng = np.random.default_rng(1)
     first, second = (grid.ravel() for grid in np.meshgrid(EXTREMES, EXTREMES))
     first = np.concatenate([first, rng.integers(0, 2**32, 100_000, np.uint32)])
@@ -287,7 +291,7 @@ def test_normal_of_extreme_and_random_words(monkeypatch: pytest.MonkeyPatch) -> 
     assert fraction.max() == 1
     exact = np.sqrt(-2 * np.log(fraction.astype(np.float64)))
     exact = exact * np.cos(2 * np.pi * second / 2.0**32)
-    np.testing.assert_allclose(got, exact, atol=2e-6)
+    np.testing.assert_allclose(got, exact, atol=5e-6)
     assert np.abs(got).max() == pytest.approx(np.sqrt(2 * 33 * np.log(2)), rel=1e-6)  # 6.76
 
 
@@ -301,7 +305,7 @@ def test_helpers_of_the_normal_at_extreme_words() -> None:
     # |f| = 1/2 is the far end of the cosine's polynomial, 0 the near one.
     square = np.linspace(0, 0.25, 10_001)
     cosine = random._horner(random._COSINE, jnp.asarray(square, jnp.float32))
-    np.testing.assert_allclose(cosine, np.cos(2 * np.pi * np.sqrt(square)), atol=6e-7)
+    np.testing.assert_allclose(cosine, np.cos(2 * np.pi * np.sqrt(square)), atol=7e-7)
 
 
 def test_normal_in_float64() -> None:

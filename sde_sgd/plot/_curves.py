@@ -61,7 +61,7 @@ def curves(
     axes.set_ylabel(observable)
     if log:
         axes.set_yscale("log")
-    axes.legend()
+    axes.legend(frameon=False)
     return made
 
 

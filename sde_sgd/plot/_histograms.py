@@ -65,7 +65,7 @@ def histograms(
     axes.set_xlabel(label)
     axes.set_ylabel("probability density")
     axes.set_ylim(bottom=0)
-    axes.legend()
+    axes.legend(frameon=False)
     return made
 
 

@@ -110,7 +110,7 @@ class Density2D:
     def expectation(self, function: Callable[[Any], Any]) -> float:
         """E f(θ) for a function of one point of shape `(2,)`, by Simpson's rule."""
         points = jnp.asarray(np.stack(np.meshgrid(self.x, self.y, indexing="ij"), axis=-1), float)
-        values = np.asarray(jax.vmap(jax.vmap(function))(points), np.float64)
+        values = np.asarray(jax.jit(jax.vmap(jax.vmap(function)))(points), np.float64)
         if values.shape != self.values.shape:
             raise ValueError(
                 f"function must return one number per point, got shape {values.shape[2:]} per point."

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jax import lax
+from jaxtyping import Array, Float, Int
 
 from sde_sgd import _checks
 from sde_sgd.hyperparameters import Hyperparameters
@@ -32,7 +34,8 @@ def laplace_probabilities(problem: Problem, hyper: Hyperparameters) -> np.ndarra
     scale = temperature(problem, hyper)
     points = [refine_minimum(problem, point) for point in problem.minima()]
     losses = np.asarray([float(problem.loss(point)) for point in points])
-    hessians = [np.atleast_2d(np.asarray(problem.hessian(point), np.float64)) for point in points]
+    none = jnp.zeros((), jnp.int32)
+    hessians = [np.asarray(_newton(problem, point, none)[1], np.float64) for point in points]
     determinants = np.asarray([np.linalg.slogdet(hessian)[1] for hessian in hessians])
     return occupation(losses, determinants, scale)
 
@@ -60,15 +63,27 @@ def refine_minimum(problem: Problem, point: Any, steps: int = 20) -> Any:
     Raises:
         ValueError: if it ends where the Hessian is not positive definite.
     """
-    flat, unravel = jax.flatten_util.ravel_pytree(point)
-    for _ in range(steps):
-        gradient, _ = jax.flatten_util.ravel_pytree(problem.gradient(unravel(flat)))
-        hessian = jnp.atleast_2d(problem.hessian(unravel(flat)))
-        flat = flat - jnp.linalg.solve(hessian, gradient)
-    lowest = float(jnp.linalg.eigvalsh(jnp.atleast_2d(problem.hessian(unravel(flat))))[0])
+    refined, hessian = _newton(problem, point, jnp.asarray(steps, jnp.int32))
+    lowest = float(np.linalg.eigvalsh(np.asarray(hessian, np.float64))[0])
     if not lowest > 0:
         raise ValueError(
             f"no minimum near {np.asarray(jax.flatten_util.ravel_pytree(point)[0])}: the lowest "
             f"curvature there is {lowest:g}."
         )
-    return unravel(flat)
+    return refined
+
+
+@eqx.filter_jit
+def _newton(problem: Problem, point: Any, steps: Int[Array, ""]) -> tuple[Any, Float[Array, "d d"]]:
+    """Where Newton's method ends, and the Hessian there."""
+    flat, unravel = jax.flatten_util.ravel_pytree(point)
+
+    def curvature(at: Float[Array, " d"]) -> Float[Array, "d d"]:
+        return jnp.reshape(problem.hessian(unravel(at)), (flat.size, flat.size))
+
+    def step(_: Int[Array, ""], at: Float[Array, " d"]) -> Float[Array, " d"]:
+        gradient, _ = jax.flatten_util.ravel_pytree(problem.gradient(unravel(at)))
+        return at - jnp.linalg.solve(curvature(at), gradient)
+
+    flat = lax.fori_loop(0, steps, step, flat)
+    return unravel(flat), curvature(flat)

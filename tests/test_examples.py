@@ -1,0 +1,94 @@
+"""The examples run as a user runs them, and show what they say."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import sde_sgd as ss
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_example(name, out):
+    command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), "--quick", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=out)
+    assert (out / f"{name}.png").stat().st_size > 20_000
+    assert "device: " in done.stdout
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_double_well_histograms(tmp_path):
+    text = run_example("double_well_histograms", tmp_path)
+    rows = re.findall(r"SGD +(\S+) +\d+ +(\S+) ± (\S+)", text)
+    distances = {float(rate): (float(ks), float(error)) for rate, ks, error in rows}
+    for rate, exact in ((0.2, 0.0259), (0.1, 0.0115), (0.05, 0.0055)):
+        # the largest of many noisy differences lies above the exact one by about one standard error
+        ks, error = distances[rate]
+        assert exact - 5.5 * error < ks < exact + 6.5 * error
+
+
+@pytest.mark.slow
+def test_eta_over_batch_invariance(tmp_path):
+    text = run_example("eta_over_batch_invariance", tmp_path)
+    rows = re.findall(r"^ +0\.\d+ +\d +(0\.\d+) +(0\.\d+) +0\.\d+$", text, re.MULTILINE)
+    assert len(rows) == 4
+    for within, across in rows:
+        assert float(within) < float(across)
+
+
+@pytest.mark.slow
+def test_two_minima(tmp_path):
+    text = run_example("two_minima", tmp_path)
+    rows = re.findall(r"(0\.\d+) ± (0\.\d+) +(0\.\d+) ± (0\.\d+) +(0\.\d+) +0\.\d+", text)
+    assert len(rows) == 10
+    for _, _, sde, error, exact in rows:
+        # 5.5 standard errors, and .01 for what 200 units of time leave of the start
+        assert abs(float(sde) - float(exact)) < 5.5 * float(error) + 0.01
+
+
+@pytest.mark.slow
+def test_the_sde_follows_sgd_on_digits_if_its_noise_is_right():
+    """Noisy digits, η/B = .01, 8 epochs, 8 seeds: exact C(θ) within 2 seed SD, isotropic beyond 10.
+
+    Means of 8 seeds differ by ½ seed SD (one standard error) for the same law, so 2 is four errors.
+    """
+    digits = ss.data.with_label_noise(ss.data.digits(), 0.25, key=jax.random.key(42))
+    problem = ss.problems.mlp(digits)
+    keys = iter(jax.random.split(jax.random.key(11), 8))
+
+    def losses(process):
+        steps = 1280 // process.hyper.batch_size
+        options = {"chains": 8, "steps": 8 * steps, "every": steps, "record": {"loss": problem.loss}}
+        return ss.run(process, key=next(keys), **options).record["loss"][1:]
+
+    reference = losses(ss.SGD(problem, ss.Hyperparameters(0.08, 8)))
+
+    def distance(process):
+        other = losses(process)
+        pooled = np.sqrt((reference.var(axis=1, ddof=1) + other.var(axis=1, ddof=1)) / 2)
+        return np.max(np.abs(other.mean(axis=1) - reference.mean(axis=1)) / pooled)
+
+    coarse = ss.Hyperparameters(0.16, 16)
+    assert distance(ss.SGD(problem, ss.Hyperparameters(0.08, 8))) < 2
+    assert distance(ss.Langevin(problem, ss.Hyperparameters(0.08, 8))) < 2
+    assert distance(ss.Langevin(problem, coarse, noise="isotropic")) > 10
+    assert distance(ss.Langevin(problem, coarse, noise="none")) > 10
+
+
+@pytest.mark.slow
+def test_readme_code_runs(tmp_path, monkeypatch):
+    """The two blocks of the README, as they stand, but for their size."""
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    names: dict[str, object] = {}
+    for block in blocks[:2]:
+        small = block.replace("steps=4_000", "steps=200").replace("steps=1600", "steps=320")
+        exec(small, names)
+    assert (tmp_path / "figures" / "wells.png").exists()
+    assert names["sgd"].record["accuracy"].shape == (3, 8)

@@ -1,0 +1,570 @@
+"""Analytic problems: every loss, noise and law keeps the contract, and the known facts are exact.
+
+Statistical tests: the null is the contract itself (E ĝ = ∇L, Cov ĝ = C/B), keys are fixed, and
+`assert_agree` allows as many standard errors as a correct program exceeds with odds 1e-6.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import (
+    ALARM,
+    REFUSED,
+    assert_agree,
+    covariance,
+    facts,
+    finite_differences,
+    float64,
+    losses_at,
+    quick_jit,
+    ravel_rows,
+    regression_data,
+)
+from scipy import stats
+
+import sde_sgd as ss
+from sde_sgd import problems, random
+from sde_sgd.problems import (
+    AnalyticProblem,
+    Diagonal,
+    DoubleWell,
+    Full,
+    GradientNoise,
+    Isotropic,
+    MatchedParabolas,
+    MullerBrown,
+    NotKnownError,
+    PositionDependent,
+    Quadratic,
+    Sampler,
+    StyblinskiTang,
+    TiltedNoiseData,
+    TwoMinima,
+)
+from sde_sgd.random import Stream
+
+KEY = jax.random.key(11)
+HESSIAN = ((2.0, 0.5), (0.5, 1.0))
+COVARIANCE = ((1.0, 0.6), (0.6, 2.0))
+LAWS = ("gaussian", "rademacher", "exponential")
+
+# Built afresh in every test, so that they take the precision that is switched on there.
+NOISES: dict[str, Callable[[], GradientNoise]] = {
+    "isotropic": lambda: Isotropic(0.5),
+    "diagonal": lambda: Diagonal([0.3, 2.0]),
+    "full": lambda: Full(COVARIANCE),
+    "position": lambda: PositionDependent(lambda x: 0.2 + x**2),
+    "position, one for all": lambda: PositionDependent(lambda x: 0.2 + jnp.sum(x**2)),
+}
+CURVED = PositionDependent(lambda x: 1.0 + 0.5 * jnp.sin(x))
+
+PROBLEMS: dict[str, Callable[[], AnalyticProblem]] = {
+    "quadratic, scalar": lambda: Quadratic(3.0, noise_variance=0.5),
+    "quadratic, 1 x 1": lambda: Quadratic([[3.0]], noise=Diagonal([2.0]), noise_law="rademacher"),
+    "quadratic, flat direction": lambda: Quadratic([[1.0, 1.0], [1.0, 1.0]]),
+    "double well": lambda: DoubleWell(noise_law="rademacher"),
+    "double well, tilted": lambda: DoubleWell(tilt=0.1, noise=CURVED, noise_law="exponential"),
+    "two minima": lambda: TwoMinima(noise=Diagonal(0.7), noise_law="exponential"),
+    "two minima, 3-D": lambda: TwoMinima(
+        dimension=3, curvatures=(6.0, (1.0, 2.0, 3.0)), noise=Diagonal([0.5, 1.0, 2.0])
+    ),
+    "parabolas": lambda: MatchedParabolas(well_curvature=4.0, noise_variance=2.0),
+    "Styblinski-Tang": lambda: StyblinskiTang(3, noise=Full(np.diag([1.0, 2, 3]))),
+    "Müller-Brown": lambda: MullerBrown(noise=Full(COVARIANCE), noise_law="exponential"),
+}
+ALL: dict[str, Callable[[], AnalyticProblem]] = PROBLEMS | {
+    f"quadratic, {noise}, {law}": lambda noise=noise, law=law: Quadratic(
+        HESSIAN, noise=NOISES[noise](), noise_law=law
+    )
+    for noise in NOISES
+    for law in LAWS
+    if noise != "position, one for all" or law == "gaussian"
+}
+
+
+def batches(problem: AnalyticProblem, batch_size: int, chains: int, step: int = 0) -> jax.Array:
+    """ζ̄ of one step for many chains."""
+    words = {"gradient_noise": random.stream(KEY, Stream.GRADIENT_NOISE)}
+    sampler = problem.sampler("replacement", batch_size)
+    return _draw(sampler, words, jnp.asarray(step), random.chain_numbers(chains))
+
+
+@eqx.filter_jit
+def _draw(sampler: Sampler, words: Any, step: jax.Array, chain: jax.Array) -> jax.Array:
+    return sampler.draw(None, words, step, chain)[0]
+
+
+@eqx.filter_jit
+def batch_gradients(problem: AnalyticProblem, theta: jax.Array, drawn: jax.Array) -> jax.Array:
+    return jax.vmap(problem.batch_gradient, (None, 0))(theta, drawn)
+
+
+@quick_jit
+def noisy_gradients(
+    problem: AnalyticProblem, theta: jax.Array, drift: Any, diffusion: Any, xi: jax.Array
+) -> jax.Array:
+    return jax.vmap(problem.noisy_gradient, (None, None, None, 0))(theta, drift, diffusion, xi)
+
+
+@quick_jit
+def starts_of(problem: AnalyticProblem, keys: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Starting points and their losses."""
+    starts = jax.vmap(problem.init)(keys)
+    return starts, jax.vmap(problem.loss)(starts)
+
+
+# The contract
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_gradient_is_the_slope_of_the_loss(name: str) -> None:
+    with float64():
+        problem = PROBLEMS[name]()
+        thetas = starts_of(problem, jax.random.split(KEY, 3))[0] + 0.1
+        assert thetas.dtype == jnp.float64
+        for theta, slope in zip(thetas, facts(problem, thetas)[1], strict=True):
+            expected = finite_differences(partial(losses_at, problem), theta)
+            scale = max(1.0, float(np.abs(expected).max()))
+            np.testing.assert_allclose(slope, expected, atol=1e-7 * scale)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_init_is_one_finite_start_for_each_key(name: str) -> None:
+    problem = PROBLEMS[name]()
+    starts, losses = starts_of(problem, jax.random.split(KEY, 5))
+    one = jax.eval_shape(problem.init, KEY)
+    assert starts.shape == (5, *one.shape)
+    assert starts.dtype == one.dtype == jnp.float32
+    assert losses.shape == (5,)
+    assert np.isfinite(losses).all()
+    assert jax.eval_shape(problem.gradient, one).shape == one.shape
+    assert problem.driving_noise(one).shape == one.shape
+    assert problem.dataset_size is None
+    distinct = len(np.unique(np.asarray(starts).reshape(5, -1), axis=0))
+    assert distinct == (1 if isinstance(problem, MatchedParabolas) else 5)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_batch_gradient_has_the_mean_and_covariance_it_says(name: str) -> None:
+    """Null: E ĝ = ∇L with standard error √(C_ii/Bn), Cov ĝ = C/B with that of `covariance`."""
+    batch_size, chains = 3, 20_000
+    problem = ALL[name]()
+    theta = problem.init(KEY) + 0.3
+    drawn = batches(problem, batch_size, chains)
+    rows = ravel_rows(batch_gradients(problem, theta, drawn))
+    wanted = np.asarray(problem.gradient_covariance(theta), np.float64) / batch_size
+    assert wanted.shape == (theta.size, theta.size)
+    mean_error = np.sqrt(np.diag(wanted) / chains)
+    assert_agree(rows.mean(axis=0), np.ravel(problem.gradient(theta)), mean_error)
+    got, error = covariance(rows)
+    assert_agree(got, wanted, error)
+
+
+@pytest.mark.parametrize("name", [*PROBLEMS, *(f"quadratic, {noise}, gaussian" for noise in NOISES)])
+def test_noisy_gradient_is_drift_and_the_root_of_the_covariance(name: str) -> None:
+    """Exactly: it is linear in ξ, ξ ↦ a∇L + bAξ, and AAᵀ = C."""
+    problem = ALL[name]()
+    theta = problem.init(KEY) + 0.3
+    drift, diffusion = jnp.asarray(0.7), jnp.asarray(-1.9)
+
+    xi = np.concatenate([np.zeros((1, theta.size)), np.eye(theta.size), np.full((1, theta.size), 2)])
+    xi = jnp.asarray(xi.reshape(-1, *theta.shape), jnp.float32)
+    rest, *columns, twice = ravel_rows(noisy_gradients(problem, theta, drift, diffusion, xi))
+    np.testing.assert_allclose(rest, 0.7 * np.ravel(problem.gradient(theta)), rtol=1e-6)
+    slope = (np.stack(columns) - rest).T
+    expected = 1.9**2 * np.asarray(problem.gradient_covariance(theta))
+    np.testing.assert_allclose(slope @ slope.T, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(twice - rest, 2 * slope.sum(axis=1), rtol=1e-4)
+
+
+def test_noise_variance_is_the_isotropic_covariance() -> None:
+    problem = StyblinskiTang(4, noise_variance=2.5)
+    np.testing.assert_allclose(problem.noise_variance(), 2.5)
+    covariance = problem.gradient_covariance(jnp.zeros(4))
+    np.testing.assert_allclose(covariance, 2.5 * np.eye(4))
+
+
+@pytest.mark.parametrize("noise", ["diagonal", "full", "position"])
+def test_other_noises_have_no_single_variance(noise: str) -> None:
+    with pytest.raises(NotKnownError, match="not isotropic and constant"):
+        Quadratic(HESSIAN, noise=NOISES[noise]()).noise_variance()
+
+
+def test_unknown_minima_are_said_to_be_unknown() -> None:
+    problem = problems.linear_regression(regression_data())
+    with pytest.raises(NotKnownError, match="does not know its minima"):
+        problem.minima()
+    with pytest.raises(NotKnownError, match="comes from its data"):
+        problem.noise_variance()
+    assert issubclass(NotKnownError, ValueError)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_minima_are_stationary_and_curve_upwards(name: str) -> None:
+    """|H⁻¹∇L| is the distance to the true minimum: 1e-6 for positions printed to six digits, and
+    for two minima e^{−25} of a unit."""
+    with float64():
+        problem = PROBLEMS[name]()
+        minima = problem.minima()
+        assert minima
+        losses, slopes, hessians = facts(problem, jnp.stack(minima))
+        for theta, slope, hessian in zip(minima, slopes, np.asarray(hessians), strict=True):
+            assert theta.dtype == jnp.float64
+            assert hessian.shape == (theta.size, theta.size)
+            lowest = np.linalg.eigvalsh(hessian)[0]
+            if name == "quadratic, flat direction":
+                assert lowest == pytest.approx(0, abs=1e-12)
+            else:
+                assert lowest > 0
+            gap = np.linalg.pinv(hessian) @ np.ravel(slope)
+            assert np.abs(gap).max() < 1e-6
+        if isinstance(problem, MullerBrown):
+            assert list(losses) == sorted(losses)
+
+
+# Laws
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 50])
+def test_exponential_batches_are_skewed(batch_size: int) -> None:
+    """Null: Bζ̄ + B ~ Gamma(B), so the third moment of √B ζ̄ is 2/√B, with the standard error that
+    μ₆ = 15B³ + 130B² + 120B of the Gamma law gives."""
+    n, b = 100_000, float(batch_size)
+    problem = Quadratic(np.eye(4), noise_law="exponential")
+    mean = np.asarray(batches(problem, batch_size, n // 4), np.float64).ravel()
+    assert mean.min() > -1
+    error = np.sqrt((15 * b**3 + 130 * b**2 + 120 * b - 4 * b**2) / n) / b**1.5
+    assert_agree(np.mean((np.sqrt(b) * mean) ** 3), 2 / np.sqrt(b), error)
+    assert stats.kstest(b * (mean + 1), stats.gamma(b).cdf).pvalue > ALARM
+
+
+def test_rademacher_noise_takes_two_values() -> None:
+    problem = DoubleWell(noise_variance=4.0, noise_law="rademacher")
+    theta = jnp.asarray(0.5)
+    for batch_size, values in [(1, [-2, 2]), (2, [-2, 0, 2]), (4, [-2, -1, 0, 1, 2])]:
+        drawn = batches(problem, batch_size, 1000)
+        noise = batch_gradients(problem, theta, drawn) - problem.gradient(theta)
+        np.testing.assert_array_equal(np.unique(noise), values)
+
+
+@pytest.mark.parametrize("batch_size", [1, 9])
+def test_gaussian_batches_are_gaussian(batch_size: int) -> None:
+    """Null: √B ζ̄ ~ N(0, 1); Kolmogorov-Smirnov at 1e-6."""
+    drawn = np.asarray(batches(Quadratic(np.eye(4)), batch_size, 25_000)).ravel()
+    assert stats.kstest(drawn * np.sqrt(batch_size), "norm").pvalue > ALARM
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_batches_differ_from_step_to_step(law: str) -> None:
+    """Null: independent steps; the correlation over n numbers has standard error 1/√n."""
+    problem = Quadratic(np.eye(4), noise_law=law)
+    first, second = (np.asarray(batches(problem, 5, 10_000, step)).ravel() for step in (6, 7))
+    assert_agree(5 * np.mean(first * second), 0, 1 / np.sqrt(first.size))
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_double_precision_reaches_the_batches(law: str) -> None:
+    with float64():
+        problem = Quadratic(HESSIAN, noise_law=law)
+        drawn = batches(problem, 3, 100)
+        assert drawn.dtype == jnp.float64
+        assert problem.batch_gradient(jnp.ones(2), drawn[0]).dtype == jnp.float64
+
+
+# Exact facts
+
+
+def test_quadratic_by_hand() -> None:
+    np.testing.assert_allclose(Quadratic(3.0).loss(jnp.asarray(2.0)), 6.0)
+    theta = jnp.asarray([1.0, -2.0])
+    np.testing.assert_allclose(Quadratic(HESSIAN).loss(theta), 2.0)
+    np.testing.assert_allclose(Quadratic(HESSIAN).gradient(theta), [1.0, -1.5])
+    np.testing.assert_allclose(Quadratic(HESSIAN).hessian(theta), HESSIAN)
+
+
+def test_double_well_by_hand() -> None:
+    problem = DoubleWell()
+    np.testing.assert_allclose(problem.minima(), [-1, 1])
+    losses, slopes, curvatures = facts(problem, jnp.asarray([-1.0, 1.0, 0.0, 2.0]))
+    np.testing.assert_allclose(losses, [0, 0, 0.25, 2.25])
+    np.testing.assert_allclose(slopes, [0, 0, 0, 6])
+    np.testing.assert_allclose(np.ravel(curvatures), [2, 2, -1, 11])
+    np.testing.assert_allclose(DoubleWell(tilt=0.1).loss(jnp.asarray(2.0)), 2.45)
+
+
+@pytest.mark.parametrize(("tilt", "wells"), [(0.0, 2), (0.384, 2), (-0.384, 2), (0.386, 1), (-1.0, 1)])
+def test_a_large_tilt_leaves_one_well(tilt: float, wells: int) -> None:
+    minima = DoubleWell(tilt=tilt).minima()
+    assert len(minima) == wells
+    deepest = min(minima, key=DoubleWell(tilt=tilt).loss)
+    assert float(deepest) * tilt <= 0
+
+
+def test_two_minima_are_the_wells_they_were_asked_to_be() -> None:
+    with float64():
+        problem = TwoMinima(curvatures=(6.0, (1.0, 2.0)), depths=(0.3, 0.4), dimension=2)
+        left, right = problem.minima()
+        np.testing.assert_allclose(left, [-0.45, 0])
+        np.testing.assert_allclose(right, [0.45, 0])
+        losses, _, hessians = facts(problem, jnp.stack([left, right]))
+        np.testing.assert_allclose(losses, [0.3, 0.4], rtol=1e-9)
+        np.testing.assert_allclose(hessians[0], np.diag([6.0, 6.0]), atol=1e-6)
+        np.testing.assert_allclose(hessians[1], np.diag([1.0, 2.0]), atol=1e-6)
+        assert int(problem.well(left)) == 0
+        assert int(problem.well(right)) == 1
+
+
+def test_two_minima_lie_just_below_the_lower_parabola() -> None:
+    """−w ln(e^{−a/w} + e^{−b/w}) is within w ln 2 of min(a, b), and equals it far from the ridge."""
+    with float64():
+        problem = TwoMinima(smoothing=0.02)
+        x = np.linspace(-2, 2, 2001)
+        left, right = 3 * (x + 0.45) ** 2, 0.1 + 0.5 * (x - 0.45) ** 2
+        loss = np.asarray(losses_at(problem, jnp.asarray(x)))
+        exact = -0.02 * np.logaddexp(-left / 0.02, -right / 0.02)
+        np.testing.assert_allclose(loss, exact, rtol=1e-12, atol=1e-14)
+        gap = np.minimum(left, right) - loss
+        assert gap.min() >= -1e-14
+        assert gap.max() <= 0.02 * np.log(2) + 1e-14
+        # far away, where e^{−q/w} has long underflowed, slope and loss are still finite
+        assert all(np.isfinite(part).all() for part in facts(problem, jnp.asarray([-1e3, 1e3])))
+
+
+def test_two_minima_in_one_dimension_are_a_scalar_problem() -> None:
+    scalar, vector = TwoMinima(), TwoMinima(dimension=2)
+    assert scalar.init(KEY).shape == ()
+    assert vector.init(KEY).shape == (2,)
+    on_axis = vector.loss(jnp.asarray([0.2, 0.0]))
+    np.testing.assert_allclose(scalar.loss(jnp.asarray(0.2)), on_axis, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("well", "barrier", "height"), [(4.0, 1.0, 0.25), (1.0, 3.0, 0.1), (1.0, 1.0, 2.0)])
+def test_matched_parabolas(well: float, barrier: float, height: float) -> None:
+    with float64():
+        problem = MatchedParabolas(well_curvature=well, barrier_curvature=barrier, barrier_height=height)
+        s, top = float(problem.switch_fraction), float(problem.barrier_position)
+        assert s == pytest.approx(barrier / (well + barrier), rel=1e-14)
+        assert height == pytest.approx(0.5 * well * s * top**2, rel=1e-14)
+        joins = np.array([s * top, (2 - s) * top, top])
+        curved = {
+            well: [0.0, -3.0, 0.9 * s * top, 2 * top, 3 * top],
+            -barrier: [(0.1 + 0.9 * s) * top, 0.999 * top, 1.001 * top],
+        }
+        line = np.linspace(-1, 1, 21) * 2 * top
+        places = [[top], joins - 1e-9, joins + 1e-9, *curved.values(), line, 2 * top - line]
+        losses, slopes, curvatures = facts(problem, jnp.asarray(np.concatenate(places)))
+        ends = np.cumsum([len(place) for place in places])[:-1]
+        at_top, below, above, _, _, left, right = np.split(np.asarray(losses), ends)
+        np.testing.assert_allclose(at_top, height, rtol=1e-14)
+        np.testing.assert_allclose(below, above, atol=1e-8)
+        np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-12)
+        at_top, below, above, *_ = np.split(np.asarray(slopes), ends)
+        np.testing.assert_allclose(at_top, 0, atol=1e-14)
+        np.testing.assert_allclose(below, above, atol=1e-7)
+        _, _, _, up, down, *_ = np.split(np.ravel(curvatures), ends)
+        np.testing.assert_allclose(up, well, rtol=1e-12)
+        np.testing.assert_allclose(down, -barrier, rtol=1e-12)
+        np.testing.assert_allclose(problem.minima(), [0, 2 * top], rtol=1e-14)
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 7])
+def test_styblinski_tang_minimum(dimension: int) -> None:
+    with float64():
+        problem = StyblinskiTang(dimension)
+        (theta,) = problem.minima()
+        assert theta.shape == (dimension,)
+        losses, slopes, _ = facts(problem, jnp.stack([theta, jnp.full(dimension, 2.7468)]))
+        np.testing.assert_allclose(losses[0], -39.16616570377142 * dimension, rtol=1e-14)
+        np.testing.assert_allclose(slopes[0], np.zeros(dimension), atol=1e-12)
+        assert float(losses[1]) > float(losses[0])  # the other well of each coordinate is higher
+
+
+MINIMA = [
+    ((-0.558224, 1.441726), -146.69952),
+    ((0.623499, 0.028038), -108.16672),
+    ((-0.050011, 0.466694), -80.76782),
+]
+SADDLES = [((-0.822002, 0.624313), -40.66484), ((0.212487, 0.292988), -72.24894)]
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.01])
+def test_muller_brown_published_points(scale: float) -> None:
+    """Positions to the six digits and values to the five decimals that are published."""
+    with float64():
+        problem = MullerBrown(scale=scale)
+        points, values = zip(*MINIMA, *SADDLES, strict=True)
+        np.testing.assert_allclose(problem.minima(), points[:3], atol=1e-12)
+        losses, slopes, hessians = facts(problem, jnp.asarray(points))
+        np.testing.assert_allclose(losses / scale, values, atol=6e-6)
+        gaps = np.linalg.solve(np.asarray(hessians), np.asarray(slopes)[:, :, None])
+        assert np.abs(gaps).max() < 1e-6
+        signs = np.sign(np.linalg.eigvalsh(np.asarray(hessians)))
+        np.testing.assert_array_equal(signs, [[1, 1]] * 3 + [[-1, 1]] * 2)
+
+
+# Refusals
+
+BAD: list[tuple[Callable[[], Any], str]] = [
+    (lambda: Quadratic(0.0), "hessian must be finite and > 0, got 0"),
+    (lambda: Quadratic(-1.0), "hessian must be finite and > 0, got -1"),
+    (lambda: Quadratic(np.nan), "hessian must be finite and > 0, got nan"),
+    (lambda: Quadratic([1.0, 2.0]), r"hessian must be a square matrix, got shape \(2,\)"),
+    (lambda: Quadratic(np.ones((2, 3))), r"hessian must be a square matrix, got shape \(2, 3\)"),
+    (lambda: Quadratic(np.ones((0, 0))), r"hessian must be a square matrix, got shape \(0, 0\)"),
+    (lambda: Quadratic([[1.0, 0.5], [0.0, 1.0]]), "hessian must be symmetric.* by 0.5"),
+    (lambda: Quadratic([[1.0, 0], [0, -1]]), "hessian must be positive semi-definite.* is -1"),
+    (lambda: Quadratic([[np.inf, 0], [0, 1]]), "hessian must be finite"),
+    (lambda: Full([[1.0, 2.0], [2.0, 1.0]]), "covariance must be positive semi-definite.* is -1"),
+    (lambda: Full([[1.0, 2.0], [0.0, 1.0]]), "covariance must be symmetric"),
+    (lambda: Full([1.0]), "covariance must be a square matrix"),
+    (lambda: Isotropic(-1.0), "noise_variance must be finite and >= 0, got -1"),
+    (lambda: Isotropic([1.0, 2.0]), r"noise_variance must be one number.*\(2,\).*Diagonal"),
+    (lambda: Diagonal([1.0, -1.0]), r"variances must be finite and >= 0, got -1 \(entry 1\)"),
+    (lambda: Diagonal([1.0, np.nan]), "variances must be finite and >= 0, got nan"),
+    (lambda: Diagonal([]), "variances must not be empty"),
+    (lambda: DoubleWell(tilt=np.inf), "tilt must be finite, got inf"),
+    (lambda: DoubleWell(tilt=[0.0, 0.1]), r"tilt must be one number, got an array of shape \(2,\)"),
+    (lambda: DoubleWell(noise_variance=-1), "noise_variance must be finite and >= 0, got -1"),
+    (lambda: DoubleWell(noise_variance="big"), "noise_variance must be a real number"),
+    (lambda: DoubleWell(noise_law="cauchy"), "noise_law must be one of 'gaussian', 'rademacher'"),
+    (lambda: TwoMinima(curvatures=(1.0,)), "curvatures must hold two wells"),
+    (lambda: TwoMinima(curvatures=3.0), "curvatures must hold two wells, got 3.0"),
+    (lambda: TwoMinima(depths=(1.0, 2.0, 3.0)), "depths must hold two wells"),
+    (lambda: TwoMinima(depths=(1.0, np.nan)), "depths must be finite, got nan"),
+    (lambda: TwoMinima(curvatures=(1.0, 0.0)), "curvatures must be finite and > 0, got 0"),
+    (lambda: TwoMinima(curvatures=((1.0, 2.0), 1.0)), r"one entry for each of the 1 dimensions"),
+    (lambda: TwoMinima(dimension=0), "dimension must be an integer >= 1, got 0"),
+    (lambda: TwoMinima(half_distance=0.0), "half_distance must be finite and > 0, got 0"),
+    (lambda: TwoMinima(smoothing=-1.0), "smoothing must be finite and > 0, got -1"),
+    (lambda: MatchedParabolas(well_curvature=0), "well_curvature must be finite and > 0, got 0"),
+    (lambda: MatchedParabolas(barrier_curvature=-1), "barrier_curvature must be finite and > 0"),
+    (lambda: MatchedParabolas(barrier_height=0), "barrier_height must be finite and > 0, got 0"),
+    (lambda: MatchedParabolas(barrier_height=[1, 2]), "barrier_height must be one number"),
+    (lambda: StyblinskiTang(0), "dimension must be an integer >= 1, got 0"),
+    (lambda: MullerBrown(scale=0.0), "scale must be finite and > 0, got 0"),
+    (lambda: MullerBrown(noise_law=""), "noise_law must be one of"),
+]
+
+
+@pytest.mark.parametrize(("build", "message"), BAD)
+def test_bad_values_are_refused(build: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Quadratic(1.0, noise=0.5),
+        lambda: PositionDependent(2.0),
+        lambda: StyblinskiTang(1.5),
+    ],
+)
+def test_wrong_types_are_refused(build: Callable[[], Any]) -> None:
+    with pytest.raises(REFUSED):
+        build()
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [Diagonal([1.0, 1.0, 1.0]), Diagonal(1.0), Full(np.eye(3))],
+    ids=["diagonal", "scalar", "full"],
+)
+def test_noise_of_another_shape_is_refused(noise: GradientNoise) -> None:
+    problem = Quadratic(HESSIAN, noise=noise)
+    one, theta = jnp.asarray(1.0), jnp.ones(2)
+    message = r"has shape .* where the parameters have shape \(2,\)"
+    with pytest.raises(ValueError, match=message):
+        problem.noisy_gradient(theta, one, one, theta)
+    with pytest.raises(ValueError, match=message):
+        problem.gradient_covariance(theta)
+    with pytest.raises(ValueError, match=message):
+        ss.run(ss.SGD(problem, ss.Hyperparameters(0.1)), chains=2, steps=1, key=KEY)
+
+
+@pytest.mark.parametrize("sampling", ["subset", "shuffle", "sideways"])
+def test_analytic_problems_have_no_data_to_sample(sampling: str) -> None:
+    with pytest.raises(ValueError, match=f"sampling must be 'replacement'.*got '{sampling}'"):
+        DoubleWell().sampler(sampling, 2)
+
+
+# Tilted data
+
+TILTED: dict[str, Callable[..., TiltedNoiseData]] = {
+    "scalar": lambda **more: TiltedNoiseData(DoubleWell(), dataset_size=8, key=KEY, **more),
+    "3-D": lambda **more: TiltedNoiseData(StyblinskiTang(3), dataset_size=20, key=KEY, **more),
+    "fewest": lambda **more: TiltedNoiseData(StyblinskiTang(4), dataset_size=8, key=KEY, **more),
+    "fewest, scalar": lambda **more: TiltedNoiseData(DoubleWell(), dataset_size=2, key=KEY, **more),
+}
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("name", TILTED)
+def test_tilts_have_mean_zero_and_the_covariance_asked_for(name: str, symmetric: bool) -> None:
+    problem = TILTED[name](noise_variance=2.5, symmetric=symmetric)
+    tilts = np.asarray(problem.tilts, np.float64).reshape(problem.dataset_size, -1)
+    dimension = tilts.shape[1]
+    np.testing.assert_allclose(tilts.mean(axis=0), np.zeros(dimension), atol=1e-5)
+    np.testing.assert_allclose(tilts.T @ tilts / len(tilts), 2.5 * np.eye(dimension), atol=1e-5)
+    np.testing.assert_allclose(problem.noise_variance(), 2.5)
+    theta = problem.init(KEY)
+    covariance = np.asarray(quick_jit(problem.gradient_covariance)(theta))
+    # per-example gradients of some 50 units are rounded to float32 before their spread is taken
+    np.testing.assert_allclose(covariance, 2.5 * np.eye(dimension), atol=2e-4)
+
+
+@pytest.mark.parametrize("name", ["scalar", "3-D"])
+def test_pairs_of_tilts_have_no_odd_moments(name: str) -> None:
+    for symmetric in (True, False):
+        problem = TILTED[name](symmetric=symmetric)
+        tilts = np.asarray(problem.tilts, np.float64).reshape(problem.dataset_size, -1)
+        third = np.abs(np.einsum("ni,nj,nk->ijk", tilts, tilts, tilts) / len(tilts)).max()
+        fifth = np.abs((tilts**5).mean(axis=0)).max()
+        if symmetric:
+            assert max(third, fifth) < 1e-12
+        else:  # the check can fail
+            assert min(third, fifth) > 0.05
+
+
+def test_tilts_leave_the_loss_alone() -> None:
+    base = StyblinskiTang(3)
+    problem = TiltedNoiseData(base, dataset_size=20, noise_variance=4.0, key=KEY)
+    thetas, _ = starts_of(base, jax.random.split(KEY, 10))
+    for ours, theirs in zip(facts(problem, thetas), facts(base, thetas), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(problem.minima(), base.minima())
+    np.testing.assert_array_equal(problem.init(KEY), base.init(KEY))
+
+
+def test_a_batch_of_tilted_examples_by_hand() -> None:
+    problem = TILTED["3-D"]()
+    theta, batch = problem.init(KEY), jnp.asarray([3, 3, 17])
+    gradient = problem.loss_of.gradient(theta) + problem.tilts[batch].mean(axis=0)
+    np.testing.assert_allclose(problem.batch_gradient(theta, batch), gradient, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"dataset_size": 7}, "dataset_size must be even and >= 6 for 3 parameters, got 7"),
+        ({"dataset_size": 4}, "dataset_size must be even and >= 6 for 3 parameters, got 4"),
+        ({"dataset_size": 3, "symmetric": False}, "dataset_size must be > 3 for 3 parameters, got 3"),
+        ({"dataset_size": 0}, "dataset_size must be an integer >= 1, got 0"),
+        ({"dataset_size": 8, "noise_variance": -1.0}, "noise_variance must be finite and >= 0"),
+    ],
+)
+def test_too_few_tilts_are_refused(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TiltedNoiseData(StyblinskiTang(3), key=KEY, **more)
+
+
+def test_tilts_need_an_analytic_problem() -> None:
+    problem = problems.linear_regression(regression_data())
+    with pytest.raises(REFUSED):
+        TiltedNoiseData(problem, dataset_size=10, key=KEY)
