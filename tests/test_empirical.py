@@ -421,7 +421,7 @@ def test_exact_noise_never_forms_a_matrix_over_the_parameters() -> None:
 
 
 def test_l2_adds_to_the_gradient_and_not_to_the_noise() -> None:
-    problem, theta, heavy = reference("linear")
+    _, theta, heavy = reference("linear")
     plain_problem = problems.linear_regression(LINEAR, bias=True)
     plain = everything(plain_problem, theta, jnp.asarray(BATCH_OF_SIX))
     flat = ravel(theta)

