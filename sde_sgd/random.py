@@ -181,15 +181,17 @@ def rademacher_sum(
     words: Words, chain: UInt32[Array, " chains"], shape: tuple[int, ...], count: int
 ) -> Int[Array, "chains ..."]:
     """Sum of `count` independent signs ±1, by counting random bits; shape `(chains, *shape)`."""
+
+    def block(number: Int[Array, ""] | int, kept: int) -> Int[Array, "chains ..."]:
+        pair = bits(at(words, number), chain, shape)
+        halves = [(pair[0], min(kept, 32)), (pair[1], max(kept - 32, 0))]
+        ones = [lax.population_count(word >> jnp.uint32(32 - keep)) for word, keep in halves if keep]
+        return 2 * sum(ones[1:], ones[0]).astype(jnp.int32) - kept
+
+    # a loop, not one expression: XLA's compiler is slow on several generators fused into one kernel
     total = jnp.zeros((chain.shape[0], *shape), jnp.int32)
-    for block, start in enumerate(range(0, count, 64)):
-        pair = bits(at(words, block) if block else words, chain, shape)
-        for half, word in enumerate(pair):
-            kept = min(max(count - start - 32 * half, 0), 32)
-            if kept:
-                ones = lax.population_count(word >> jnp.uint32(32 - kept))
-                total = total + 2 * ones.astype(jnp.int32) - kept
-    return total
+    total = lax.fori_loop(0, count // 64, lambda number, total: total + block(number, 64), total)
+    return total + block(count // 64, count % 64) if count % 64 else total
 
 
 def exponential_sum(
