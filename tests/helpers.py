@@ -65,12 +65,6 @@ def covariance(samples: Any, other: Any = None) -> tuple[np.ndarray, np.ndarray]
     return mean * n / (n - 1), np.sqrt(np.maximum(square - mean**2, 0) / n)
 
 
-def mean(samples: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of rows and its standard error."""
-    x = np.asarray(samples, np.float64)
-    return x.mean(axis=0), x.std(axis=0, ddof=1) / np.sqrt(len(x))
-
-
 def chi_square_p(observed: Any, expected: Any) -> float:
     """The p-value of observed counts; the expected ones must be large enough for it to hold."""
     observed, expected = np.asarray(observed, float), np.asarray(expected, float)

@@ -185,6 +185,27 @@ def test_noisy_gradient_is_drift_and_the_root_of_the_covariance(name: str) -> No
     np.testing.assert_allclose(twice - rest, 2 * slope.sum(axis=1), rtol=1e-4)
 
 
+def test_covariances_by_hand() -> None:
+    theta = jnp.asarray([0.5, -1.0])
+    by_hand = {
+        "isotropic": np.diag([0.5, 0.5]),
+        "diagonal": np.diag([0.3, 2.0]),
+        "full": np.array(COVARIANCE),
+        "position": np.diag([0.45, 1.2]),
+        "position, one for all": np.diag([1.45, 1.45]),
+    }
+    assert by_hand.keys() == NOISES.keys()
+    for noise, expected in by_hand.items():
+        got = Quadratic(HESSIAN, noise=NOISES[noise]()).gradient_covariance(theta)
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_singular_covariance_pushes_along_its_range_only() -> None:
+    problem = Quadratic(HESSIAN, noise=Full([[1.0, 2.0], [2.0, 4.0]]))
+    noise = problem.noise.apply(jnp.zeros(2), jnp.asarray([0.3, -0.7]))
+    np.testing.assert_allclose(noise[1], 2 * noise[0], rtol=1e-5)
+
+
 def test_noise_variance_is_the_isotropic_covariance() -> None:
     problem = StyblinskiTang(4, noise_variance=2.5)
     np.testing.assert_allclose(problem.noise_variance(), 2.5)

@@ -309,18 +309,25 @@ def test_helpers_of_the_normal_at_extreme_words() -> None:
 
 
 def test_normal_in_float64() -> None:
-    """Moments and law as in float32; finer than float32; finite at every extreme word."""
+    """Moments and law as in float32; finer than float32; Box and Muller on 64 bits each."""
     with float64():
         words, chains = words_of(Stream.BROWNIAN, 3), random.chain_numbers(10_000)
         sample = jit_normal(words, chains, (30,), jnp.float64)
         assert sample.dtype == jnp.float64
         x = np.asarray(sample)
+        low = jit_bits(random.at(words, 0, 1), chains, (30,))
         u64 = np.asarray(
             random._uniform64(
                 jnp.asarray([0, 0, TOP, TOP], jnp.uint32), jnp.asarray([0, TOP, 0, TOP], jnp.uint32)
             )
         )
     check_normal(x)
+    radius, angle = (
+        np.asarray(high, np.float64) / 2.0**32 + (np.asarray(rest, np.float64) + 0.5) / 2.0**64
+        for high, rest in zip(jit_bits(words, chains, (30,)), low, strict=True)
+    )
+    exact = np.sqrt(-2 * np.log(radius)) * np.cos(2 * np.pi * angle)
+    np.testing.assert_allclose(x, exact, atol=1e-13)
     assert np.mean(x == x.astype(np.float32)) < 1e-3
     assert u64.dtype == np.float64
     assert u64[0] == 2.0**-65

@@ -22,6 +22,7 @@ from helpers import (
     covariance,
     deviations,
     ensemble,
+    float64,
     ravel,
     ravel_rows,
     regression_data,
@@ -400,6 +401,6 @@ def test_shuffling_has_no_langevin_equation() -> None:
 def test_double_precision_does_not_change_what_is_drawn(sampling: str) -> None:
     """Integers are drawn from 32-bit words in any precision."""
     single = batches(sampling, 3, 10, steps=4, chains=20)
-    with jax.enable_x64(True):
+    with float64():
         double = batches(sampling, 3, 10, steps=4, chains=20)
     np.testing.assert_array_equal(single, double)
