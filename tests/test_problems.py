@@ -523,7 +523,6 @@ TILTED: dict[str, Callable[..., TiltedNoiseData]] = {
     "scalar": lambda **more: TiltedNoiseData(DoubleWell(), dataset_size=8, key=KEY, **more),
     "3-D": lambda **more: TiltedNoiseData(StyblinskiTang(3), dataset_size=20, key=KEY, **more),
     "fewest": lambda **more: TiltedNoiseData(StyblinskiTang(4), dataset_size=8, key=KEY, **more),
-    "fewest, scalar": lambda **more: TiltedNoiseData(DoubleWell(), dataset_size=2, key=KEY, **more),
 }
 
 

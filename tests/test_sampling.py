@@ -138,7 +138,9 @@ def test_covariance_of_an_sgd_step(sampling: str, gradients: np.ndarray) -> None
     rows = (ravel(theta) - moved) / rate
     got, error = covariance(rows)
     exact = population_covariance(gradients) / BATCH
-    assert_agree(got, exact * FACTORS[sampling], error)
+    wanted = exact * FACTORS[sampling]
+    assert_agree(got, wanted, error)
+    assert_agree(rows.mean(axis=0), gradients.mean(axis=0), np.sqrt(np.diag(wanted) / chains))
     wrong = exact * FACTORS["subset" if sampling == "replacement" else "replacement"]
     assert np.abs(deviations(got, wrong, error)).max() > 10
 
