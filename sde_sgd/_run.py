@@ -45,8 +45,8 @@ class Result(eqx.Module):
         record: name → array of shape `(samples, chains, ...)`.
         moments: name → `Moments` over time, per chain.
         histograms: name → `HistogramCounts` over chains and time.
-        diverged_at: per chain the first sampled step at which a parameter was not finite, −1 if
-            none was. Steps between samples are not looked at.
+        diverged_at: per chain the first step at which a parameter was seen not to be finite, −1 if
+            none was. Looked at are the samples and the end, not the steps between.
         seconds: wall-clock time, compilation included.
     """
 
@@ -163,8 +163,12 @@ def run(
     state, start, diverged_before = _start(process, chains, key, initial)
     if start + steps > _LAST_STEP:
         raise ValueError(f"steps must end by {_LAST_STEP} on the clock, got {start} + {steps}.")
-    if burn_in >= steps and (recorder.moments or recorder.histograms):
-        raise ValueError(f"burn_in must be < steps = {steps} to leave samples, got {burn_in}.")
+    last_sample = steps - steps % every
+    if burn_in >= last_sample and (recorder.moments or recorder.histograms):
+        raise ValueError(
+            f"burn_in must be < {last_sample}, the last sample of {steps} steps with every = {every}, "
+            f"to leave something to gather; got {burn_in}."
+        )
 
     mesh = _devices.chain_mesh(chains, devices)
     gathered = _Gathered(recorder)
@@ -198,7 +202,9 @@ def run(
             bar.advance(block * size)
             # the first block holds the compilation, so grow from there by at most a factor 8
             pace = block * size * min(8.0, max(1e-3, _CHUNK_SECONDS / max(spent, 1e-6)))
-    diverged_at = np.asarray(kept["diverged"])
+    # the last steps may lie beyond the last sample, and their end is what `samples` hands out
+    lost = ~np.asarray(_tree.finite_chains(state.theta)) & (np.asarray(kept["diverged"]) < 0)
+    diverged_at = np.where(lost, start + steps, np.asarray(kept["diverged"]))
     result = Result(
         state=state,
         process=process,

@@ -15,11 +15,6 @@ def column(values: Float[Array, ""] | Float[Array, " chains"], leaf: Array) -> A
     return values if values.ndim == 0 else values.reshape(values.shape + (1,) * (leaf.ndim - 1))
 
 
-def size(tree: Any) -> int:
-    """Number of scalars in a pytree of arrays or shapes."""
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
-
-
 def chain_count(tree: Any) -> int:
     """Length of the leading axis shared by all leaves of an ensemble."""
     return jax.tree.leaves(tree)[0].shape[0]
@@ -28,11 +23,6 @@ def chain_count(tree: Any) -> int:
 def squared_norm(tree: Any) -> Array:
     """Sum of squares over all leaves of one parameter pytree."""
     return jax.tree.reduce(jnp.add, jax.tree.map(lambda leaf: jnp.sum(leaf * leaf), tree))
-
-
-def dot(a: Any, b: Any) -> Array:
-    """Inner product of two parameter pytrees."""
-    return jax.tree.reduce(jnp.add, jax.tree.map(lambda x, y: jnp.sum(x * y), a, b))
 
 
 def finite_chains(tree: Any) -> Bool[Array, " chains"]:

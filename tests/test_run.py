@@ -244,6 +244,18 @@ def test_diverged_chains_are_marked_and_left_out(key):
         ss.run(process, chains=10, steps=400, every=10, key=key, throw=True)
 
 
+def test_divergence_after_the_last_sample_is_seen(key):
+    process = ss.SGD(WELL, ss.Hyperparameters([0.05, 2.5], 2))
+    with pytest.warns(UserWarning, match="1 of 2 chains diverged"):
+        result = ss.run(process, chains=2, steps=400, every=399, initial=0.9, key=key)
+    early = ss.run(process, chains=2, steps=3, every=1, initial=0.9, key=key)
+    assert early.diverged == 0
+    with pytest.warns(UserWarning, match="1 of 2 chains diverged, the first by step 400"):
+        late = ss.run(process, chains=2, steps=400, every=401, initial=0.9, key=key)
+    assert result.diverged == late.diverged == 1
+    assert np.isfinite(late.samples()).all()
+
+
 def test_divergence_is_remembered_when_continued(key):
     process = ss.SGD(WELL, ss.Hyperparameters([0.05, 2.5], 2))
     with pytest.warns(UserWarning, match="diverged"):
@@ -290,7 +302,9 @@ def failing(_x):
         ({"steps": -1}, "steps must be an integer >= 1, got -1"),
         ({"steps": 2**31}, "steps must end by"),
         ({"every": 0}, "every must be an integer >= 1"),
-        ({"burn_in": 10, "moments": {"x": square}}, "burn_in must be < steps"),
+        ({"burn_in": 10, "moments": {"x": square}}, "burn_in must be < 10"),
+        ({"burn_in": 8, "every": 8, "moments": {"x": square}}, "burn_in must be < 8"),
+        ({"every": 11, "moments": {"x": square}}, "burn_in must be < 0"),
         ({"key": 0}, "key must be one typed key"),
         ({"initial": np.zeros((3, 2))}, "initial has shapes"),
         ({"initial": np.arange(4)}, "parameters must be floating point"),

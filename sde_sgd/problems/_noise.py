@@ -144,11 +144,6 @@ class PositionDependent(GradientNoise):
         return jnp.diag(jnp.ravel(jnp.broadcast_to(self.function(theta), theta.shape)))
 
 
-def as_noise(value: Any) -> GradientNoise:
-    """`value` itself if it is gradient noise; a number is the σ² of isotropic noise."""
-    return value if isinstance(value, GradientNoise) else Isotropic(value)
-
-
 def _matching(name: str, shape: tuple[int, ...], theta: Array) -> None:
     if shape != theta.shape:
         raise ValueError(
