@@ -1,11 +1,13 @@
-# Every target makes what it needs. PYTHON chooses the interpreter, VENV where its packages go.
+# Every target makes what it needs. PYTHON chooses the interpreter, VENV where its packages go, SELECT
+# the tests.
 PYTHON ?= python3
 VENV ?= .venv
+SELECT ?= not script
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo examples test lint format figures benchmarks clean
+.PHONY: help demo examples test test-scripts lint format figures benchmarks paper-checks clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,7 +27,10 @@ examples: $(READY)  ## every example, quickly
 	for script in examples/[a-z]*_*.py; do $(BIN)/python $$script --quick || exit 1; done
 
 test: $(READY)  ## the tests
-	$(BIN)/python -m pytest -n $(CORES)
+	$(BIN)/python -m pytest -n $(CORES) -m '$(SELECT)'
+
+test-scripts: $(READY)  ## the examples, the cards of all papers at the smallest scale, runs that are killed
+	$(BIN)/python -m pytest -n $(CORES) -m script
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check .
@@ -37,12 +42,16 @@ format: $(READY)  ## put the code into shape
 	$(BIN)/ruff format .
 
 figures: $(READY)  ## make the pictures of the README again
-	for script in double_well_histograms digits_mlp_sgd_vs_sde eta_over_batch_invariance two_minima; do \
+	for script in double_well_histograms digits_mlp_sgd_vs_sde eta_over_batch_invariance two_minima \
+		sweep_eta_over_batch does_the_sde_hold weak_order; do \
 		$(BIN)/python examples/$$script.py --out docs/figures || exit 1; done
 
 benchmarks: $(READY)  ## speed beside other libraries, installed first
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[benchmarks]'
 	$(BIN)/python -m benchmarks --results benchmarks/results
+
+paper-checks: $(READY)  ## check the claims of papers: a report in paper_checks/results, about 25 minutes on two cores
+	$(BIN)/python -m paper_checks --scale quick --out paper_checks/results
 
 clean:  ## remove what these targets made
 	rm -rf .venv* figures .pytest_cache .mypy_cache .ruff_cache

@@ -57,6 +57,14 @@ def number(
         raise ValueError(f"{name} must be {wanted}, got {worst:g}{where}. {hint}".rstrip())
 
 
+def scalar(name: str, value: Any, **bounds: Any) -> Any:
+    """Return `value` as one Python number inside the bounds, or refuse it."""
+    number(name, value, **bounds)
+    if np.ndim(value):
+        raise ValueError(f"{name} must be one number, got an array of shape {np.shape(value)}.")
+    return np.asarray(value).item()
+
+
 def integer(name: str, value: Any, *, at_least: int = 0, hint: str = "") -> int:
     """Return `value` as an `int`, or refuse it with its name and the range."""
     try:

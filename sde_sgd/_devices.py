@@ -1,48 +1,182 @@
-"""Spreading chains over devices: each holds a share of every array with a chain axis."""
+"""Spreading chains, and the batches of one chain, over devices and hosts."""
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
-CHAINS = PartitionSpec("chains")
-SAMPLES_CHAINS = PartitionSpec(None, "chains")
+from sde_sgd import _checks
+
+CHAINS_AXIS, DATA_AXIS = "chains", "data"
+CHAINS = PartitionSpec(CHAINS_AXIS)
+SAMPLES_CHAINS = PartitionSpec(None, CHAINS_AXIS)
+EXAMPLES = PartitionSpec(DATA_AXIS)
 WHOLE = PartitionSpec()
 
+# A CPU takes the chains of a device some at a time, and what is left over one by one, where products and
+# sums may be rounded together that were not before. With nothing left over no bit depends on the number
+# of chains.
+_LANES = 8
 
-def chain_mesh(chains: int, devices: Sequence[jax.Device] | None) -> Mesh | None:
-    """A mesh of as many devices as divide the chains evenly; None where that is one.
+
+@dataclass(frozen=True)
+class Layout:
+    """Which device holds what.
+
+    Attributes:
+        mesh: devices in an array (groups, data devices): each group has its own chains, and the
+            devices of a group share the examples of every batch.
+        chains: number of chains asked for.
+        slots: number of chains in the arrays: every group has the same number, so there may be
+            some copies of the last chain at the end, which are left out of all results.
+    """
+
+    mesh: Mesh
+    chains: int
+    slots: int
+
+    @property
+    def groups(self) -> int:
+        """Number of groups of devices, each with its own chains."""
+        return int(self.mesh.shape[CHAINS_AXIS])
+
+    @property
+    def data_devices(self) -> int:
+        """Number of devices that share the batches of one chain."""
+        return int(self.mesh.shape[DATA_AXIS])
+
+    def sharding(self, spec: PartitionSpec) -> NamedSharding:
+        """The sharding of that spec on this mesh."""
+        return NamedSharding(self.mesh, spec)
+
+    def place(self, tree: PyTree, spec: PyTree) -> PyTree:
+        """Lay a pytree out over the mesh; `spec` is a prefix of it."""
+        return jax.tree.map(
+            lambda part, under: jax.tree.map(lambda leaf: _place(leaf, self.sharding(part)), under),
+            spec,
+            tree,
+        )
+
+    def pad(self, tree: PyTree, axis: int = 0) -> PyTree:
+        """Repeat the last chain until there are `slots` of them; no change where there are."""
+
+        def one(leaf: Any) -> Any:
+            if leaf.shape[axis] == self.slots:
+                return leaf
+            return jnp.take(leaf, np.minimum(np.arange(self.slots), self.chains - 1), axis=axis)
+
+        return jax.tree.map(one, tree)
+
+    def to_host(self, tree: PyTree, axis: int | None = 0) -> PyTree:
+        """NumPy copies of the whole arrays on every host, without the padding along `axis`."""
+
+        def one(leaf: Any) -> np.ndarray:
+            whole = fetch(leaf)
+            if axis is None or whole.shape[axis] == self.chains:
+                return whole
+            return whole.take(np.arange(self.chains), axis=axis)
+
+        return jax.tree.map(one, tree)
+
+
+def layout(
+    chains: int, devices: Sequence[jax.Device] | None, data_devices: int = 1, multiple: int = 1
+) -> Layout:
+    """Spread chains over as many groups of devices as shorten the work.
 
     Args:
         chains: number of chains.
-        devices: to choose from; None for all local ones, unless a default device is set.
+        devices: to use; None for all of them (those of other hosts too, once `jax.distributed`
+            is initialised), or the default device where one is set.
+        data_devices: how many devices share the batches of one chain.
+        multiple: the number of chains on a device is a multiple of it; see `lanes`.
+
+    Raises:
+        ValueError: for anything but a list of devices, or if `data_devices` does not divide it.
     """
-    if devices is None:
-        devices = [] if getattr(jax.config, "jax_default_device", None) is not None else jax.local_devices()
-    elif not devices or not all(isinstance(device, jax.Device) for device in devices):
-        raise ValueError(f"devices must be a list such as jax.local_devices(), got {devices!r}.")
-    count = max((n for n in range(1, len(devices) + 1) if chains % n == 0), default=1)
-    if count == 1:
-        return None
-    return Mesh(np.asarray(devices[:count]), ("chains",))
+    chosen = available(devices)
+    data = _checks.integer("data_devices", data_devices, at_least=1)
+    if len(chosen) % data:
+        raise ValueError(
+            f"data_devices must divide the number of devices, {len(chosen)}, got {data}. "
+            f"Give a divisor of it, or choose `devices`."
+        )
+    groups = len(chosen) // data
+    per_group = math.ceil(math.ceil(chains / groups) / multiple) * multiple
+    if jax.process_count() == 1:  # every host must hold a part, but here idle devices may be left out
+        groups = math.ceil(chains / per_group)
+    grid = np.asarray(chosen[: groups * data]).reshape(groups, data)
+    return Layout(Mesh(grid, (CHAINS_AXIS, DATA_AXIS)), chains, groups * per_group)
 
 
-def place(tree: PyTree, mesh: Mesh | None, spec: PyTree) -> PyTree:
-    """Lay a pytree out over the mesh; `spec` is a prefix of it."""
-    if mesh is None:
-        return tree
-    return jax.device_put(tree, jax.tree.map(lambda part: NamedSharding(mesh, part), spec))
+def lanes(problem: Any) -> int:
+    """What the number of chains on a device should be a multiple of.
+
+    Chains of a formula cost next to nothing, and so do a few more. Those of a network cost much, and
+    their matrix products are equal to rounding only.
+    """
+    return _LANES if problem.dataset_size is None else 1
 
 
-def per_chain(tree: PyTree, chains: int, is_per_chain: Callable[[str], bool]) -> PyTree:
-    """Partition specs for a process: leaves that hold one number per chain follow the chains."""
+def available(devices: Sequence[jax.Device] | None) -> list[jax.Device]:
+    """The devices to use: those given, the default device where one is set, or all of all hosts."""
+    if devices is not None:
+        if not devices or not all(isinstance(device, jax.Device) for device in devices):
+            raise ValueError(f"devices must be a list such as jax.local_devices(), got {devices!r}.")
+        return list(devices)
+    chosen = getattr(jax.config, "jax_default_device", None)
+    if isinstance(chosen, str):
+        return jax.local_devices(backend=chosen)[:1]
+    return jax.devices() if chosen is None else [chosen]
 
-    def spec(path: Any, leaf: Any) -> PartitionSpec:
-        name = jax.tree_util.keystr(path)
-        return CHAINS if leaf.shape == (chains,) and is_per_chain(name) else WHOLE
 
-    return jax.tree_util.tree_map_with_path(spec, eqx.filter(tree, eqx.is_array))
+def _place(leaf: Any, sharding: NamedSharding) -> Any:
+    if isinstance(leaf, jax.Array) and leaf.sharding.is_equivalent_to(sharding, leaf.ndim):
+        return leaf
+    if jax.process_count() == 1:
+        return jax.device_put(leaf, sharding)
+    whole = fetch(leaf)
+    return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
+
+
+def fetch(leaf: Any) -> np.ndarray:
+    """A NumPy copy of an array, also where other hosts hold parts of it."""
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        if leaf.is_fully_replicated:
+            return np.array(leaf.addressable_data(0))
+        return np.array(multihost_utils.process_allgather(leaf, tiled=True))
+    return np.array(leaf)
+
+
+def agree(*values: float) -> tuple[float, ...]:
+    """The largest of every host's values, on every host."""
+    if jax.process_count() == 1:
+        return values
+    gathered = multihost_utils.process_allgather(np.asarray(values, np.float32))
+    return tuple(float(value) for value in gathered.reshape(-1, len(values)).max(axis=0))
+
+
+def specs(tree: PyTree, choose: Callable[[str, Any], PartitionSpec]) -> PyTree:
+    """A partition spec for every array of a pytree, chosen by its name and itself."""
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: choose(jax.tree_util.keystr(path), leaf), tree)
+
+
+def map_per_chain(function: Callable[[Any], Any], process: PyTree, chains: int) -> PyTree:
+    """A process with `function` done to each array of which it holds one number for each chain."""
+
+    def one(path: Any, leaf: Any) -> Any:
+        return function(leaf) if is_per_chain(jax.tree_util.keystr(path), leaf, chains) else leaf
+
+    return jax.tree_util.tree_map_with_path(one, process)
+
+
+def is_per_chain(name: str, leaf: Any, chains: int) -> bool:
+    """Whether an array of a process holds one number for each chain: hyperparameters may."""
+    return ".hyper." in name and getattr(leaf, "shape", None) == (chains,)

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from sde_sgd import _checks, _tree
 
@@ -98,24 +98,34 @@ class Moments(eqx.Module):
 
 
 class Recorder(eqx.Module):
-    """The observables of a run as one pure function of the ensemble, and where they are kept."""
+    """The observables of a run as one pure function of the ensemble, and where they are kept.
+
+    Attributes:
+        record, moments, histograms: what is asked for, by name.
+        loss: L(θ) of one chain where chains stop at a loss, else None.
+        stop_loss: that loss, an array so that it is not compiled in.
+    """
 
     record: dict[str, Observable]
     moments: dict[str, Observable]
     histograms: dict[str, Histogram]
+    loss: Observable | None = None
+    stop_loss: Float[Array, ""] | None = None
 
-    def init(self, theta: PyTree, shards: int) -> tuple[dict[str, Any], int]:
-        """Empty records, moments and histograms, and how many samples fit in one chunk.
+    def shapes(self, theta: PyTree) -> PyTree:
+        """Shapes of one sample of the records."""
+        return jax.eval_shape(lambda at: observe(self.record, at), theta)
 
-        Histograms are counted on each of `shards` devices for itself.
+    def init(self, theta: PyTree, shards: int) -> dict[str, Any]:
+        """Empty records, moments and histograms.
+
+        Histograms are counted on each of `shards` groups of devices for itself.
         """
-        observed = jax.eval_shape(lambda at: observe(self.record, at), theta)
+        observed = self.shapes(theta)
+        capacity = samples_at_once(observed, _tree.chain_count(theta))
         followed = jax.eval_shape(lambda at: observe(self.moments, at), theta)
         chains = _tree.chain_count(theta)
-        sample_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(observed))
-        # the device counts in int32, so a chunk must not overflow one bin
-        capacity = max(1, min(1024, _CHUNK_BYTES // max(sample_bytes, 1), (2**31 - 1) // chains))
-        kept = {
+        return {
             "record": jax.tree.map(lambda s: jnp.zeros((capacity, *s.shape), s.dtype), observed),
             "moments": jax.tree.map(
                 lambda s: (jnp.zeros(s.shape, s.dtype), jnp.zeros(s.shape, s.dtype)), followed
@@ -125,8 +135,8 @@ class Recorder(eqx.Module):
                 name: jnp.zeros((shards, ask.bins + 2), jnp.int32) for name, ask in self.histograms.items()
             },
             "diverged": jnp.full((chains,), -1, jnp.int32),
+            "stopped": jnp.full((chains,), -1, jnp.int32),
         }
-        return kept, capacity
 
     def update(
         self,
@@ -137,8 +147,7 @@ class Recorder(eqx.Module):
         gather: Bool[Array, ""],
     ) -> dict[str, Any]:
         """Add the ensemble at `step` as sample number `sample`; statistics only if `gather`."""
-        alive = _tree.finite_chains(theta)
-        first = (kept["diverged"] < 0) & ~alive
+        first = (kept["diverged"] < 0) & ~_tree.finite_chains(theta)
         diverged = jnp.where(first, step, kept["diverged"])
         values = observe(self.record, theta)
         record = jax.tree.map(
@@ -147,12 +156,18 @@ class Recorder(eqx.Module):
             values,
         )
         count = kept["count"] + gather.astype(jnp.int32)
+        stopped = kept["stopped"]
+        if self.loss is not None and self.stop_loss is not None:
+            # what a chain leaves behind must not depend on how long the others go on
+            gather = gather & going(kept)
+            reached = jax.vmap(self.loss)(theta) <= self.stop_loss
+            stopped = jnp.where((stopped < 0) & reached, step, stopped)
         moments = {
             name: _welford(kept["moments"][name], value, count, gather)
             for name, value in observe(self.moments, theta).items()
         }
         histograms = {
-            name: _count(kept["histograms"][name], ask, theta, alive & gather)
+            name: _count(kept["histograms"][name], ask, theta, (diverged < 0) & gather)
             for name, ask in self.histograms.items()
         }
         return {
@@ -161,7 +176,20 @@ class Recorder(eqx.Module):
             "count": count,
             "histograms": histograms,
             "diverged": diverged,
+            "stopped": stopped,
         }
+
+
+def going(kept: Mapping[str, Any]) -> Bool[Array, " chains"]:
+    """Which chains have neither reached `stop_loss` nor diverged: with `stop_loss` the others stay."""
+    return (kept["stopped"] < 0) & (kept["diverged"] < 0)
+
+
+def samples_at_once(sample: PyTree, chains: int) -> int:
+    """How many samples of these shapes one chunk of a run may hold."""
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(sample))
+    # the device counts in int32, so a chunk must not overflow one bin
+    return max(1, min(1024, _CHUNK_BYTES // max(size, 1), (2**31 - 1) // chains))
 
 
 def observe(observables: Mapping[str, Observable], theta: PyTree) -> dict[str, Array]:
@@ -185,9 +213,10 @@ def observe(observables: Mapping[str, Observable], theta: PyTree) -> dict[str, A
 
 
 def _welford(
-    old: tuple[Array, Array], value: Array, count: Int[Array, ""], gather: Bool[Array, ""]
+    old: tuple[Array, Array], value: Array, count: Int[Array, ""], gather: Bool[Array, "..."]
 ) -> tuple[Array, Array]:
     mean, square = old
+    gather = _tree.column(gather, mean) if gather.ndim else gather
     weight = gather.astype(mean.dtype) / jnp.maximum(count, 1).astype(mean.dtype)
     new = mean + weight * (value - mean)
     return (

@@ -1,103 +1,30 @@
-"""The one loop: chunks of steps in a jitted program, host code between them."""
+"""`run`: an ensemble of chains of one process."""
 
-import contextlib
+import os
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Int, Key, PyTree
+from jaxtyping import Array, Key, PyTree
 
-from sde_sgd import _checks, _devices, _tree, random
+from sde_sgd import _checks, _devices, _start
+from sde_sgd._checkpoint import Checkpoint, Store
+from sde_sgd._engine import Before, Outcome, Plan, Task, finished_moments, open_session, simulate
+from sde_sgd._fingerprint import fingerprint
+from sde_sgd._memory import MemoryPrediction
 from sde_sgd._progress import Progress
-from sde_sgd._recording import (
-    Histogram,
-    HistogramCounts,
-    Moments,
-    Observable,
-    Recorder,
-    observe,
-)
-from sde_sgd.problems._base import Problem
+from sde_sgd._recording import Histogram, HistogramCounts, Observable, Recorder
+from sde_sgd._result import Result
 from sde_sgd.processes._base import ChainState, Process
-from sde_sgd.random import Stream, check_key
+from sde_sgd.random import check_key
 
-# A chunk aims at this many seconds: long enough that host work is lost in it, short enough for a
-# progress bar and for Ctrl-C.
-_CHUNK_SECONDS = 1.0
 _LAST_STEP = 2**31 - 1
-
-
-class Result(eqx.Module):
-    """What a run leaves behind.
-
-    Attributes:
-        state: the ensemble at the last step; give it to `run(initial=...)` to go on.
-        process: what was run.
-        steps: steps of the clock gone by at the end.
-        record_steps: at which steps the records were taken, shape `(samples,)`.
-        record: name → array of shape `(samples, chains, ...)`.
-        moments: name → `Moments` over time, per chain.
-        histograms: name → `HistogramCounts` over chains and time.
-        diverged_at: per chain the first step at which a parameter was seen not to be finite, −1 if
-            none was. Looked at are the samples and the end, not the steps between.
-        seconds: wall-clock time, compilation included.
-    """
-
-    state: ChainState
-    process: Process
-    steps: int = eqx.field(static=True)
-    record_steps: np.ndarray
-    record: dict[str, np.ndarray]
-    moments: dict[str, Moments]
-    histograms: dict[str, HistogramCounts]
-    diverged_at: np.ndarray
-    seconds: float
-
-    @property
-    def theta(self) -> PyTree:
-        """Parameters of all chains at the end, diverged ones included."""
-        return self.state.theta
-
-    @property
-    def alive(self) -> np.ndarray:
-        """Which chains never diverged, shape `(chains,)`."""
-        return self.diverged_at < 0
-
-    @property
-    def diverged(self) -> int:
-        """Number of chains that diverged."""
-        return int((~self.alive).sum())
-
-    def samples(self) -> PyTree:
-        """Parameters at the end of the chains that did not diverge, as NumPy arrays."""
-        return jax.tree.map(lambda leaf: np.asarray(leaf)[self.alive], self.theta)
-
-    @property
-    def time(self) -> np.ndarray:
-        """SDE time t = ηk/(1 − m) of the records, shape `(samples,)` or `(samples, chains)`."""
-        rate = np.asarray(self.process.hyper.effective_learning_rate)
-        return np.multiply.outer(self.record_steps, rate)
-
-    @property
-    def epochs(self) -> np.ndarray:
-        """Epochs kB/N of the records, shape `(samples,)`.
-
-        Raises:
-            ValueError: if the problem has no data set.
-        """
-        size = self.process.problem.dataset_size
-        if size is None:
-            raise ValueError(
-                f"{type(self.process.problem).__name__} has no data set, hence no epochs; use time."
-            )
-        return self.record_steps * self.process.hyper.batch_size / size
 
 
 def run(
@@ -112,9 +39,15 @@ def run(
     histograms: Mapping[str, Histogram] | Histogram | None = None,
     every: int | Any | None = None,
     burn_in: int | Any = 0,
+    stop_loss: float | Any | None = None,
     throw: bool = False,
     progress: bool | None = None,
     devices: Sequence[jax.Device] | None = None,
+    data_devices: int | Any = 1,
+    chunk: int | Any | None = None,
+    memory_limit: int | Any | None = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> Result:
     """Run an ensemble of independent chains of any process.
 
@@ -134,11 +67,21 @@ def run(
         histograms: name → `Histogram`, or one `Histogram`, over the samples after `burn_in`.
         every: steps between samples; by default the whole run, so only the end is looked at.
         burn_in: steps before statistics are gathered.
+        stop_loss: a chain stays where it is from the first sample with L(θ) ≤ this, and statistics
+            take no more of it; the run ends when all have (or have diverged).
         throw: raise if a chain diverges, instead of a warning.
-        progress: show a progress bar: True, False, or None for long work on a terminal.
-        devices: spread the chains over these; by default over all local ones, as many as divide
-            the number of chains. A CPU counts as one device unless the configuration option
-            `jax_num_cpu_devices` says otherwise; with one for each core all are kept busy.
+        progress: show a progress bar: True, False, or None for long work on a terminal or notebook.
+        devices: spread the chains over these; by default over all, those of other hosts too once
+            `jax.distributed` is initialised. A CPU counts as one device unless the configuration
+            option `jax_num_cpu_devices` says otherwise; with one for each core all are kept busy.
+        data_devices: how many devices share the data and the batches of one chain, for large models
+            and data sets (problems made by `EmpiricalRisk`): every step takes the mean of the
+            gradients over them. The chains are spread over groups of so many.
+        chunk: chains at a time, one chunk after the other; by default all together.
+        memory_limit: refuse to start if more bytes are needed; by default what is available.
+        checkpoint: a folder, or `Checkpoint(folder, seconds, keep)`: saved there every so often, at
+            the end, and when Ctrl-C or SIGTERM comes, which then act.
+        resume: go on from the newest checkpoint that is whole, if there is one.
 
     Returns:
         `Result`.
@@ -147,20 +90,221 @@ def run(
         ValueError: for arguments out of range, shapes that do not match, parameters that are not
             floating point, a start that is not finite, an observable that fails.
         FloatingPointError: if `throw` and a chain diverged.
+        MemoryError: if it will not fit, with the largest `chunk` that does.
+        CheckpointError: if a checkpoint cannot be written or read, or belongs to another run.
     """
     started = time.perf_counter()
+    job = _job(
+        process,
+        chains=chains,
+        steps=steps,
+        key=key,
+        initial=initial,
+        recorder=make_recorder(process, record, moments, histograms, stop_loss),
+        every=every,
+        burn_in=burn_in,
+        devices=devices,
+        data_devices=data_devices,
+        chunk=chunk,
+    )
+    if memory_limit is not None:
+        memory_limit = _checks.integer("memory_limit", memory_limit, at_least=1)
+    store = open_store(checkpoint, resume, job.config)
+    label, total = type(process).__name__, job.plan.steps * job.chains
+    with open_session(Progress(total, label, progress, unit="chain-step"), store, memory_limit) as session:
+        outcomes = []
+        for number, part in enumerate(job.parts()):
+            outcome = simulate(
+                part.task,
+                part.shapes(),
+                part.start,
+                part.before,
+                session,
+                f"chunk-{number:05d}",
+                cost=part.task.layout.chains,
+            )
+            outcomes.append(localised(outcome, part.task.layout, to_host=job.chunk < job.chains))
+    result = _result(job, outcomes, time.perf_counter() - started)
+    _report_divergence(result, throw)
+    return result
+
+
+def predict_memory(
+    process: Process | Any,
+    *,
+    chains: int | Any,
+    steps: int | Any = 1,
+    key: Key[Array, ""] | None = None,
+    record: Mapping[str, Observable] | None = None,
+    moments: Mapping[str, Observable] | None = None,
+    histograms: Mapping[str, Histogram] | Histogram | None = None,
+    every: int | Any | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    data_devices: int | Any = 1,
+) -> MemoryPrediction:
+    """The memory that `run` with these arguments would take, from its compiled program.
+
+    Nothing is run, and no chain is made. `run` asks the same question before it starts.
+
+    Args:
+        process, chains, steps, record, moments, histograms, every, devices, data_devices: as in `run`.
+        key: only its kind matters.
+
+    Returns:
+        `MemoryPrediction`: total bytes, bytes for each chain, what is available, the largest number
+        of chains that fits.
+    """
+    job = _job(
+        process,
+        chains=chains,
+        steps=steps,
+        key=jax.random.key(0) if key is None else key,
+        initial=None,
+        recorder=make_recorder(process, record, moments, histograms, None),
+        every=every,
+        burn_in=0,
+        devices=devices,
+        data_devices=data_devices,
+        chunk=None,
+    )
+    (part,) = job.parts()
+    state = part.shapes()
+    _, program, _ = part.task.prepare(state)
+    return part.task.predict_memory(state, program, None)
+
+
+def make_recorder(
+    process: Process | Any,
+    record: Mapping[str, Observable] | None,
+    moments: Mapping[str, Observable] | None = None,
+    histograms: Mapping[str, Histogram] | Histogram | None = None,
+    stop_loss: float | Any | None = None,
+) -> Recorder:
+    """What is kept of a run, from the arguments of `run`."""
     if not isinstance(process, Process):
         raise ValueError(f"process must be SGD(...), Langevin(...) or the like, got {process!r}.")
+    if isinstance(histograms, Histogram):
+        histograms = {"theta": histograms}
+    asked = dict(record or {}), dict(moments or {}), dict(histograms or {})
+    if stop_loss is None:
+        return Recorder(*asked)
+    _checks.number("stop_loss", stop_loss)
+    return Recorder(*asked, loss=process.problem.loss, stop_loss=jnp.asarray(stop_loss, dtype=float))
+
+
+def open_store(
+    checkpoint: Checkpoint | str | os.PathLike[str] | None, resume: bool, config: Any
+) -> Store | None:
+    """The checkpoint folder, if one is asked for; `config` is called for its fingerprint."""
+    if checkpoint is None:
+        if resume:
+            raise ValueError("resume=True needs checkpoint=..., the folder to resume from.")
+        return None
+    ask = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
+    return Store(ask, config(), resume=resume)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Some of a job's chains, run together."""
+
+    task: Task
+    numbers: range
+    initial: PyTree | None
+    continued: ChainState | None
+    before: Before | None
+
+    def shapes(self) -> ChainState:
+        if self.continued is not None:
+            return jax.eval_shape(lambda: self.continued)
+        return _start.abstract_start(self.task.process, len(self.numbers), self.task.key, self.initial)
+
+    def start(self) -> ChainState:
+        if self.continued is not None:
+            return self.continued
+        numbers = np.arange(self.numbers.start, self.numbers.stop, dtype=np.uint32)
+        return _start.start(self.task.process, self.task.layout, numbers, self.task.key, self.initial)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A validated call of `run`."""
+
+    process: Process
+    recorder: Recorder
+    key: Key[Array, ""]
+    plan: Plan
+    chains: int
+    chunk: int
+    initial: PyTree | Result | None
+    devices: Sequence[jax.Device] | None
+    data_devices: int
+
+    def parts(self) -> Iterator[_Chunk]:
+        for begin in range(0, self.chains, self.chunk):
+            # a range: nothing of this size may be made before the memory has been looked at
+            chosen = range(begin, min(begin + self.chunk, self.chains))
+            here = slice(chosen.start, chosen.stop)
+            lanes = _devices.lanes(self.process.problem)
+            layout = _devices.layout(len(chosen), self.devices, self.data_devices, lanes)
+            process = _devices.map_per_chain(lambda leaf: leaf[here], self.process, self.chains)  # noqa: B023
+            task = Task(layout, process, self.recorder, self.key, self.plan)
+            if isinstance(self.initial, Result):
+                whole = len(chosen) == self.chains
+                state = self.initial.state
+                state = state if whole else jax.tree.map(lambda leaf: leaf[here], state)  # noqa: B023
+                lost = self.initial.diverged_at[here]
+                yield _Chunk(task, chosen, None, state, Before(lost, np.full_like(lost, -1)))
+            else:
+                yield _Chunk(task, chosen, self._initial_of(here), None, None)
+
+    def config(self) -> dict[str, str]:
+        """All that sets the result."""
+        initial = self.initial
+        if isinstance(initial, Result):
+            initial = (initial.state, initial.steps, initial.diverged_at)
+        return {
+            **fingerprint(self.process, "process"),
+            **fingerprint(self.key, "key"),
+            **fingerprint(initial, "initial"),
+            **fingerprint(self.recorder, "recorder"),
+            "chains": str(self.chains),
+            "chunk": str(self.chunk),
+            "steps": str(self.plan.steps),
+            "every": str(self.plan.marks),
+            "burn_in": str(self.plan.burn_in),
+        }
+
+    def _initial_of(self, here: slice) -> PyTree | None:
+        if self.initial is None or here == slice(0, self.chains):
+            return self.initial
+        template = jax.eval_shape(self.process.problem.init, self.key)
+        whole = _start.given_start(template, _checks.floating("initial", self.initial), self.chains)
+        return jax.tree.map(lambda leaf: leaf[here], whole)
+
+
+def _job(
+    process: Process,
+    *,
+    chains: Any,
+    steps: Any,
+    key: Any,
+    initial: Any,
+    recorder: Recorder,
+    every: Any,
+    burn_in: Any,
+    devices: Sequence[jax.Device] | None,
+    data_devices: Any,
+    chunk: Any,
+) -> _Job:
     chains = _checks.integer("chains", chains, at_least=1)
     steps = _checks.integer("steps", steps, at_least=1)
     burn_in = _checks.integer("burn_in", burn_in, at_least=0)
     every = steps if every is None else _checks.integer("every", every, at_least=1)
+    chunk = chains if chunk is None else min(chains, _checks.integer("chunk", chunk, at_least=1))
     check_key(key)
-    if isinstance(histograms, Histogram):
-        histograms = {"theta": histograms}
-    recorder = Recorder(dict(record or {}), dict(moments or {}), dict(histograms or {}))
     _check_per_chain(process, chains)
-    state, start, diverged_before = _start(process, chains, key, initial)
+    start = _check_initial(process, chains, initial) if isinstance(initial, Result) else 0
     if start + steps > _LAST_STEP:
         raise ValueError(f"steps must end by {_LAST_STEP} on the clock, got {start} + {steps}.")
     last_sample = steps - steps % every
@@ -169,196 +313,8 @@ def run(
             f"burn_in must be < {last_sample}, the last sample of {steps} steps with every = {every}, "
             f"to leave something to gather; got {burn_in}."
         )
-
-    mesh = _devices.chain_mesh(chains, devices)
-    gathered = _Gathered(recorder)
-    if start == 0:
-        gathered.add_start(state.theta)
-    kept, capacity = recorder.init(state.theta, 1 if mesh is None else mesh.size)
-    kept["diverged"] = jnp.asarray(diverged_before)
-    kept = _devices.place(kept, mesh, _KEPT_SPECS)
-    state = _devices.place(state, mesh, _devices.CHAINS)
-    done, pace = 0, 1.0
-    with contextlib.closing(Progress(steps, type(process).__name__, progress)) as bar:
-        while done < steps:
-            block, size, keep = _next_block(done, steps, every, pace, capacity)
-            counts = [start + done, block, size, start + burn_in]
-            began = time.perf_counter()
-            state, kept = _chunk(
-                mesh,
-                process,
-                recorder,
-                state,
-                kept,
-                key,
-                jnp.asarray(counts, jnp.int32),
-                jnp.asarray(keep),
-            )
-            kept["diverged"].block_until_ready()
-            spent = time.perf_counter() - began
-            if keep:
-                kept = gathered.add(kept, start + done + block * np.arange(1, size + 1))
-            done += block * size
-            bar.advance(block * size)
-            # the first block holds the compilation, so grow from there by at most a factor 8
-            pace = block * size * min(8.0, max(1e-3, _CHUNK_SECONDS / max(spent, 1e-6)))
-    # the last steps may lie beyond the last sample, and their end is what `samples` hands out
-    lost = ~np.asarray(_tree.finite_chains(state.theta)) & (np.asarray(kept["diverged"]) < 0)
-    diverged_at = np.where(lost, start + steps, np.asarray(kept["diverged"]))
-    result = Result(
-        state=state,
-        process=process,
-        steps=start + steps,
-        record_steps=gathered.steps,
-        record=gathered.record,
-        moments=_moments(kept, diverged_at < 0),
-        histograms=gathered.histograms,
-        diverged_at=diverged_at,
-        seconds=time.perf_counter() - started,
-    )
-    _report_divergence(result, throw)
-    return result
-
-
-def _next_block(done: int, steps: int, every: int, pace: float, capacity: int) -> tuple[int, int, bool]:
-    """Steps per sample, samples, and whether they are kept, for about `pace` steps of work.
-
-    Samples lie at multiples of `every`. Work that takes long is cut in the middle of a sample
-    too, so that a bar can move and Ctrl-C is heard; such a cut is not a sample.
-    """
-    to_sample = every - done % every
-    left = steps - done
-    if to_sample > left:
-        return min(left, max(1, int(pace))), 1, False
-    if to_sample < every or pace < every:
-        block = min(to_sample, max(1, int(pace)))
-        return block, 1, block == to_sample
-    return every, min(left // every, capacity, int(pace // every)), True
-
-
-_KEPT_SPECS = {
-    "record": _devices.SAMPLES_CHAINS,
-    "moments": _devices.CHAINS,
-    "count": _devices.WHOLE,
-    "histograms": _devices.CHAINS,
-    "diverged": _devices.CHAINS,
-}
-
-
-@eqx.filter_jit
-def _chunk(
-    mesh: Mesh | None,
-    process: Process,
-    recorder: Recorder,
-    state: ChainState,
-    kept: dict[str, Any],
-    key: Key[Array, ""],
-    counts: Int[Array, "4"],
-    keep: Bool[Array, ""],
-) -> tuple[ChainState, dict[str, Any]]:
-    """Some samples, some steps apart, from a start, on every device its own chains."""
-    if mesh is None:
-        return _chunk_here(process, recorder, state, kept, key, counts, keep)
-    arrays, rest = eqx.partition((process, recorder), eqx.is_array)
-    chains = _tree.chain_count(state.theta)
-    spec = _devices.per_chain(arrays, chains, lambda name: ".hyper." in name)
-
-    def here(arrays: Any, *args: Any) -> tuple[ChainState, dict[str, Any]]:
-        return _chunk_here(*eqx.combine(arrays, rest), *args)
-
-    whole = _devices.WHOLE
-    return jax.shard_map(
-        here,
-        mesh=mesh,
-        in_specs=(spec, _devices.CHAINS, _KEPT_SPECS, whole, whole, whole),
-        out_specs=(_devices.CHAINS, _KEPT_SPECS),
-        check_vma=False,
-    )(arrays, state, kept, key, counts, keep)
-
-
-def _chunk_here(
-    process: Process,
-    recorder: Recorder,
-    state: ChainState,
-    kept: dict[str, Any],
-    key: Key[Array, ""],
-    counts: Int[Array, "4"],
-    keep: Bool[Array, ""],
-) -> tuple[ChainState, dict[str, Any]]:
-    """The chunk for the chains of one device. No count is compiled in."""
-    start, block, size, burn_in = counts
-
-    def sample(number: Int[Array, ""], carry: tuple[Any, Any]) -> tuple[Any, Any]:
-        state, kept = carry
-        begin = start + number * block
-        state = process.advance(state, start=begin, steps=block, key=key)
-        now = begin + block
-
-        def update(kept: dict[str, Any]) -> dict[str, Any]:
-            return recorder.update(kept, state.theta, number, now, now > burn_in)
-
-        return state, lax.cond(keep, update, lambda kept: kept, kept)
-
-    return lax.fori_loop(0, size, sample, (state, kept))
-
-
-class _Gathered:
-    """What the chunks of a run have brought to the host so far."""
-
-    def __init__(self, recorder: Recorder):
-        self._recorder = recorder
-        self._records: list[dict[str, np.ndarray]] = []
-        self._steps: list[np.ndarray] = []
-        self._counts = {name: np.zeros(ask.bins + 2, np.int64) for name, ask in recorder.histograms.items()}
-
-    def add_start(self, theta: PyTree) -> None:
-        if self._recorder.record:
-            values = _observe(self._recorder.record, theta)
-            self._records.append({name: np.asarray(value)[None] for name, value in values.items()})
-            self._steps.append(np.zeros(1, np.int64))
-
-    def add(self, kept: dict[str, Any], steps: np.ndarray) -> dict[str, Any]:
-        """Take over one chunk's records and counts; returns `kept` with the counts at zero."""
-        if self._recorder.record:
-            self._records.append(
-                {name: np.asarray(part[: len(steps)]) for name, part in kept["record"].items()}
-            )
-            self._steps.append(steps)
-        for name, counts in kept["histograms"].items():
-            self._counts[name] += np.asarray(counts).sum(axis=0)
-        return {**kept, "histograms": jax.tree.map(jnp.zeros_like, kept["histograms"])}
-
-    @property
-    def steps(self) -> np.ndarray:
-        return np.concatenate(self._steps) if self._steps else np.zeros(0, np.int64)
-
-    @property
-    def record(self) -> dict[str, np.ndarray]:
-        return {
-            name: np.concatenate([part[name] for part in self._records])
-            for name in self._recorder.record
-            if self._records
-        }
-
-    @property
-    def histograms(self) -> dict[str, HistogramCounts]:
-        return {
-            name: HistogramCounts(ask.edges, counts[1:-1], int(counts[0]), int(counts[-1]))
-            for (name, ask), counts in zip(
-                self._recorder.histograms.items(), self._counts.values(), strict=True
-            )
-        }
-
-
-_observe = eqx.filter_jit(observe)
-
-
-def _moments(kept: dict[str, Any], alive: np.ndarray) -> dict[str, Moments]:
-    count = int(kept["count"])
-    return {
-        name: Moments(count, np.asarray(mean), np.asarray(square) / max(count, 1), alive)
-        for name, (mean, square) in kept["moments"].items()
-    }
+    plan = Plan(start, steps, range(every, steps + 1, every), burn_in, sample_start=start == 0)
+    return _Job(process, recorder, key, plan, chains, chunk, initial, devices, data_devices)
 
 
 def _check_per_chain(process: Process, chains: int) -> None:
@@ -370,80 +326,85 @@ def _check_per_chain(process: Process, chains: int) -> None:
             )
 
 
-def _start(
-    process: Process, chains: int, key: Key[Array, ""], initial: PyTree | Result | None
-) -> tuple[ChainState, int, np.ndarray]:
-    """The ensemble to start from, its place on the clock, and which chains had diverged."""
-    chain = random.chain_numbers(chains)
-    template = jax.eval_shape(process.problem.init, key)
-    if isinstance(initial, Result):
-        expected = jax.eval_shape(lambda: process.init(_spread(initial.theta, chains), chain))
-        if not _tree.same_structure(initial.state, expected) or any(
-            old.shape != new.shape
-            for old, new in zip(jax.tree.leaves(initial.state), jax.tree.leaves(expected), strict=True)
-        ):
-            raise ValueError(
-                f"initial is a Result of {type(initial.process).__name__} with "
-                f"{_tree.chain_count(initial.theta)} chains whose state does not fit this process "
-                f"with {chains} chains; pass initial=result.theta to start from its parameters."
+def _check_initial(process: Process, chains: int, initial: Result) -> int:
+    """The place on the clock where a result ended, if its state fits the process."""
+    theta = jax.eval_shape(lambda: initial.theta)
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((chains, *leaf.shape[1:]), leaf.dtype), theta)
+    numbers = jax.ShapeDtypeStruct((chains,), jnp.uint32)
+    expected = eqx.filter_eval_shape(process.init, one, numbers)
+    if not _start.same_shapes(initial.state, expected):
+        raise ValueError(
+            f"initial is a Result of {type(initial.process).__name__} with "
+            f"{len(initial.diverged_at)} chains whose state does not fit this process "
+            f"with {chains} chains; pass initial=result.theta to start from its parameters."
+        )
+    return initial.steps
+
+
+def localised(outcome: Outcome, layout: _devices.Layout, *, to_host: bool) -> Outcome:
+    """The outcome without padding, its state on the host if it must be."""
+    if to_host or jax.process_count() > 1:
+        outcome.state = layout.to_host(outcome.state)
+    elif layout.slots > layout.chains:
+        outcome.state = jax.tree.map(lambda leaf: leaf[: layout.chains], outcome.state)
+    return outcome
+
+
+def _result(job: _Job, outcomes: list[Outcome], seconds: float) -> Result:
+    joined = joined_outcomes(outcomes)
+    return Result(
+        state=joined.state,
+        process=job.process,
+        steps=job.plan.start + job.plan.steps,
+        record_steps=joined.record_steps,
+        record=joined.record,
+        moments=finished_moments(joined, joined.diverged < 0),
+        histograms={
+            name: HistogramCounts(ask.edges, counts[1:-1], int(counts[0]), int(counts[-1]))
+            for (name, ask), counts in zip(
+                job.recorder.histograms.items(), joined.histograms.values(), strict=True
             )
-        return initial.state, initial.steps, initial.diverged_at
-    if initial is None:
-        theta = _checks.floating("init", _own_start(process.problem, key, chain))
-    else:
-        theta = _given_start(template, _checks.floating("initial", initial), chains)
-    _check_start(process, theta)
-    return process.init(theta, chain), 0, np.full(chains, -1, np.int32)
-
-
-@eqx.filter_jit
-def _own_start(problem: Problem, key: Key[Array, ""], chain: Array) -> PyTree:
-    root = jax.random.fold_in(key, int(Stream.INITIAL))
-    return jax.vmap(lambda number: problem.init(jax.random.fold_in(root, number)))(chain)
-
-
-@eqx.filter_jit
-def _finite_start(problem: Problem, theta: PyTree) -> Array:
-    size = problem.dataset_size
-    if size is None:
-        losses = jax.vmap(problem.loss)(theta)
-    else:  # the activations of a large data set for many chains at once would not fit
-        losses = lax.map(problem.loss, theta, batch_size=max(1, 2**20 // size))
-    return _tree.finite_chains(theta) & jnp.isfinite(losses)
-
-
-def _spread(theta: PyTree, chains: int) -> PyTree:
-    return jax.tree.map(lambda leaf: jnp.zeros((chains, *leaf.shape[1:]), leaf.dtype), theta)
-
-
-def _given_start(template: PyTree, given: PyTree, chains: int) -> PyTree:
-    if _tree.same_structure(given, template):
-        wanted, leaves = jax.tree.leaves(template), jax.tree.leaves(given)
-        pairs = list(zip(leaves, wanted, strict=True))
-        if all(leaf.shape == want.shape for leaf, want in pairs):
-            return jax.tree.map(
-                lambda leaf, want: jnp.broadcast_to(leaf.astype(want.dtype), (chains, *want.shape)),
-                given,
-                template,
-            )
-        if all(leaf.shape == (chains, *want.shape) for leaf, want in pairs):
-            return jax.tree.map(lambda leaf, want: leaf.astype(want.dtype), given, template)
-    raise ValueError(
-        f"initial has shapes {_tree.describe(given)}; this problem's parameters have "
-        f"{_tree.describe(template)}. Give one such set, or the same with a leading axis of "
-        f"{chains} chains."
+        },
+        diverged_at=joined.diverged,
+        stopped_at=joined.stopped,
+        seconds=seconds,
     )
 
 
-def _check_start(process: Process, theta: PyTree) -> None:
-    """Refuse a start where a parameter or the loss is not finite."""
-    bad = ~np.asarray(_finite_start(process.problem, theta))
-    if bad.any():
-        raise ValueError(
-            f"initial parameters of {int(bad.sum())} of {len(bad)} chains have diverged already: "
-            f"the loss or a parameter is not finite (first at chain {int(bad.argmax())}). Start "
-            f"closer to a minimum, or scale the loss down."
-        )
+def joined_outcomes(outcomes: list[Outcome]) -> Outcome:
+    """One outcome of all chains, from those of the chunks they were run in."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    longest = max(outcomes, key=lambda outcome: len(outcome.record_steps))
+
+    def along(axis: int, *parts: Any) -> np.ndarray:
+        return np.concatenate([np.asarray(part) for part in parts], axis=axis)
+
+    def filled(outcome: Outcome, name: str) -> np.ndarray:
+        """A chunk whose chains all stopped early stays at its last sample."""
+        values = outcome.record[name]
+        missing = len(longest.record_steps) - len(values)
+        return np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) if missing else values
+
+    return Outcome(
+        state=jax.tree.map(lambda *leaves: along(0, *leaves), *[outcome.state for outcome in outcomes]),
+        diverged=along(0, *[outcome.diverged for outcome in outcomes]),
+        stopped=along(0, *[outcome.stopped for outcome in outcomes]),
+        count=along(0, *[outcome.count for outcome in outcomes]),
+        moments={
+            name: (
+                along(0, *[outcome.moments[name][0] for outcome in outcomes]),
+                along(0, *[outcome.moments[name][1] for outcome in outcomes]),
+            )
+            for name in longest.moments
+        },
+        record={name: along(1, *[filled(outcome, name) for outcome in outcomes]) for name in longest.record},
+        record_steps=longest.record_steps,
+        histograms={
+            name: sum((outcome.histograms[name] for outcome in outcomes[1:]), outcomes[0].histograms[name])
+            for name in longest.histograms
+        },
+    )
 
 
 def _report_divergence(result: Result, throw: bool) -> None:

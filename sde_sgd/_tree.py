@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 
-def column(values: Float[Array, ""] | Float[Array, " chains"], leaf: Array) -> Array:
-    """Broadcast a scalar or one number per chain against a leaf whose first axis is chains."""
-    values = values.astype(leaf.dtype)
+def column(values: Float[Array, ""] | Float[Array, " chains"] | Bool[Array, " chains"], leaf: Array) -> Array:
+    """Broadcast a scalar or one number (or flag) per chain against a leaf whose first axis is chains."""
+    values = values if values.dtype == bool else values.astype(leaf.dtype)
     return values if values.ndim == 0 else values.reshape(values.shape + (1,) * (leaf.ndim - 1))
 
 

@@ -29,6 +29,7 @@ class Hyperparameters(eqx.Module):
         batch_size: B ≥ 1. It sets array shapes, so each value is compiled for itself;
             learning rate and momentum are not.
         momentum: m in [0, 1), a number or one for each chain.
+        has_momentum: keep a momentum buffer; by default where m is not 0 for all chains.
 
     Raises:
         ValueError: if a value is out of range or not finite.
@@ -42,7 +43,14 @@ class Hyperparameters(eqx.Module):
     momentum: Float[Array, "*chains"]
     has_momentum: bool = eqx.field(static=True)
 
-    def __init__(self, learning_rate: Any, batch_size: Any = 1, momentum: Any = 0.0):
+    def __init__(
+        self,
+        learning_rate: Any,
+        batch_size: Any = 1,
+        momentum: Any = 0.0,
+        *,
+        has_momentum: bool | None = None,
+    ):
         _checks.number("learning_rate", learning_rate, above=0)
         _checks.number("momentum", momentum, at_least=0, below=1, hint="Plain SGD is momentum=0.")
         self.learning_rate = jnp.asarray(learning_rate, dtype=float)
@@ -60,7 +68,52 @@ class Hyperparameters(eqx.Module):
                 f"learning_rate and momentum must have as many entries where both have one for "
                 f"each chain, got shapes {shapes[0]} and {shapes[1]}."
             )
-        self.has_momentum = not _checks.is_concrete(momentum) or bool(jnp.any(self.momentum != 0))
+        needed = not _checks.is_concrete(momentum) or bool(jnp.any(self.momentum != 0))
+        self.has_momentum = needed or bool(has_momentum)
+
+    def matching(
+        self,
+        *,
+        learning_rate: ArrayLike | None = None,
+        batch_size: int | Any | None = None,
+        momentum: ArrayLike | None = None,
+    ) -> "Hyperparameters":
+        """Other hyperparameters with the same ratio η/(B(1 − m)), hence the same temperature.
+
+        What is given is taken; the learning rate makes up for it, or the batch size where the
+        learning rate is given and the batch size is not.
+
+            Hyperparameters(0.1, 8).matching(batch_size=32)         # η = .4
+            Hyperparameters(0.1, 8).matching(learning_rate=0.4)     # B = 32
+            Hyperparameters(0.1, 8).matching(momentum=0.9)          # η = .01
+
+        Raises:
+            ValueError: if all three are given, or if the batch size would not be an integer.
+        """
+        if learning_rate is not None and batch_size is not None:
+            raise ValueError(
+                "matching can keep the ratio only if learning_rate or batch_size is free, got both: "
+                f"{learning_rate!r} and {batch_size!r}. Leave one out."
+            )
+        m = np.asarray(self.momentum if momentum is None else momentum, np.float64)
+        _checks.number("momentum", m, at_least=0, below=1)
+        old_momentum, old_rate = (
+            np.asarray(self.momentum, np.float64),
+            np.asarray(self.learning_rate, np.float64),
+        )
+        ratio = old_rate / (self.batch_size * (1 - old_momentum))
+        if learning_rate is None:
+            size = self.batch_size if batch_size is None else batch_size
+            return Hyperparameters(ratio * size * (1 - m), size, m)
+        exact = np.asarray(learning_rate, np.float64) / (ratio * (1 - m))
+        size = round(float(exact.flat[0]))
+        # η is kept in float32, so the quotient is an integer to that accuracy only
+        if size < 1 or not np.allclose(exact, size, rtol=1e-5):
+            raise ValueError(
+                f"batch_size would be {exact.flat[0]:g} for learning_rate {learning_rate!r}, and must be the "
+                f"same positive integer for all chains; give batch_size and let the learning rate follow."
+            )
+        return Hyperparameters(learning_rate, size, m)
 
     @property
     def effective_learning_rate(self) -> Float[Array, "*chains"]:

@@ -39,6 +39,7 @@ class Stream(enum.IntEnum):
     BROWNIAN = 0x7364_0000 + 5
     LEVY_AREA = 0x7364_0000 + 6
     DIRECTION = 0x7364_0000 + 7
+    TWO_POINT = 0x7364_0000 + 8
 
 
 def threefry2x32(
@@ -219,6 +220,30 @@ def signs(
 ) -> Float[Array, "chains ..."]:
     """Independent random signs ±1 of shape `(chains, *shape)`."""
     return rademacher_sum(words, chain, shape, 1).astype(dtype)
+
+
+def sign_from_bit(
+    pair: UInt32[Array, "2 ..."], number: Int[Array, ""] | int, size: float, dtype: DTypeLike
+) -> Float[Array, "..."]:
+    """±`size`, minus where bit `number` of 0..63 of 64 random bits is set.
+
+    Args:
+        pair: the 64 bits, two words on the leading axis: bits 0..31 and 32..63, lowest first.
+        number: which of them.
+        size: the absolute value, ≥ 0.
+        dtype: of the result.
+    """
+    place = jnp.asarray(number).astype(jnp.uint32)
+    word = lax.dynamic_index_in_dim(pair, place >> jnp.uint32(5), keepdims=False)
+    top = (word << (jnp.uint32(31) - (place & jnp.uint32(31)))) & jnp.uint32(1 << 31)
+    # one bit into the sign of a constant: cheaper than a conversion and a product
+    width = jnp.finfo(dtype).bits
+    if width > 32:
+        top = top.astype(jnp.uint64) << jnp.uint64(width - 32)
+    elif width < 32:
+        top = (top >> jnp.uint32(32 - width)).astype(f"uint{width}")
+    plus = lax.bitcast_convert_type(jnp.asarray(size, dtype), top.dtype)
+    return lax.bitcast_convert_type(plus ^ top, dtype)
 
 
 def below(word: UInt32[Array, "..."], bound: Int[Array, "..."] | int) -> Int[Array, "..."]:

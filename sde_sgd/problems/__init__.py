@@ -17,6 +17,7 @@ from sde_sgd.problems._noise import Full as Full
 from sde_sgd.problems._noise import GradientNoise as GradientNoise
 from sde_sgd.problems._noise import Isotropic as Isotropic
 from sde_sgd.problems._noise import PositionDependent as PositionDependent
+from sde_sgd.problems._resnet import resnet as resnet
 from sde_sgd.problems._tilted_noise import TiltedNoiseData as TiltedNoiseData
 from sde_sgd.problems._wells import DoubleWell as DoubleWell
 from sde_sgd.problems._wells import MatchedParabolas as MatchedParabolas

@@ -41,7 +41,7 @@ class AnalyticProblem(Problem):
     def noisy_gradient(
         self, theta: Array, drift: Float[Array, ""], diffusion: Float[Array, ""], noise: Array
     ) -> Array:
-        return drift * self.gradient(theta) + diffusion * self.noise.apply(theta, noise)
+        return drift * self.gradient(theta) + self.noise.scaled(theta, diffusion, noise)
 
     def noise_variance(self) -> Float[Array, ""]:
         return self.noise.variance()

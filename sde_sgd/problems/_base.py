@@ -29,9 +29,17 @@ class Sampler(eqx.Module):
 
     @abc.abstractmethod
     def draw(
-        self, state: PyTree, words: dict[str, Words], step: Array, chain: UInt32[Array, " chains"]
+        self,
+        state: PyTree,
+        words: dict[str, Words],
+        step: Array,
+        chain: UInt32[Array, " chains"],
+        origin: Array | int = 0,
     ) -> tuple[PyTree, PyTree]:
-        """The batches of step `step`, one per chain on the leading axis, and the new state."""
+        """The batches of step `step`, one per chain on the leading axis, and the new state.
+
+        Where there are epochs, the first of them begins at step `origin`.
+        """
 
 
 class Problem(eqx.Module):

@@ -1,11 +1,13 @@
 """Empirical risks over a data set, and the door for any user's model."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float, Int, Key, Num, PyTree
 
 from sde_sgd import _checks, _tree
@@ -68,6 +70,9 @@ class EmpiricalRisk(FiniteSumProblem):
         init: `init(key) -> theta`, the starting parameters of one chain.
         loss: "cross_entropy", "squared_error", or a function `(outputs, targets) -> (batch,)`.
         l2: λ ≥ 0. Each ℓ_n carries the whole term, so it adds no gradient noise.
+        block: how many examples are looked at together in sums over a whole data set. Their
+            activations are all in memory at once, and for gradients computed again block by block.
+            None: all examples.
 
     Raises:
         ValueError: for unknown losses, parameters that are not floating point, or predictions
@@ -84,6 +89,8 @@ class EmpiricalRisk(FiniteSumProblem):
     l2: Float[Array, ""]
     regularised: bool = eqx.field(static=True)
     size: int = eqx.field(static=True)
+    block: int | None = eqx.field(static=True)
+    axis: str | None = eqx.field(static=True)  # type: ignore[misc]
 
     def __init__(
         self,
@@ -93,6 +100,7 @@ class EmpiricalRisk(FiniteSumProblem):
         init: Callable[[Key[Array, ""]], Theta],
         loss: str | Losses = "cross_entropy",
         l2: Any = 0.0,
+        block: int | Any | None = None,
     ):
         for name, function in (("predict", predict), ("init", init)):
             if not callable(function):
@@ -111,6 +119,8 @@ class EmpiricalRisk(FiniteSumProblem):
         self.l2 = jnp.asarray(l2, dtype=float)
         self.regularised = not _checks.is_concrete(l2) or float(l2) != 0
         self.size = dataset.size
+        self.block = None if block is None else _checks.integer("block", block, at_least=1)
+        self.axis = None
         theta = jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))
         if any(not jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(theta)):
             raise ValueError(
@@ -136,11 +146,11 @@ class EmpiricalRisk(FiniteSumProblem):
 
     def example_losses(
         self, theta: Theta, indices: Int[Array, " batch"] | None = None
-    ) -> Float[Array, " batch"]:
-        inputs, targets = self.inputs, self.targets
-        if indices is not None:
-            inputs, targets = jax.tree.map(lambda leaf: leaf[indices], (inputs, targets))
-        losses = self.losses(self.predict(theta, inputs), targets)
+    ) -> Float[Array, " share"]:
+        if indices is None:
+            losses = self._by_blocks(self._losses_of, theta, self.inputs, self.targets)
+        else:
+            losses = self._losses_of(theta, *self._batch(indices))
         if self.regularised:
             losses = losses + 0.5 * self.l2.astype(losses.dtype) * _tree.squared_norm(theta)
         return losses
@@ -152,7 +162,7 @@ class EmpiricalRisk(FiniteSumProblem):
             ValueError: if the data set has no test examples.
         """
         self._need_tests()
-        return jnp.mean(self.losses(self.predict(theta, self.test_inputs), self.test_targets))
+        return jnp.mean(self._by_blocks(self._losses_of, theta, self.test_inputs, self.test_targets))
 
     def accuracy(self, theta: Theta) -> Float[Array, ""]:
         """Fraction of the test set classified right.
@@ -161,11 +171,76 @@ class EmpiricalRisk(FiniteSumProblem):
             ValueError: if the data set has no test examples or no classes.
         """
         self._need_tests()
-        return _accuracy(self.predict(theta, self.test_inputs), self.test_targets)
+        return jnp.mean(self._by_blocks(self._right, theta, self.test_inputs, self.test_targets))
 
     def training_accuracy(self, theta: Theta) -> Float[Array, ""]:
         """Fraction of the training set that is fitted, random labels included."""
-        return _accuracy(self.predict(theta, self.inputs), self.targets)
+        return self._mean_over_devices(
+            jnp.mean(self._by_blocks(self._right, theta, self.inputs, self.targets))
+        )
+
+    def shared_over(self, axis: str, devices: int, batch_size: int) -> "EmpiricalRisk":
+        """The same risk inside a `shard_map` whose `axis` divides the training examples.
+
+        Every device holds N/`devices` examples in a row. A batch is gathered from where its
+        examples lie, each device takes the gradient of B/`devices` of them, and the mean over
+        devices is the gradient of the batch, whatever the number of devices.
+
+        Raises:
+            ValueError: if the devices cannot share N or B evenly.
+        """
+        for name, value in (("dataset_size", self.size), ("batch_size", batch_size)):
+            if value % devices:
+                raise ValueError(
+                    f"data_devices must divide {name} = {value}, got {devices}: every device takes the "
+                    f"same number of examples. Choose another {name} or number of devices."
+                )
+        shared: EmpiricalRisk = object.__new__(type(self))
+        for field in dataclasses.fields(self):
+            object.__setattr__(shared, field.name, getattr(self, field.name))
+        object.__setattr__(shared, "axis", axis)
+        return shared
+
+    def _losses_of(self, theta: Theta, inputs: Any, targets: Array) -> Float[Array, " batch"]:
+        return self.losses(self.predict(theta, inputs), targets)
+
+    def _right(self, theta: Theta, inputs: Any, targets: Array) -> Float[Array, " batch"]:
+        return _right(self.predict(theta, inputs), targets)
+
+    def _batch(self, indices: Int[Array, " batch"]) -> tuple[Any, Array]:
+        """Inputs and targets at `indices`, of which a device that shares them gets its part."""
+        if self.axis is None:
+            return jax.tree.map(lambda leaf: leaf[indices], (self.inputs, self.targets))
+        share = self.targets.shape[0]
+        here = indices - share * lax.axis_index(self.axis)
+        mine = (here >= 0) & (here < share)
+
+        def gather(leaf: Array) -> Array:
+            rows = leaf[jnp.clip(here, 0, share - 1)]
+            rows = jnp.where(mine.reshape(-1, *(1,) * (rows.ndim - 1)), rows, jnp.zeros_like(rows))
+            return lax.psum_scatter(rows, self.axis, tiled=True)
+
+        return jax.tree.map(gather, (self.inputs, self.targets))
+
+    def _by_blocks(self, function: Callable[..., Array], theta: Theta, inputs: Any, targets: Array) -> Array:
+        """function(θ, x, y) over all examples, a block of them at a time."""
+        size, block = targets.shape[0], self.block
+        if block is None or block >= size:
+            return function(theta, inputs, targets)
+        whole = size - size % block
+
+        def split(leaf: Array) -> Array:
+            return leaf[:whole].reshape(-1, block, *leaf.shape[1:])
+
+        @jax.checkpoint
+        def one(part: tuple[Any, Array]) -> Array:
+            return function(theta, *part)
+
+        values = lax.map(one, jax.tree.map(split, (inputs, targets))).reshape(-1)
+        if whole == size:
+            return values
+        rest = one(jax.tree.map(lambda leaf: leaf[whole:], (inputs, targets)))
+        return jnp.concatenate([values, rest])
 
     @property
     def dataset_size(self) -> int:
@@ -176,14 +251,15 @@ class EmpiricalRisk(FiniteSumProblem):
             raise ValueError("this problem's dataset has no test examples; give test_inputs to Dataset.")
 
 
-def _accuracy(outputs: Array, targets: Array) -> Float[Array, ""]:
+def _right(outputs: Array, targets: Array) -> Float[Array, " batch"]:
+    """1 where an example is classified right, else 0."""
     if not jnp.issubdtype(targets.dtype, jnp.integer):
         raise ValueError(f"accuracy needs integer class labels, but the targets are {targets.dtype}.")
     if outputs.shape[-1] == 1:
         guess = (outputs[..., 0] > 0).astype(targets.dtype)
     else:
         guess = jnp.argmax(outputs, axis=-1).astype(targets.dtype)
-    return jnp.mean((guess == targets).astype(outputs.dtype))
+    return (guess == targets).astype(outputs.dtype)
 
 
 class _EquinoxPredict(eqx.Module):
@@ -195,12 +271,22 @@ class _EquinoxPredict(eqx.Module):
         return jax.vmap(eqx.combine(theta, self.static))(inputs)
 
 
+class _EquinoxStart(eqx.Module):
+    """The parameters of a new Equinox module."""
+
+    make: Callable[[Key[Array, ""]], eqx.Module] = eqx.field(static=True)
+
+    def __call__(self, key: Key[Array, ""]) -> Theta:
+        return eqx.filter(self.make(key), eqx.is_inexact_array)
+
+
 def from_equinox(
     make: Callable[[Key[Array, ""]], eqx.Module],
     dataset: Dataset,
     *,
     loss: str | Losses = "cross_entropy",
     l2: Any = 0.0,
+    block: int | Any | None = None,
 ) -> EmpiricalRisk:
     """The empirical risk of an Equinox module that maps one input to one output.
 
@@ -208,7 +294,7 @@ def from_equinox(
 
     Args:
         make: builds the module from a key, so that every chain gets its own start.
-        dataset, loss, l2: as in `EmpiricalRisk`.
+        dataset, loss, l2, block: as in `EmpiricalRisk`.
     """
     shapes = eqx.filter_eval_shape(make, jax.random.key(0))
     _, static = eqx.partition(shapes, _is_parameter)
@@ -219,10 +305,9 @@ def from_equinox(
             f"not parameters; make them static fields or NumPy constants, or use EmpiricalRisk."
         )
 
-    def init(key: Key[Array, ""]) -> Theta:
-        return eqx.filter(make(key), eqx.is_inexact_array)
-
-    return EmpiricalRisk(_EquinoxPredict(static), dataset, init=init, loss=loss, l2=l2)
+    return EmpiricalRisk(
+        _EquinoxPredict(static), dataset, init=_EquinoxStart(make), loss=loss, l2=l2, block=block
+    )
 
 
 def _is_parameter(leaf: Any) -> bool:
@@ -246,12 +331,17 @@ def from_loss(
         init: `init(key) -> theta`.
         l2: λ ≥ 0 as in `EmpiricalRisk`.
     """
+    return EmpiricalRisk(_keep_both, dataset, init=init, loss=_ExampleLosses(example_loss), l2=l2)
 
-    def losses(outputs: Any, targets: Array) -> Float[Array, " batch"]:
+
+class _ExampleLosses(eqx.Module):
+    """A loss of one example, over a batch. Two with the same function are equal: one program does both."""
+
+    example_loss: Callable[[Theta, Array, Array], Float[Array, ""]] = eqx.field(static=True)
+
+    def __call__(self, outputs: Any, targets: Array) -> Float[Array, " batch"]:
         theta, inputs = outputs
-        return jax.vmap(example_loss, in_axes=(None, 0, 0))(theta, inputs, targets)
-
-    return EmpiricalRisk(_keep_both, dataset, init=init, loss=losses, l2=l2)
+        return jax.vmap(self.example_loss, in_axes=(None, 0, 0))(theta, inputs, targets)
 
 
 def _keep_both(theta: Theta, inputs: Array) -> Any:

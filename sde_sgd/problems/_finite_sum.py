@@ -1,10 +1,11 @@
 """L(θ) = (1/N) Σ ℓ_n(θ): real minibatches, and their exact covariance without a matrix."""
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float, Int, PyTree
 
 from sde_sgd.problems._base import NotKnownError, Problem, Sampler, Theta
@@ -18,26 +19,42 @@ class FiniteSumProblem(Problem):
     backward pass of a weighted loss; they differ only in the law of the weights w. For
     ξ ~ N(0, I_N) the sum (1/√N) Σ_n (ξ_n − ξ̄) ∇ℓ_n has covariance exactly
     C = (1/N) Σ (g_n − g)(g_n − g)ᵀ, so no d × d matrix is ever formed.
+
+    Attributes:
+        axis: None; or the axis of a device mesh over which the examples are divided. Then
+            `example_losses` sees the device's own share, and what comes out is summed over devices.
     """
+
+    axis: ClassVar[str | None] = None
 
     @abc.abstractmethod
     def example_losses(
         self, theta: Theta, indices: Int[Array, " batch"] | None = None
-    ) -> Float[Array, " batch"]:
-        """ℓ_n(θ) for the examples in `indices`, or for all N."""
+    ) -> Float[Array, " share"]:
+        """ℓ_n(θ) for the examples in `indices`, or for all N; where `axis` is set, this device's share."""
 
     def loss(self, theta: Theta) -> Float[Array, ""]:
-        return jnp.mean(self.example_losses(theta))
+        return self._mean_over_devices(jnp.mean(self.example_losses(theta)))
+
+    def gradient(self, theta: Theta) -> Theta:
+        local = jax.grad(lambda at: jnp.mean(self.example_losses(at)))(theta)
+        return jax.tree.map(self._mean_over_devices, local)
 
     def sampler(self, sampling: str, batch_size: int) -> Sampler:
         return index_sampler(sampling, batch_size, self._examples)
 
     def batch_gradient(self, theta: Theta, batch: Int[Array, " batch"]) -> Theta:
-        return jax.grad(lambda at: jnp.mean(self.example_losses(at, batch)))(theta)
+        local = jax.grad(lambda at: jnp.mean(self.example_losses(at, batch)))(theta)
+        return jax.tree.map(self._mean_over_devices, local)
 
     def weighted_gradient(self, theta: Theta, weights: Float[Array, " examples"]) -> Theta:
         """Σ_n w_n ∇ℓ_n(θ)."""
-        return jax.grad(lambda at: jnp.dot(weights, self.example_losses(at)))(theta)
+        if self.axis is None:
+            return jax.grad(lambda at: jnp.dot(weights, self.example_losses(at)))(theta)
+        share = self._examples // lax.axis_size(self.axis)
+        weights = lax.dynamic_slice_in_dim(weights, share * lax.axis_index(self.axis), share)
+        local = jax.grad(lambda at: jnp.dot(weights, self.example_losses(at)))(theta)
+        return lax.psum(local, self.axis)
 
     def driving_noise(self, theta: PyTree[Any]) -> jax.ShapeDtypeStruct:
         dtype = jnp.result_type(*jax.tree.leaves(theta))
@@ -69,6 +86,9 @@ class FiniteSumProblem(Problem):
         rows = self.example_gradients(theta)
         centred = rows - jnp.mean(rows, axis=0)
         return centred.T @ centred / self._examples
+
+    def _mean_over_devices(self, value: Array) -> Array:
+        return value if self.axis is None else lax.pmean(value, self.axis)
 
     @property
     def _examples(self) -> int:

@@ -25,6 +25,10 @@ class GradientNoise(eqx.Module):
     def apply(self, theta: Array, xi: Array) -> Array:
         """C(θ)^{1/2} ξ, with ξ shaped like θ."""
 
+    def scaled(self, theta: Array, factor: Float[Array, ""], xi: Array) -> Array:
+        """factor · C(θ)^{1/2} ξ."""
+        return self.apply(theta, factor * xi)
+
     @abc.abstractmethod
     def covariance(self, theta: Array) -> Float[Array, "d d"]:
         """C(θ) as a dense matrix."""
@@ -63,6 +67,10 @@ class Isotropic(GradientNoise):
     def apply(self, theta: Array, xi: Array) -> Array:
         del theta
         return jnp.sqrt(self.sigma_squared) * xi
+
+    def scaled(self, theta: Array, factor: Float[Array, ""], xi: Array) -> Array:
+        del theta
+        return (factor * jnp.sqrt(self.sigma_squared)) * xi  # one product for each number
 
     def covariance(self, theta: Array) -> Float[Array, "d d"]:
         return self.sigma_squared * jnp.eye(max(theta.size, 1), dtype=theta.dtype)
@@ -169,7 +177,12 @@ class LawSampler(Sampler):
         del chain
 
     def draw(
-        self, state: None, words: dict[str, Words], step: Array, chain: UInt32[Array, " chains"]
+        self,
+        state: None,
+        words: dict[str, Words],
+        step: Array,
+        chain: UInt32[Array, " chains"],
+        origin: Array | int = 0,
     ) -> tuple[Array, None]:
         del state
         here = random.at(words["gradient_noise"], step)

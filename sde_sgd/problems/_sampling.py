@@ -42,7 +42,12 @@ class ReplacementSampler(Sampler):
         del chain
 
     def draw(
-        self, state: None, words: dict[str, Words], step: Array, chain: UInt32[Array, " chains"]
+        self,
+        state: None,
+        words: dict[str, Words],
+        step: Array,
+        chain: UInt32[Array, " chains"],
+        origin: Array | int = 0,
     ) -> tuple[Batches, None]:
         here = random.at(words["minibatch"], step)
         first, _ = random.bits(here, chain, (self.batch_size,))
@@ -62,7 +67,12 @@ class SubsetSampler(Sampler):
         del chain
 
     def draw(
-        self, state: None, words: dict[str, Words], step: Array, chain: UInt32[Array, " chains"]
+        self,
+        state: None,
+        words: dict[str, Words],
+        step: Array,
+        chain: UInt32[Array, " chains"],
+        origin: Array | int = 0,
     ) -> tuple[Batches, None]:
         here = random.at(words["minibatch"], step)
         first, _ = random.bits(here, chain, (self.batch_size,))
@@ -93,13 +103,18 @@ class ShuffleSampler(Sampler):
         return jnp.broadcast_to(order, (chain.shape[0], self.dataset_size))
 
     def draw(
-        self, state: Any, words: dict[str, Words], step: Array, chain: UInt32[Array, " chains"]
+        self,
+        state: Any,
+        words: dict[str, Words],
+        step: Array,
+        chain: UInt32[Array, " chains"],
+        origin: Array | int = 0,
     ) -> tuple[Batches, Any]:
         batches = self.dataset_size // self.batch_size
-        position = step % batches
+        position = (step - origin) % batches
 
         def shuffle(order: Array) -> Array:
-            here = random.at(words["shuffle"], step // batches)
+            here = random.at(words["shuffle"], step)
             first, second = random.bits(here, chain, (self.dataset_size,))
             identity = lax.broadcasted_iota(jnp.int32, order.shape, 1)
             return lax.sort((first, second, identity), dimension=1, num_keys=2)[2]

@@ -112,6 +112,10 @@ class DoubleWell(AnalyticProblem):
         excess = theta * theta - 1.0
         return 0.25 * excess * excess + self.tilt * theta
 
+    def gradient(self, theta: Float[Array, ""]) -> Float[Array, ""]:
+        # fewer operations than the derivative of `loss`, and this one line sets the speed of the toy
+        return theta * (theta * theta - 1.0) + self.tilt
+
     def minima(self) -> tuple[Float[Array, ""], ...]:
         roots = np.roots([1.0, 0.0, -1.0, float(self.tilt)])
         real = np.sort(roots[np.abs(roots.imag) < 1e-9].real)

@@ -1,0 +1,211 @@
+"""The points of a sweep: a grid or a list of settings, and the steps each of them takes."""
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from sde_sgd import _checks
+from sde_sgd.problems._base import Problem
+from sde_sgd.schedules import Schedule, Stage, nearest
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What is equal for all points of a sweep, and when to look.
+
+    Attributes:
+        unit: "epochs", "time" or "steps".
+        length: of every run, in that unit.
+        every: between samples, in that unit.
+    """
+
+    unit: str
+    length: float
+    every: float
+
+    @property
+    def grid(self) -> np.ndarray:
+        """Where the samples lie, the start included."""
+        return np.arange(math.floor(self.length / self.every + 1e-9) + 1) * self.every
+
+    @property
+    def dimension(self) -> str:
+        """Name of the samples' dimension in results."""
+        return {"epochs": "epoch", "time": "time", "steps": "step"}[self.unit]
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One stage as it is run: what is compiled, and how many steps. Equal legs run together."""
+
+    batch_size: int
+    schedule: Callable[[Any], Any] | None
+    steps: int
+    marks: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One setting of a sweep.
+
+    Attributes:
+        problem: its name and itself.
+        legs: the stages.
+        rates, momenta: η and m of each stage.
+        labels: axis → value, for the axes of the sweep.
+    """
+
+    problem: tuple[str, Problem]
+    legs: tuple[Leg, ...]
+    rates: tuple[float, ...]
+    momenta: tuple[float, ...]
+    labels: Mapping[str, Any]
+
+    @property
+    def cost(self) -> float:
+        """Examples looked at, the measure of work."""
+        return float(sum(leg.steps * leg.batch_size for leg in self.legs))
+
+    @property
+    def sample_steps(self) -> np.ndarray:
+        """The step of every sample, the start included."""
+        found, begin = [0], 0
+        for leg in self.legs:
+            found += [begin + mark for mark in leg.marks]
+            begin += leg.steps
+        return np.asarray(found)
+
+
+def settings(axes: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[dict[str, Any]]]:
+    """The axes with their values, and one setting for each point of the grid, last axis fastest.
+
+    An axis given as one value is no axis of the grid, but belongs to every setting.
+    """
+    given = {name: values for name, values in axes.items() if values is not None}
+    grid: dict[str, list[Any]] = {}
+    fixed: dict[str, Any] = {}
+    for name, values in given.items():
+        if isinstance(values, Mapping):
+            grid[name] = list(values)
+        elif _is_list(values):
+            grid[name] = [_checks.scalar(name, value) for value in values]
+        else:
+            fixed[name] = values
+        if name in grid and not grid[name]:
+            raise ValueError(f"{name} must not be empty.")
+        if name in grid and len(set(grid[name])) < len(grid[name]):
+            raise ValueError(f"{name} must not hold a value twice, got {grid[name]!r}.")
+    combinations = itertools.product(*grid.values())
+    return grid, [{**fixed, **dict(zip(grid, values, strict=True))} for values in combinations]
+
+
+def complete(setting: Mapping[str, Any]) -> dict[str, Any]:
+    """η, B and m of a setting that may name the ratio η/(B(1 − m)) in place of one of them.
+
+    Raises:
+        ValueError: unless it names exactly two of learning_rate, batch_size and ratio.
+    """
+    named = [name for name in ("learning_rate", "batch_size", "ratio") if name in setting]
+    if len(named) != 2:
+        raise ValueError(
+            f"give two of learning_rate, batch_size and ratio (or a schedule), got {named or 'none'}."
+        )
+    given = {name: _checks.scalar(name, setting[name], above=0) for name in named}
+    m = _checks.scalar("momentum", setting.get("momentum", 0.0), at_least=0, below=1)
+    if "ratio" not in given:
+        rate, size = given["learning_rate"], given["batch_size"]
+    elif "batch_size" in given:
+        rate, size = given["ratio"] * given["batch_size"] * (1 - m), given["batch_size"]
+    else:
+        rate = given["learning_rate"]
+        size = rate / (given["ratio"] * (1 - m))
+        # as in `Hyperparameters.matching`: a rate or ratio may have gone through float32
+        if size < 0.5 or abs(size - round(size)) > 1e-5 * size:
+            raise ValueError(
+                f"learning_rate {rate:g} and ratio {given['ratio']:g} ask for batch_size {size:g}, "
+                f"which must be an integer; choose other values, or give batch_size."
+            )
+        size = round(size)
+    size = _checks.integer("batch_size", size, at_least=1)
+    return {"learning_rate": float(rate), "batch_size": size, "momentum": float(m)}
+
+
+def make_point(
+    problem: tuple[str, Problem], schedule: Schedule | None, values: Mapping[str, Any], clock: Clock
+) -> Point:
+    """The point with these values, its stages cut into steps."""
+    if schedule is None:
+        stage = Stage(clock.length, values["learning_rate"], values["batch_size"], values["momentum"])
+        stages: tuple[Stage, ...] = (stage,)
+        unit = clock.unit
+    else:
+        stages, unit = schedule.stages, schedule.unit
+        if unit != clock.unit or abs(schedule.length - clock.length) > 1e-9 * clock.length:
+            raise ValueError(
+                f"all schedules of a sweep must be as long as the sweep, {clock.length:g} {clock.unit}, "
+                f"got {schedule.length:g} {unit}."
+            )
+    legs = _legs(stages, [_steps_per_unit(stage, unit, problem[1].dataset_size) for stage in stages], clock)
+    rates = tuple(1.0 if callable(stage.learning_rate) else float(stage.learning_rate) for stage in stages)
+    return Point(problem, legs, rates, tuple(float(stage.momentum) for stage in stages), values)
+
+
+def _steps_per_unit(stage: Stage, unit: str, size: int | None) -> float:
+    if unit == "time":
+        assert not callable(stage.learning_rate)
+        return (1 - stage.momentum) / stage.learning_rate
+    if unit == "steps":
+        return 1.0
+    if size is None:
+        raise ValueError("this problem has no data set, hence no epochs; give time=... or steps=....")
+    return size / stage.batch_size
+
+
+def _legs(stages: Sequence[Stage], rates: Sequence[float], clock: Clock) -> tuple[Leg, ...]:
+    """The stages in steps, at `rates` steps in a unit of the clock.
+
+    Stages end, and samples lie, at the whole step nearest to where they belong on the clock, so that
+    roundings do not add up over the stages.
+    """
+    near, begin, done = 1e-9 * clock.length, 0.0, 0.0
+    ends, samples = [0], [np.zeros(1, int)]
+    for stage, rate in zip(stages, rates, strict=True):
+        end = begin + stage.length
+        inside = clock.grid[(clock.grid > begin + near) & (clock.grid <= end + near)]
+        ends.append(int(nearest(done + stage.length * rate)))
+        at = np.where(inside >= end - near, ends[-1], nearest(done + (inside - begin) * rate))
+        if np.any(np.diff(np.concatenate([samples[-1][-1:], at])) < 1):
+            raise ValueError(f"every = {clock.every:g} {clock.unit} {_too_short(stage, rate)}")
+        if ends[-1] <= ends[-2]:
+            raise ValueError(f"a length of {stage.length:g} {clock.unit} {_too_short(stage, rate)}")
+        samples.append(np.concatenate([samples[-1][-1:], at]))
+        begin, done = end, done + stage.length * rate
+    steps = np.unique(np.concatenate(samples))
+    # a sample just after the start of a stage may belong to the last step of the one before
+    return tuple(
+        Leg(
+            stage.batch_size,
+            stage.learning_rate if callable(stage.learning_rate) else None,
+            last - first,
+            tuple((steps[(steps > first) & (steps <= last)] - first).tolist()),
+        )
+        for stage, first, last in zip(stages, ends[:-1], ends[1:], strict=True)
+    )
+
+
+def _too_short(stage: Stage, rate: float) -> str:
+    return (
+        f"must be at least one step, but at batch_size {stage.batch_size} and learning_rate "
+        f"{stage.learning_rate} a step is {1 / rate:g}."
+    )
+
+
+def _is_list(values: Any) -> bool:
+    if isinstance(values, np.ndarray | jax.Array):
+        return values.ndim > 0
+    return isinstance(values, Sequence) and not isinstance(values, str)

@@ -1,0 +1,482 @@
+"""`sweep`: runs over η, B, m, problems and schedules × seeds in one call."""
+
+import dataclasses
+import importlib.metadata
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from sde_sgd import _checks, _devices, _start
+from sde_sgd._checkpoint import Checkpoint
+from sde_sgd._engine import Before, Outcome, Plan, Session, Task, open_session, simulate
+from sde_sgd._fingerprint import fingerprint
+from sde_sgd._packing import do_jobs
+from sde_sgd._points import Clock, Leg, Point, complete, make_point, settings
+from sde_sgd._progress import Progress
+from sde_sgd._recording import Observable, Recorder
+from sde_sgd._run import make_recorder, open_store
+from sde_sgd._sweep_result import SweepResult, build_dataset
+from sde_sgd.hyperparameters import Hyperparameters
+from sde_sgd.problems._base import Problem
+from sde_sgd.processes._base import Process
+from sde_sgd.random import check_key
+from sde_sgd.schedules import Schedule
+
+MakeProcess = Callable[..., Process]
+
+
+def sweep(
+    process: MakeProcess | Any,
+    problem: Problem | Mapping[str, Problem] | Any,
+    *,
+    key: Key[Array, ""] | Any,
+    learning_rate: Any = None,
+    batch_size: Any = None,
+    ratio: Any = None,
+    momentum: Any = None,
+    schedule: Schedule | Mapping[str, Schedule] | Any | None = None,
+    runs: Sequence[Mapping[str, Any]] | None = None,
+    seeds: int | Any = 1,
+    epochs: float | Any | None = None,
+    time: float | Any | None = None,
+    steps: int | Any | None = None,
+    every: float | Any | None = None,
+    stop_loss: float | Any | None = None,
+    record: Mapping[str, Observable | str] | Sequence[str] | None = None,
+    keep_theta: bool = False,
+    progress: bool | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    data_devices: int | Any = 1,
+    chunk: int | Any | None = None,
+    memory_limit: int | Any | None = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+    resume: bool = False,
+) -> SweepResult:
+    """Run every setting of a grid or list with several seeds.
+
+        result = sweep(SGD, net, batch_size=[4, 8, 16], ratio=[0.005, 0.01], seeds=16, epochs=20,
+                       record=["loss", "accuracy"], key=jax.random.key(0))
+        result.sel(ratio=0.01)["loss"].mean("seed")
+
+    Runs with the same batch size and number of steps are one compiled program with everything else
+    vmapped and spread over the devices; a program is compiled once for each batch size and number
+    of runs. Seed s of point p is chain s · (number of points) + p of `key`, so more seeds leave the
+    runs there were as they are.
+
+    Args:
+        process: `SGD`, `Langevin`, or a `functools.partial` of them with more arguments, such as
+            `partial(Langevin, noise="isotropic")`.
+        problem: one problem, or name → problem for an axis "problem" (label noise, data set size …).
+        key: `jax.random.key(seed)`.
+        learning_rate, batch_size, ratio, momentum: one value, or a list for an axis of the grid. Give
+            two of η, B and ratio = η/(B(1 − m)).
+        schedule: a `Schedule`, or name → `Schedule` for an axis "schedule", in place of η, B and m.
+        runs: a list of settings such as `{"learning_rate": 0.1, "batch_size": 8}` in place of a grid.
+        seeds: runs of each setting.
+        epochs, time, steps: how long: equal epochs kB/N, equal SDE time ηk/(1 − m), or equal steps.
+        every: between samples, in the same unit; by default only start and end.
+        stop_loss: a run stays where it is from the first sample with L(θ) ≤ this.
+        record: name → function of one chain's parameters, or a method of the problem by its name;
+            a list of such names will do. Default: the loss.
+        keep_theta: keep the final parameters of all runs in host memory.
+        progress, devices, data_devices, memory_limit, checkpoint, resume: as in `run`.
+        chunk: at most so many runs at a time; by default all that share a program.
+
+    Returns:
+        `SweepResult`.
+
+    Raises:
+        ValueError: for settings that do not fit together or are out of range.
+        MemoryError, CheckpointError: as in `run`.
+    """
+    plan = _plan(
+        process,
+        problem,
+        axes={
+            "problem": problem if isinstance(problem, Mapping) else None,
+            "schedule": schedule,
+            "learning_rate": learning_rate,
+            "batch_size": batch_size,
+            "ratio": ratio,
+            "momentum": momentum,
+        },
+        runs=runs,
+        seeds=_checks.integer("seeds", seeds, at_least=1),
+        clock=_clock(schedule, epochs, time, steps, every),
+        record=["loss"] if record is None else record,
+        stop_loss=stop_loss,
+    )
+    check_key(key)
+    data_devices = _checks.integer("data_devices", data_devices, at_least=1)
+    if memory_limit is not None:
+        memory_limit = _checks.integer("memory_limit", memory_limit, at_least=1)
+    store = open_store(checkpoint, resume, lambda: plan.config(key, chunk))
+    started = perf_counter()
+    jobs = plan.jobs(None if chunk is None else _checks.integer("chunk", chunk, at_least=1))
+    total = sum(job.cost for job in jobs)
+    with open_session(Progress(total, "sweep", progress, unit="example"), store, memory_limit) as session:
+        work = partial(_run_job, plan, key=key, data_devices=data_devices, theta=keep_theta)
+        groups = [-(-len(job.runs) // _devices.lanes(job.problem[1])) for job in jobs]
+        width = max(groups) * data_devices
+        do_jobs(jobs, [job.cost for job in jobs], width, devices, session, work)
+    return plan.result(jobs, key, perf_counter() - started, theta=keep_theta)
+
+
+@dataclass
+class _Job:
+    """Runs that share a program, and what came of them."""
+
+    number: int
+    legs: tuple[Leg, ...]
+    problem: tuple[str, Problem]
+    runs: list[tuple[int, int]]
+    cost: float
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True)
+class _SweepPlan:
+    """A validated call of `sweep`."""
+
+    make: MakeProcess
+    points: list[Point]
+    axes: dict[str, list[Any]]
+    seeds: int
+    clock: Clock
+    record: dict[str, Observable | str]
+    stop_loss: Any
+
+    @property
+    def coordinates(self) -> set[str]:
+        """What names a coordinate of the result beside the axes."""
+        return {"problem", "learning_rate", "batch_size", "momentum", "ratio", self.clock.dimension}
+
+    @property
+    def _is_staged(self) -> bool:
+        return any(len(point.legs) > 1 or point.legs[0].schedule is not None for point in self.points)
+
+    @property
+    def has_momentum(self) -> bool:
+        return any(m > 0 for point in self.points for m in point.momenta)
+
+    def recorder(self, process: Process) -> Recorder:
+        """The observables for the process's problem."""
+        problem = process.problem
+        record: dict[str, Observable] = {}
+        for name, ask in self.record.items():
+            observable = getattr(problem, ask, None) if isinstance(ask, str) else ask
+            if not callable(observable):
+                raise ValueError(f"record: {type(problem).__name__} has no method {ask!r} to observe.")
+            record[name] = observable
+        return make_recorder(process, record, stop_loss=self.stop_loss)
+
+    def check(self) -> None:
+        """Make every kind of process and recorder once, so that nothing runs before all is accepted."""
+        kinds = {(point.problem[0], point.legs): point for point in self.points}
+        for point in kinds.values():
+            for stage in range(len(point.legs)):
+                self.recorder(self.process(point.problem[1], stage, [point], 0))
+
+    def process(self, problem: Problem, leg: int, points: Sequence[Point], begin: int) -> Process:
+        """The process of one stage for runs at these points."""
+        hyper = Hyperparameters(
+            np.asarray([point.rates[leg] for point in points]),
+            points[0].legs[leg].batch_size,
+            np.asarray([point.momenta[leg] for point in points]),
+            has_momentum=self.has_momentum,
+        )
+        schedule = points[0].legs[leg].schedule
+        made = self.make(problem, hyper, **({} if schedule is None else {"schedule": schedule}))
+        if not isinstance(made, Process):
+            raise ValueError(f"process must make a process from (problem, hyper), got {made!r} from it.")
+        return eqx.tree_at(lambda at: at.origin, made, jnp.asarray(begin, jnp.int32))
+
+    def jobs(self, chunk: int | None) -> list[_Job]:
+        """Runs grouped by what is compiled for them, in groups of at most `chunk`."""
+        groups: dict[Any, list[int]] = {}
+        for number, point in enumerate(self.points):
+            groups.setdefault((point.problem[0], point.legs), []).append(number)
+        jobs: list[_Job] = []
+        for members in groups.values():
+            first = self.points[members[0]]
+            runs = [(number, seed) for seed in range(self.seeds) for number in members]
+            size = len(runs) if chunk is None else chunk
+            for begin in range(0, len(runs), size):
+                some = runs[begin : begin + size]
+                jobs.append(_Job(len(jobs), first.legs, first.problem, some, first.cost * len(some)))
+        return jobs
+
+    def config(self, key: Any, chunk: Any) -> dict[str, str]:
+        """All that sets the results."""
+        settings = [
+            {
+                "problem": point.problem[0],
+                "learning_rate": _one_or_all(point.rates),
+                "momentum": _one_or_all(point.momenta),
+                "stages": [_plain(leg) for leg in point.legs],
+                "given": dict(point.labels),
+            }
+            for point in self.points
+        ]
+        return {
+            **fingerprint(self.make, "process"),
+            **fingerprint(dict(point.problem for point in self.points), "problem"),
+            **fingerprint(key, "key"),
+            **fingerprint(settings, "points"),
+            **fingerprint(self.record, "record"),
+            **fingerprint(self.stop_loss, "stop_loss"),
+            "seeds": str(self.seeds),
+            "chunk": str(chunk),
+            "clock": repr(self.clock),
+        }
+
+    def result(self, jobs: list[_Job], key: Any, seconds: float, *, theta: bool) -> SweepResult:
+        """All outcomes on the named dimensions of the sweep."""
+        shape = (len(self.points), self.seeds)
+        grid = self.clock.grid
+        variables: dict[str, np.ndarray] = {}
+
+        def place(name: str, job: _Job, values: np.ndarray) -> None:
+            if name not in variables:
+                variables[name] = np.empty((*shape, *values.shape[1:]), values.dtype)
+            points, seeds = zip(*job.runs, strict=True)
+            variables[name][np.asarray(points), np.asarray(seeds)] = values
+
+        for job in jobs:
+            assert job.outcome is not None
+            for name, values in job.outcome.record.items():
+                missing = len(grid) - len(values)  # where all runs of a program have stopped early
+                whole = np.concatenate([values, np.repeat(values[-1:], missing, axis=0)])
+                place(name, job, np.moveaxis(whole, 0, 1))
+            place("diverged_at", job, job.outcome.diverged)
+            place("stopped_at", job, job.outcome.stopped)
+        lost = int((variables["diverged_at"] >= 0).sum())
+        if lost:
+            warnings.warn(
+                f"{lost} of {shape[0] * shape[1]} runs diverged; SweepResult.diverged() lists them.",
+                stacklevel=3,
+            )
+        dataset = build_dataset(
+            self.axes,
+            self.seeds,
+            (self.clock.dimension, grid),
+            variables,
+            self._per_point(),
+            {
+                "created_by": f"sde_sgd {importlib.metadata.version('sde_sgd')}, jax {jax.__version__}",
+                "key": str(fingerprint(key, "key")["key"]),
+                "process": fingerprint(self.make, "process")["process"],
+                "length": f"{self.clock.length:g} {self.clock.unit}",
+                "seconds": seconds,
+            },
+        )
+        return SweepResult(dataset, self._theta(jobs) if theta else None, seconds)
+
+    def _per_point(self) -> dict[str, np.ndarray]:
+        updates = np.stack([point.sample_steps for point in self.points])
+        found: dict[str, np.ndarray] = {} if self.clock.unit == "steps" else {"updates": updates}
+        if "run" in self.axes and any(point.problem[0] != "" for point in self.points):
+            found["problem"] = np.asarray([point.problem[0] for point in self.points])
+        if self._is_staged:
+            return found
+        rates = np.asarray([point.rates[0] for point in self.points])
+        sizes = np.asarray([point.legs[0].batch_size for point in self.points])
+        momenta = np.asarray([point.momenta[0] for point in self.points])
+        found |= {"learning_rate": rates, "batch_size": sizes, "momentum": momenta}
+        return found | {"ratio": rates / (sizes * (1 - momenta))}
+
+    def _theta(self, jobs: list[_Job]) -> Any:
+        shape = [len(values) for values in self.axes.values()]
+        order = np.concatenate([np.asarray(job.runs) for job in jobs])
+        place = np.lexsort((order[:, 1], order[:, 0]))
+
+        def join(*leaves: Any) -> np.ndarray:
+            whole = np.concatenate([np.asarray(leaf) for leaf in leaves])[place]
+            return whole.reshape(*shape, self.seeds, *whole.shape[1:])
+
+        return jax.tree.map(join, *[job.outcome.state.theta for job in jobs if job.outcome is not None])
+
+
+def _run_job(
+    plan: _SweepPlan,
+    job: _Job,
+    devices: Sequence[jax.Device] | None,
+    session: Session,
+    *,
+    key: Any,
+    data_devices: int,
+    theta: bool,
+) -> None:
+    """All stages of one job; its outcome stays with it."""
+    points = [plan.points[number] for number, _ in job.runs]
+    numbers = np.asarray([seed * len(plan.points) + number for number, seed in job.runs], np.uint32)
+    layout = _devices.layout(len(numbers), devices, data_devices, _devices.lanes(job.problem[1]))
+    before, begin, outcomes = Before.nothing(len(numbers)), 0, []
+    state: Any = None
+    for stage, leg in enumerate(job.legs):
+        process = plan.process(job.problem[1], stage, points, begin)
+        session.bar.note(f"B = {leg.batch_size}")
+        recorder = plan.recorder(process)
+        schedule = Plan(begin, leg.steps, _marks(leg.marks), sample_start=stage == 0)
+        task = Task(layout, process, recorder, key, schedule)
+        if state is None:
+            shapes = _start.abstract_start(process, len(numbers), key, None)
+            make_state = partial(_start.start, process, layout, numbers, key, None)
+        else:
+            shapes, make_state = jax.eval_shape(lambda: state), partial(_same, state)  # noqa: B023
+        outcome = simulate(
+            task,
+            shapes,
+            make_state,
+            before,
+            session,
+            f"job-{job.number:05d}-stage-{stage:02d}",
+            cost=leg.batch_size * len(numbers),
+        )
+        before, begin, state = Before(outcome.diverged, outcome.stopped), begin + leg.steps, outcome.state
+        outcomes.append(outcome)
+    last = outcomes[-1]
+    last.record = {
+        name: np.concatenate([outcome.record[name] for outcome in outcomes]) for name in last.record
+    }
+    last.state = layout.to_host(last.state) if theta else None  # type: ignore[assignment]
+    job.outcome = last
+
+
+def _plan(
+    process: Any,
+    problem: Any,
+    *,
+    axes: dict[str, Any],
+    runs: Any,
+    seeds: int,
+    clock: Clock,
+    record: Any,
+    stop_loss: Any,
+) -> _SweepPlan:
+    if not callable(process) or isinstance(process, Process):
+        raise ValueError(
+            f"process must be SGD, Langevin or a function (problem, hyper) -> process, got {process!r}; "
+            f"the sweep makes the hyperparameters."
+        )
+    problems = dict(problem) if isinstance(problem, Mapping) else {"": problem}
+    for name, one in problems.items():
+        if not isinstance(one, Problem):
+            raise ValueError(f"problem {name!r} must be a sde_sgd problem, got {one!r}.".replace(" ''", ""))
+    schedules = axes["schedule"] if isinstance(axes["schedule"], Mapping) else {"": axes["schedule"]}
+    if axes["schedule"] is not None:
+        given = [
+            name for name in ("learning_rate", "batch_size", "ratio", "momentum") if axes[name] is not None
+        ]
+        if given or runs is not None:
+            raise ValueError(f"schedule sets η, B and m itself; leave out {', '.join(given) or 'runs'}.")
+        for name, one in schedules.items():
+            if not isinstance(one, Schedule):
+                raise ValueError(f"schedule {name!r} must be a Schedule, got {one!r}.".replace(" ''", ""))
+    if runs is None:
+        grid, chosen = settings(axes)
+    else:
+        grid, chosen = _listed_runs(runs, axes)
+    points = []
+    for setting in chosen:
+        schedule = schedules.get(setting.get("schedule", ""), axes["schedule"])
+        values = {} if isinstance(schedule, Schedule) else complete(setting)
+        which = setting.get("problem", "")
+        points.append(
+            make_point(
+                (which, problems[which]), schedule if isinstance(schedule, Schedule) else None, values, clock
+            )
+        )
+    if seeds * len(points) >= 2**32:
+        raise ValueError(f"seeds x points must be below 2^32, got {seeds} x {len(points)}.")
+    plan = _SweepPlan(process, points, grid, seeds, clock, _named(record), stop_loss)
+    taken = {*grid, *plan.coordinates, "seed", "updates", "diverged_at", "stopped_at"} & set(plan.record)
+    if taken:
+        raise ValueError(f"record: {sorted(taken)} name something else in the result; choose other names.")
+    plan.check()
+    return plan
+
+
+def _listed_runs(runs: Any, axes: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[dict[str, Any]]]:
+    """A list of settings as an axis "run"; what is the same for all may be given outside of it."""
+    common = {name: value for name, value in axes.items() if value is not None and name != "problem"}
+    if not runs:
+        raise ValueError("runs must hold at least one setting.")
+    if any(np.ndim(value) for value in common.values()):
+        raise ValueError(f"with runs=[...] give one value for {sorted(common)}, or none.")
+    if isinstance(runs, Mapping) or not all(isinstance(setting, Mapping) for setting in runs):
+        raise ValueError(f"runs must be a list of settings {{name: value}}, got {runs!r}.")
+    problems = axes["problem"]
+    for setting in runs:
+        unknown = set(setting) - {"problem", "learning_rate", "batch_size", "ratio", "momentum"}
+        if unknown:
+            raise ValueError(f"runs: {sorted(unknown)} is no setting; there are learning_rate, batch_size, …")
+        if problems is None and "problem" in setting:
+            raise ValueError("runs: 'problem' is a name, which needs problem={name: problem, …}.")
+        if problems is not None and setting.get("problem") not in problems:
+            raise ValueError(
+                f"runs: each needs its problem, one of {list(problems)}, got {setting.get('problem')!r}."
+            )
+    return {"run": list(range(len(runs)))}, [{**common, **setting} for setting in runs]
+
+
+def _clock(schedule: Any, epochs: Any, time: Any, steps: Any, every: Any) -> Clock:
+    given = {"epochs": epochs, "time": time, "steps": steps}
+    named = {unit: length for unit, length in given.items() if length is not None}
+    if schedule is not None and not named:
+        one = next(iter(schedule.values())) if isinstance(schedule, Mapping) and schedule else schedule
+        if isinstance(one, Schedule):
+            named = {one.unit: one.length}
+    if len(named) != 1:
+        raise ValueError(f"give one of epochs, time and steps, got {sorted(named) or 'none'}.")
+    ((unit, length),) = named.items()
+    length = _checks.scalar(unit, length, above=0)
+    every = length if every is None else _checks.scalar("every", every, above=0)
+    if steps is not None:
+        length = _checks.integer("steps", length, at_least=1)
+        every = _checks.integer("every", every, at_least=1)
+    if every > length * (1 + 1e-9):
+        raise ValueError(f"every must be at most the length, {length:g} {unit}, got {every:g}.")
+    return Clock(unit, float(length), float(every))
+
+
+def _named(record: Any) -> dict[str, Observable | str]:
+    if isinstance(record, Mapping):
+        return dict(record)
+    listed = isinstance(record, Sequence) and not isinstance(record, str)
+    if not listed or not all(isinstance(name, str) for name in record):
+        raise ValueError(f"record must be a list of method names or name → function, got {record!r}.")
+    return {name: name for name in record}
+
+
+def _marks(marks: tuple[int, ...]) -> range | np.ndarray:
+    """Evenly spaced marks as a range, which the engine takes in larger chunks."""
+    if marks and all(mark == marks[0] * (number + 1) for number, mark in enumerate(marks)):
+        return range(marks[0], marks[-1] + 1, marks[0])
+    return np.asarray(marks, int)
+
+
+def _one_or_all(values: tuple[float, ...]) -> Any:
+    return values[0] if len(values) == 1 else values
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple | list):
+        return [_plain(entry) for entry in value]
+    return value
+
+
+def _same(state: Any) -> Any:
+    return state

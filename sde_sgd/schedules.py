@@ -1,0 +1,199 @@
+"""Schedules of η, B and m over the stages of a run, counted in epochs or steps."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sde_sgd import _checks
+
+Rate = float | Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a run with one batch size.
+
+    Args:
+        length: in epochs, or in steps where the schedule says so.
+        learning_rate: η > 0, or an optax schedule: a function of the steps since the stage began.
+        batch_size: B ≥ 1.
+        momentum: m in [0, 1).
+
+    Raises:
+        ValueError: for values out of range.
+    """
+
+    length: float
+    learning_rate: Rate
+    batch_size: int
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        _checks.scalar("length", self.length, above=0)
+        if not callable(self.learning_rate):
+            _checks.scalar("learning_rate", self.learning_rate, above=0)
+        _checks.integer("batch_size", self.batch_size, at_least=1)
+        _checks.scalar("momentum", self.momentum, at_least=0, below=1)
+
+    def steps(self, unit: str, dataset_size: int | None) -> float:
+        """The length in steps, a real number: epochs · N/B."""
+        if unit == "steps":
+            return float(self.length)
+        if dataset_size is None:
+            raise ValueError("this problem has no data set, hence no epochs; give the schedule unit='steps'.")
+        return self.length * dataset_size / self.batch_size
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Stages one after the other. θ and the momentum buffer go on from stage to stage.
+
+    Args:
+        stages: what follows what.
+        unit: of their lengths: "epochs" (kB/N, the same amount of data whatever B) or "steps".
+
+    Raises:
+        ValueError: without stages or for an unknown unit.
+    """
+
+    stages: tuple[Stage, ...]
+    unit: str = "epochs"
+
+    def __init__(self, stages: Sequence[Stage], unit: str = "epochs"):
+        listed = _listed(stages)
+        if not listed or not all(isinstance(stage, Stage) for stage in listed):
+            raise ValueError(f"stages must be a list of at least one Stage, got {stages!r}.")
+        object.__setattr__(self, "stages", tuple(listed))
+        object.__setattr__(self, "unit", _checks.choice("unit", unit, ("epochs", "steps")))
+
+    @property
+    def length(self) -> float:
+        """Length of all stages together."""
+        return float(sum(stage.length for stage in self.stages))
+
+    def updates(self, dataset_size: int | None = None) -> int:
+        """Number of parameter updates, Σ epochs · N/B."""
+        return int(nearest(sum(stage.steps(self.unit, dataset_size) for stage in self.stages)))
+
+
+def nearest(steps: Any) -> Any:
+    """The whole step nearest to a real number of them; half a step, as far as floats can tell, counts."""
+    return np.floor(np.asarray(steps) + (0.5 + 1e-6)).astype(int)
+
+
+def piecewise(
+    lengths: Sequence[float],
+    *,
+    learning_rate: Rate | Sequence[Rate],
+    batch_size: int | Sequence[int],
+    momentum: float | Sequence[float] = 0.0,
+    unit: str = "epochs",
+) -> Schedule:
+    """Piecewise-constant η, B and m: one value for all stages, or one for each.
+
+        piecewise([20, 20, 20], learning_rate=0.05, batch_size=[8, 40, 200], momentum=0.9)
+
+    Raises:
+        ValueError: if a list has another length than `lengths`.
+    """
+    count = len(lengths)
+    rates = _spread("learning_rate", learning_rate, count)
+    sizes = _spread("batch_size", batch_size, count)
+    momenta = _spread("momentum", momentum, count)
+    return Schedule([Stage(*stage) for stage in zip(lengths, rates, sizes, momenta, strict=True)], unit)
+
+
+def cyclic(
+    length: float,
+    every: float,
+    *,
+    learning_rate: Rate | Sequence[Rate],
+    batch_size: int | Sequence[int],
+    momentum: float | Sequence[float] = 0.0,
+    unit: str = "epochs",
+) -> Schedule:
+    """η, B and m that go round: each list is taken in turn, a new entry after every so many epochs.
+
+        cyclic(40, every=5, learning_rate=[0.08, 0.02], batch_size=8)       # cyclic learning rate
+        cyclic(40, every=5, learning_rate=0.08, batch_size=[8, 32])         # the same η/B, cyclic batch
+
+    The last stage is shorter where `every` does not divide `length`.
+
+    Source: the comparison of cyclic η with cyclic B, Jastrzębski et al. 2017 (arXiv:1711.04623).
+    """
+    _checks.scalar("length", length, above=0)
+    _checks.scalar("every", every, above=0)
+    given = {"learning_rate": learning_rate, "batch_size": batch_size, "momentum": momentum}
+    listed = {name: _listed(values) for name, values in given.items()}
+    for name, values in listed.items():
+        if not values:
+            raise ValueError(f"{name} must not be empty.")
+    count = int(np.ceil(length / every - 1e-9))
+    stages = []
+    for number in range(count):
+        rate, size, m = (values[number % len(values)] for values in listed.values())
+        stages.append(Stage(min(every, length - number * every), rate, size, m))
+    return Schedule(stages, unit)
+
+
+def decay(
+    lengths: Sequence[float],
+    *,
+    learning_rate: float,
+    batch_size: int,
+    factor: float,
+    by: str | Sequence[str] = "learning_rate",
+    momentum: float = 0.0,
+    unit: str = "epochs",
+) -> Schedule:
+    """The noise scale η/(B(1 − m)) falls by `factor` after each stage, by η or by B.
+
+        decay([20, 20, 20], learning_rate=0.05, batch_size=8, factor=5, momentum=0.9)
+        decay([20, 20, 20], ..., by="batch_size")                          # don't decay, grow B
+        decay([20, 20, 20], ..., by=["batch_size", "learning_rate"])       # first grow B, then decay η
+
+    Args:
+        lengths: of the stages.
+        learning_rate, batch_size, momentum: of the first stage.
+        factor: > 1.
+        by: "learning_rate" or "batch_size", for all changes or one for each of them.
+        unit: of the lengths.
+
+    Raises:
+        ValueError: if B · factor is not an integer.
+
+    Source: Smith, Kindermans, Ying, Le 2018 (arXiv:1711.00489).
+    """
+    _checks.scalar("factor", factor, above=1)
+    _checks.scalar("learning_rate", learning_rate, above=0, hint="A schedule of η goes into piecewise.")
+    if not len(lengths):
+        raise ValueError("lengths must hold at least one stage.")
+    ways = _spread("by", by, len(lengths) - 1, "change")
+    stages = [Stage(lengths[0], learning_rate, batch_size, momentum)]
+    for length, way in zip(lengths[1:], ways, strict=True):
+        last = stages[-1]
+        rate, size = float(last.learning_rate), float(last.batch_size)  # type: ignore[arg-type]
+        if _checks.choice("by", way, ("learning_rate", "batch_size")) == "learning_rate":
+            rate /= factor
+        else:
+            size *= factor
+        if abs(size - round(size)) > 1e-9 * size:
+            raise ValueError(f"batch_size must stay an integer, got {size:g} after a factor {factor:g}.")
+        stages.append(Stage(length, rate, round(size), momentum))
+    return Schedule(stages, unit)
+
+
+def _listed(values: Any) -> list[Any]:
+    is_list = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
+    return list(values) if is_list else [values]
+
+
+def _spread(name: str, values: Any, count: int, what: str = "stage") -> list[Any]:
+    listed = _listed(values)
+    if len(listed) == 1:
+        return listed * count
+    if len(listed) != count:
+        raise ValueError(f"{name} must be one value or {count}, one for each {what}, got {len(listed)}.")
+    return listed
