@@ -1,15 +1,18 @@
 """The contract of every law of motion: configuration apart from state, all chains at once."""
 
 import abc
+from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
+from sde_sgd import random
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
-from sde_sgd.random import Words
+from sde_sgd.random import Stream, Words
 
 
 class ChainState(eqx.Module):
@@ -20,16 +23,32 @@ class ChainState(eqx.Module):
     extra: PyTree
 
 
+RateSchedule = Callable[[Array], Array]
+
+
 class Process(eqx.Module):
     """One law for the same step. One unit of the clock is one SGD step for every process.
 
     A process acts on the whole ensemble. What may vary from chain to chain (learning rate,
     momentum) is an array leaf; only what sets shapes is static, so a new η, T, seed or starting
     point is not compiled again.
+
+    Attributes:
+        problem, hyper: what is minimised, and η, B, m.
+        schedule: None, or a function of the steps since `origin` that multiplies η.
+        origin: the step at which this stage of a run began: the schedule and the epochs of shuffled
+            data are counted from there.
     """
 
     problem: eqx.AbstractVar[Problem]
     hyper: eqx.AbstractVar[Hyperparameters]
+    schedule: eqx.AbstractVar[RateSchedule | None]
+    origin: eqx.AbstractVar[Int[Array, ""]]
+
+    @property
+    @abc.abstractmethod
+    def examples_per_gradient(self) -> int | None:
+        """How many examples one gradient looks at, or None where it is all of them."""
 
     @abc.abstractmethod
     def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
@@ -43,6 +62,16 @@ class Process(eqx.Module):
     def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
         """One unit of the clock, from `step` to `step + 1`."""
 
+    @abc.abstractmethod
+    def steps(
+        self, state: ChainState, begin: Int[Array, ""], end: Int[Array, ""], words: dict[str, Words]
+    ) -> ChainState:
+        """All steps from `begin` to `end`, neither of which is compiled in.
+
+        The same numbers as `step` after `step`. `each_step` does just that; a process that can
+        share work between steps has a loop of its own.
+        """
+
     def advance(
         self,
         state: ChainState,
@@ -52,13 +81,50 @@ class Process(eqx.Module):
         key: Key[Array, ""],
     ) -> ChainState:
         """`steps` units of the clock from `start`. Neither is compiled in."""
-        words = self.streams(key)
         begin = jnp.asarray(start, jnp.int32)
+        return self.steps(state, begin, begin + jnp.asarray(steps, jnp.int32), self.streams(key))
 
-        def body(step: Int[Array, ""], state: ChainState) -> ChainState:
-            return self.step(state, step, words)
 
-        return lax.fori_loop(begin, begin + jnp.asarray(steps, jnp.int32), body, state)
+def minibatch_streams(key: Key[Array, ""]) -> dict[str, Words]:
+    """The random streams from which the samplers of all problems draw."""
+    return {
+        "minibatch": random.stream(key, Stream.MINIBATCH),
+        "shuffle": random.stream(key, Stream.SHUFFLE),
+        "gradient_noise": random.stream(key, Stream.GRADIENT_NOISE),
+    }
+
+
+def scheduled(
+    rate: Float[Array, "*chains"],
+    schedule: RateSchedule | None,
+    origin: Int[Array, ""],
+    step: Int[Array, ""],
+) -> Float[Array, "*chains"]:
+    """η times the schedule at `step`, or η itself without one."""
+    if schedule is None:
+        return rate
+    with jax.numpy_dtype_promotion("standard"):  # optax schedules mix integers and floats
+        factor = jnp.asarray(schedule(step - origin))
+    return rate * factor.astype(rate.dtype)
+
+
+def check_schedule(schedule: object) -> None:
+    """Refuse anything but a function of the step."""
+    if schedule is not None and not callable(schedule):
+        raise ValueError(
+            f"schedule must be a function of the step that multiplies the learning rate, such as "
+            f"optax.cosine_decay_schedule(1.0, 1000), got {schedule!r}."
+        )
+
+
+Step = Callable[[ChainState, Int[Array, ""], dict[str, Words]], ChainState]
+
+
+def each_step(
+    step: Step, state: ChainState, begin: Int[Array, ""], end: Int[Array, ""], words: dict[str, Words]
+) -> ChainState:
+    """Call `step(state, number, words)` for every number from `begin` to `end − 1`, in a loop."""
+    return lax.fori_loop(begin, end, lambda number, state: step(state, number, words), state)
 
 
 def check_hyper(problem: object, hyper: object) -> None:

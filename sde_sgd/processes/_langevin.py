@@ -10,17 +10,29 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
 from sde_sgd import _checks, random
-from sde_sgd.hyperparameters import Hyperparameters, finite_population_factor
+from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._base import Problem
-from sde_sgd.processes._base import ChainState, Process, check_hyper
+from sde_sgd.processes import _draws
+from sde_sgd.processes._base import (
+    ChainState,
+    RateSchedule,
+    check_hyper,
+    check_schedule,
+    each_step,
+    scheduled,
+)
+from sde_sgd.processes._diffusion import Diffusion, population_factor
 from sde_sgd.processes._terms import AdditiveNoiseTerm, LangevinTerm, drift, step_once
 from sde_sgd.random import Stream, Words
 
 NOISES = ("problem", "isotropic", "diagonal", "none")
+INCREMENTS = ("gaussian", "two_point")
+# Threefry gives this many random bits at a time
+_BITS = 64
 
 
-class Langevin(Process):
+class Langevin(Diffusion):
     r"""The first-order SDE of SGD (Itô), on the clock of SGD steps k:
 
         dΘ = −η' ∇L dk + η' (C(Θ)/B)^{1/2} dW_k,      η' = η/(1 − m)
@@ -40,11 +52,20 @@ class Langevin(Process):
             apply where the noise does not depend on θ (then Itô and Stratonovich agree).
         sampling: "replacement" (C/B) or "subset" (times (N − B)/(N − 1)). Shuffled epochs have
             anti-correlated noise that no white-noise SDE matches.
+        increments: "gaussian" (dW = √dt N(0, 1)) or "two_point" (dW = ±√dt, each with probability
+            ½). Two-point increments have the weak order 1 of Euler's method, so that laws and
+            averages converge alike as dt → 0 and paths do not; the mean and covariance of a
+            linear SDE are the same at any dt. They take one random bit each in place of 64,
+            which is what costs time where the gradient is cheap; 64 bits are kept for each
+            number that drives the noise. Euler's method only.
+
+        schedule: multiplies η: a function of the step of the clock, constant during a step.
 
     Raises:
-        ValueError: for values out of range or a solver that does not fit the noise.
+        ValueError: for values out of range, or a solver that does not fit the noise or increments.
 
-    Source: Li, Tai, E 2017 (arXiv:1511.06251); Jastrzębski et al. 2017 (arXiv:1711.04623).
+    Source: Li, Tai, E 2017 (arXiv:1511.06251); Jastrzębski et al. 2017 (arXiv:1711.04623). Two-point
+    increments: Kloeden, Platen 1992, *Numerical Solution of Stochastic Differential Equations*, 14.1.
     """
 
     problem: Problem
@@ -53,6 +74,9 @@ class Langevin(Process):
     substeps: int = eqx.field(static=True)
     noise: str = eqx.field(static=True)
     solver: diffrax.AbstractSolver
+    increments: str = eqx.field(static=True)
+    schedule: RateSchedule | None = eqx.field(static=True)
+    origin: Int[Array, ""]
 
     def __init__(
         self,
@@ -63,57 +87,118 @@ class Langevin(Process):
         noise: str = "problem",
         solver: diffrax.AbstractSolver | None = None,
         sampling: str = "replacement",
+        increments: str = "gaussian",
+        schedule: RateSchedule | Any | None = None,
     ):
         check_hyper(problem, hyper)
-        if sampling == "shuffle":
-            raise ValueError(
-                "sampling='shuffle' has no matching SDE: its noise is anti-correlated over an epoch. "
-                "Compare with sampling='replacement' or 'subset'."
-            )
-        problem.sampler(sampling, hyper.batch_size)
-        factor = 1.0
-        if sampling == "subset":
-            factor = finite_population_factor(hyper.batch_size, problem.dataset_size or 1)
         self.problem = problem
         self.hyper = hyper
-        self.population_factor = jnp.asarray(factor, dtype=float)
+        self.population_factor = population_factor(problem, hyper, sampling)
         self.substeps = _checks.integer("substeps", substeps, at_least=1)
         self.noise = _checks.choice("noise", noise, NOISES)
         self.solver = diffrax.Euler() if solver is None else solver
         _check_solver(self.solver, problem, self.noise)
+        self.increments = _checks.choice("increments", increments, INCREMENTS)
+        check_schedule(schedule)
+        self.schedule = schedule
+        self.origin = jnp.zeros((), jnp.int32)
+        if self.increments == "two_point" and not isinstance(self.solver, diffrax.Euler):
+            raise ValueError(
+                f"increments='two_point' needs solver=diffrax.Euler(), got {type(self.solver).__name__}: "
+                f"methods of higher order need Gaussian increments. Use increments='gaussian'."
+            )
 
     def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
         return ChainState(theta, chain, None)
 
     def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
         return {
-            "brownian": random.stream(key, Stream.BROWNIAN),
+            "brownian": random.stream(key, Stream.TWO_POINT if self._is_two_point else Stream.BROWNIAN),
             "levy_area": random.stream(key, Stream.LEVY_AREA),
             "direction": random.stream(key, Stream.DIRECTION),
         }
 
     def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
-        def substep(number: Int[Array, ""] | int, theta: PyTree) -> PyTree:
-            here = {name: random.at(key, step, number) for name, key in words.items()}
-            return self._substep(theta, state.chain, here)
+        if self._is_two_point:
+            begin = jnp.asarray(step, jnp.int32)
+            return self._steps_two_point(state, begin, begin + 1, words)
+        return self.each_substep(state, step, words)
 
-        if self.substeps == 1:
-            theta = substep(0, state.theta)
-        else:
-            theta = lax.fori_loop(0, self.substeps, substep, state.theta)
+    def substep(
+        self,
+        state: ChainState,
+        step: Int[Array, ""],
+        number: Int[Array, ""] | int,
+        words: dict[str, Words],
+        brownian: PyTree,
+    ) -> ChainState:
+        here = {name: random.at(key, step, number) for name, key in words.items()}
+        theta = self._substep(state.theta, state.chain, step, here, brownian)
         return ChainState(theta, state.chain, None)
 
-    def _substep(self, theta: PyTree, chain: UInt32[Array, " chains"], here: dict[str, Words]) -> Any:
+    def steps(
+        self, state: ChainState, begin: Int[Array, ""], end: Int[Array, ""], words: dict[str, Words]
+    ) -> ChainState:
+        if self._is_two_point:
+            return self._steps_two_point(state, begin, end, words)
+        return each_step(self.step, state, begin, end, words)
+
+    @property
+    def _is_two_point(self) -> bool:
+        return self.increments == "two_point" and self.noise != "none"
+
+    def _steps_two_point(
+        self, state: ChainState, begin: Int[Array, ""], end: Int[Array, ""], words: dict[str, Words]
+    ) -> ChainState:
+        """One draw of bits for 64 substeps, which may belong to several steps of the clock.
+
+        64 steps are a block, and its substeps 0..64 · substeps − 1 go into groups of 64. Group g of
+        block b has the words at (b, g), so that no number in here grows with step · substeps.
+        """
+        substeps, chain = self.substeps, state.chain
+        driving = self._driving(state.theta)
+
+        def block(number: Int[Array, ""], theta: PyTree) -> PyTree:
+            first = jnp.maximum(begin - number * _BITS, 0) * substeps
+            last = jnp.minimum(end - number * _BITS, _BITS) * substeps
+
+            def group(part: Int[Array, ""], theta: PyTree) -> PyTree:
+                pairs = _draws.pairs(random.at(words["brownian"], number, part), chain, driving)
+
+                def substep(place: Int[Array, ""], theta: PyTree) -> PyTree:
+                    step = number * _BITS + place // substeps
+                    here = {"direction": random.at(words["direction"], step, place % substeps)}
+                    signs = _two_point(pairs, driving, place % _BITS, (1.0 / substeps) ** 0.5)
+                    return self._substep(theta, chain, step, here, signs)
+
+                begins, ends = jnp.maximum(first, part * _BITS), jnp.minimum(last, part * _BITS + _BITS)
+                return lax.fori_loop(begins, ends, substep, theta)
+
+            return lax.fori_loop(first // _BITS, (last - 1) // _BITS + 1, group, theta)
+
+        theta = lax.fori_loop(begin // _BITS, (end - 1) // _BITS + 1, block, state.theta)
+        return ChainState(theta, chain, None)
+
+    def _driving(self, theta: PyTree) -> PyTree:
+        return self.problem.driving_noise(_draws.one_chain(theta))
+
+    def _substep(
+        self,
+        theta: PyTree,
+        chain: UInt32[Array, " chains"],
+        step: Int[Array, ""],
+        here: dict[str, Words],
+        brownian: PyTree,
+    ) -> Any:
+        """One step of the solver with the increment `brownian` of the driving noise."""
         dt = 1.0 / self.substeps
-        rate = self.hyper.effective_learning_rate
+        rate = scheduled(self.hyper.effective_learning_rate, self.schedule, self.origin, step)
         scale = rate * jnp.sqrt(self.population_factor / self.hyper.batch_size)
-        one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), theta)
-        driving = self.problem.driving_noise(one)
         if _needs_drift_apart(self.solver):
             area = diffrax.SpaceTimeLevyArea(
                 dt=jnp.asarray(dt, float),
-                W=_normal(here["brownian"], chain, driving, dt**0.5),
-                H=_normal(here["levy_area"], chain, driving, (dt / 12) ** 0.5),
+                W=brownian,
+                H=_draws.normal(here["levy_area"], chain, self._driving(theta), (dt / 12) ** 0.5),
             )
             terms: Any = diffrax.MultiTerm(
                 diffrax.ODETerm(lambda _t, y, _args: drift(self.problem, rate, y)),
@@ -122,28 +207,20 @@ class Langevin(Process):
         else:
             noise = {}
             if self.noise != "none":
-                noise["brownian"] = _normal(here["brownian"], chain, driving, dt**0.5)
+                noise["brownian"] = brownian
             if self.noise == "isotropic":
-                noise["direction"] = _normal(here["direction"], chain, one, 1.0)
+                noise["direction"] = _draws.normal(here["direction"], chain, _draws.one_chain(theta), 1.0)
             if self.noise == "diagonal":
-                noise["direction"] = _signs(here["direction"], chain, one)
+                noise["direction"] = _draws.signs(here["direction"], chain, _draws.one_chain(theta))
             terms = LangevinTerm(self.problem, rate, scale, self.noise, noise)
         return step_once(self.solver, terms, theta, dt)
 
 
-def _normal(words: Words, chain: Array, shapes: PyTree, scale: float) -> PyTree:
-    """Independent N(0, scale²) for every leaf; leaves are told apart by their number."""
-    return _draw(words, shapes, lambda at, leaf: random.normal(at, chain, leaf.shape, leaf.dtype) * scale)
-
-
-def _signs(words: Words, chain: Array, shapes: PyTree) -> PyTree:
-    return _draw(words, shapes, lambda at, leaf: random.signs(at, chain, leaf.shape, leaf.dtype))
-
-
-def _draw(words: Words, shapes: PyTree, draw: Any) -> PyTree:
-    leaves, structure = jax.tree.flatten(shapes)
-    drawn = [draw(random.at(words, number), leaf) for number, leaf in enumerate(leaves)]
-    return jax.tree.unflatten(structure, drawn)
+def _two_point(pairs: PyTree, shapes: PyTree, number: Array, size: float) -> PyTree:
+    """±size for every leaf, by one of its 64 bits."""
+    return jax.tree.map(
+        lambda leaf, pair: random.sign_from_bit(pair, number, size, leaf.dtype), shapes, pairs
+    )
 
 
 def _needs_drift_apart(solver: diffrax.AbstractSolver) -> bool:

@@ -9,11 +9,20 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
-from sde_sgd import _tree, random
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
-from sde_sgd.processes._base import ChainState, Process, check_hyper
-from sde_sgd.random import Stream, Words
+from sde_sgd.processes._base import (
+    ChainState,
+    Process,
+    RateSchedule,
+    check_hyper,
+    check_schedule,
+    each_step,
+    minibatch_streams,
+    scheduled,
+)
+from sde_sgd.processes._heavy_ball import heavy_ball, still
+from sde_sgd.random import Words
 
 Optimizer = Callable[..., optax.GradientTransformation]
 
@@ -32,6 +41,8 @@ class SGD(Process):
         optimizer: a function of the learning rate that returns an optax transformation, such as
             `optax.adam` or `functools.partial(optax.sgd, nesterov=True, momentum=0.9)`. It is
             given each chain's η. Default: heavy ball with `hyper.momentum`.
+        schedule: multiplies η: a function of the step such as
+            `optax.cosine_decay_schedule(1.0, steps)`. Default: η is constant.
 
     Raises:
         ValueError: for an unknown sampling, B > N without replacement, a finished optax
@@ -42,6 +53,8 @@ class SGD(Process):
     hyper: Hyperparameters
     sampling: str = eqx.field(static=True)
     optimizer: Optimizer | None = eqx.field(static=True)
+    schedule: RateSchedule | None = eqx.field(static=True)
+    origin: Int[Array, ""]
 
     def __init__(
         self,
@@ -50,6 +63,7 @@ class SGD(Process):
         *,
         sampling: str = "replacement",
         optimizer: Optimizer | Any | None = None,
+        schedule: RateSchedule | Any | None = None,
     ):
         check_hyper(problem, hyper)
         problem.sampler(sampling, hyper.batch_size)
@@ -68,58 +82,62 @@ class SGD(Process):
         self.hyper = hyper
         self.sampling = sampling
         self.optimizer = optimizer
+        check_schedule(schedule)
+        self.schedule = schedule
+        self.origin = jnp.zeros((), jnp.int32)
+
+    @property
+    def examples_per_gradient(self) -> int:
+        return self.hyper.batch_size
 
     def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
         sampler = self.problem.sampler(self.sampling, self.hyper.batch_size)
         if self.optimizer is not None:
-            buffer = self._map_rates(lambda rate, at: self._transformation(rate).init(at))(theta)
-        elif self.hyper.has_momentum:
-            buffer = jax.tree.map(jnp.zeros_like, theta)
+            begin = _map_rates(lambda rate, at: self._transformation(rate).init(at), self.hyper.learning_rate)
+            buffer = begin(theta)
         else:
-            buffer = None
+            buffer = still(self.hyper, theta)
         return ChainState(theta, chain, {"optimizer": buffer, "sampler": sampler.init(chain)})
 
     def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
-        return {
-            "minibatch": random.stream(key, Stream.MINIBATCH),
-            "shuffle": random.stream(key, Stream.SHUFFLE),
-            "gradient_noise": random.stream(key, Stream.GRADIENT_NOISE),
-        }
+        return minibatch_streams(key)
 
     def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
         sampler = self.problem.sampler(self.sampling, self.hyper.batch_size)
-        batch, order = sampler.draw(state.extra["sampler"], words, step, state.chain)
+        batch, order = sampler.draw(state.extra["sampler"], words, step, state.chain, self.origin)
         gradient = jax.vmap(self.problem.batch_gradient)(state.theta, batch)
-        theta, buffer = self._update(state.theta, gradient, state.extra["optimizer"])
+        rate = scheduled(self.hyper.learning_rate, self.schedule, self.origin, step)
+        theta, buffer = self._update(rate, state.theta, gradient, state.extra["optimizer"])
         return ChainState(theta, state.chain, {"optimizer": buffer, "sampler": order})
 
-    def _update(self, theta: Any, gradient: Any, buffer: Any) -> tuple[Any, Any]:
+    def steps(
+        self, state: ChainState, begin: Int[Array, ""], end: Int[Array, ""], words: dict[str, Words]
+    ) -> ChainState:
+        return each_step(self.step, state, begin, end, words)
+
+    def _update(
+        self, rate: Float[Array, "*chains"], theta: Any, gradient: Any, buffer: Any
+    ) -> tuple[Any, Any]:
         if self.optimizer is not None:
 
-            def update(rate: Array, at: Any, slope: Any, memory: Any) -> tuple[Any, Any]:
+            def update(eta: Array, at: Any, slope: Any, memory: Any) -> tuple[Any, Any]:
                 with jax.numpy_dtype_promotion("standard"):  # optax counts its steps in integers
-                    change, memory = self._transformation(rate).update(slope, memory, at)
+                    change, memory = self._transformation(eta).update(slope, memory, at)
                 return optax.apply_updates(at, change), memory
 
-            return self._map_rates(update)(theta, gradient, buffer)
-        if buffer is not None:
-            buffer = jax.tree.map(lambda v, g: _tree.column(self.hyper.momentum, v) * v + g, buffer, gradient)
-        velocity = gradient if buffer is None else buffer
-        moved = jax.tree.map(
-            lambda at, v: at - _tree.column(self.hyper.learning_rate, at) * v, theta, velocity
-        )
-        return moved, buffer
+            return _map_rates(update, rate)(theta, gradient, buffer)
+        return heavy_ball(self.hyper, rate, theta, gradient, buffer)
 
     def _transformation(self, rate: Array) -> optax.GradientTransformation:
         assert self.optimizer is not None
         return self.optimizer(rate)
 
-    def _map_rates(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Map a function of (η, one chain's pytrees …) over the ensemble."""
 
-        def mapped(*ensembles: Any) -> Any:
-            rate = self.hyper.learning_rate
-            axes = (None if rate.ndim == 0 else 0, *(0 for _ in ensembles))
-            return jax.vmap(function, in_axes=axes)(rate, *ensembles)
+def _map_rates(function: Callable[..., Any], rate: Float[Array, "*chains"]) -> Callable[..., Any]:
+    """Map a function of (η, one chain's pytrees …) over the ensemble."""
 
-        return mapped
+    def mapped(*ensembles: Any) -> Any:
+        axes = (None if rate.ndim == 0 else 0, *(0 for _ in ensembles))
+        return jax.vmap(function, in_axes=axes)(rate, *ensembles)
+
+    return mapped

@@ -1,0 +1,80 @@
+"""The contract of the SDEs: the Brownian motion apart from the law that it drives."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int, PyTree
+
+from sde_sgd import random
+from sde_sgd.hyperparameters import Hyperparameters, finite_population_factor
+from sde_sgd.problems._base import Problem
+from sde_sgd.processes import _draws
+from sde_sgd.processes._base import ChainState, Process
+from sde_sgd.random import Words
+
+
+class Diffusion(Process):
+    """An SDE that the problem's own Brownian motion drives, in steps of 1/`substeps` of the clock.
+
+    What draws the increments and what uses them are two methods, so that another process, such as
+    SGD, can be given the same noise: the sum of the increments of one unit of the clock is N(0, I).
+
+    Attributes:
+        substeps: solver steps per SGD step.
+        population_factor: 1, or (N − B)/(N − 1) for fresh subsets: what C/B is multiplied by.
+    """
+
+    substeps: eqx.AbstractVar[int]
+    population_factor: eqx.AbstractVar[Float[Array, ""]]
+
+    @property
+    def examples_per_gradient(self) -> None:
+        return None
+
+    def increment(
+        self, state: ChainState, step: Int[Array, ""], number: Int[Array, ""] | int, words: dict[str, Words]
+    ) -> PyTree:
+        """The Brownian increment of substep `number` of `step`, N(0, 1/substeps) in each coordinate."""
+        here = random.at(words["brownian"], step, number)
+        driving = self.problem.driving_noise(_draws.one_chain(state.theta))
+        return _draws.normal(here, state.chain, driving, (1.0 / self.substeps) ** 0.5)
+
+    @abc.abstractmethod
+    def substep(
+        self,
+        state: ChainState,
+        step: Int[Array, ""],
+        number: Int[Array, ""] | int,
+        words: dict[str, Words],
+        brownian: PyTree,
+    ) -> ChainState:
+        """Substep `number` of `step`, driven by the increment `brownian`."""
+
+    def each_substep(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
+        """One unit of the clock: all substeps, each with its own increment."""
+
+        def one(number: Int[Array, ""] | int, state: ChainState) -> ChainState:
+            return self.substep(state, step, number, words, self.increment(state, step, number, words))
+
+        return one(0, state) if self.substeps == 1 else lax.fori_loop(0, self.substeps, one, state)
+
+
+def population_factor(problem: Problem, hyper: Hyperparameters, sampling: str) -> Float[Array, ""]:
+    """What the covariance C/B is multiplied by for this sampling.
+
+    Raises:
+        ValueError: for shuffled epochs, which no white noise matches, or a sampling that the
+            problem does not know.
+    """
+    if sampling == "shuffle":
+        raise ValueError(
+            "sampling='shuffle' has no matching SDE: its noise is anti-correlated over an epoch. "
+            "Compare with sampling='replacement' or 'subset'."
+        )
+    problem.sampler(sampling, hyper.batch_size)
+    factor = 1.0
+    if sampling == "subset":
+        factor = finite_population_factor(hyper.batch_size, problem.dataset_size or 1)
+    return jnp.asarray(factor, dtype=float)

@@ -1,0 +1,206 @@
+"""Gradient descent with isotropic white noise of a chosen temperature; with minibatches: SGLD."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
+
+from sde_sgd import _checks, _tree, random
+from sde_sgd.hyperparameters import Hyperparameters
+from sde_sgd.problems._base import Problem
+from sde_sgd.processes import _draws
+from sde_sgd.processes._base import (
+    ChainState,
+    Process,
+    RateSchedule,
+    check_hyper,
+    check_schedule,
+    each_step,
+    minibatch_streams,
+    scheduled,
+)
+from sde_sgd.processes._heavy_ball import heavy_ball, still
+from sde_sgd.random import Stream, Words
+
+
+class WhiteNoiseGD(Process):
+    r"""Gradient descent plus isotropic white noise, at a chosen temperature T.
+
+        θ ← θ − η ∇L(θ) + (ηT)^{1/2} ξ,      ξ ~ N(0, I)
+
+    With momentum: v ← m v + ∇L + (T(1 − m)/η)^{1/2} ξ, θ ← θ − η v. It is SGD with the true gradient
+    and its noise replaced by white noise of the same T: on L = h θ²/2 without momentum its
+    stationary variance is exactly T/(h(2 − ηh)), and as η → 0 its law is Gibbs exp(−2L/T).
+
+    Args:
+        problem: what is minimised; every step takes its full gradient.
+        hyper: η and m; η and m may differ from chain to chain. B sets nothing but the default T.
+        temperature: T ≥ 0, the papers' T (the physical temperature is T/2). By default that of SGD,
+            T = ησ²/((1 − m)B), which follows a schedule of η; a T that is given stays.
+        schedule: multiplies η: a function of the step of the clock.
+
+    Raises:
+        ValueError: for values out of range.
+        NotKnownError: without a temperature, if the gradient noise of the problem is not σ²I. For
+            data, `Langevin(noise="isotropic")` matches the trace of C(θ) along the way.
+    """
+
+    problem: Problem
+    hyper: Hyperparameters
+    temperature: Float[Array, ""] | None
+    schedule: RateSchedule | None = eqx.field(static=True)
+    origin: Int[Array, ""]
+
+    def __init__(
+        self,
+        problem: Problem | Any,
+        hyper: Hyperparameters | Any,
+        *,
+        temperature: float | Any | None = None,
+        schedule: RateSchedule | Any | None = None,
+    ):
+        check_hyper(problem, hyper)
+        if temperature is None:
+            problem.noise_variance()  # says so here if it is not known
+        self.problem = problem
+        self.hyper = hyper
+        self.temperature = None if temperature is None else _temperature(temperature)
+        check_schedule(schedule)
+        self.schedule = schedule
+        self.origin = jnp.zeros((), jnp.int32)
+
+    @property
+    def examples_per_gradient(self) -> None:
+        return None
+
+    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
+        return ChainState(theta, chain, {"velocity": still(self.hyper, theta)})
+
+    def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
+        return {"brownian": random.stream(key, Stream.BROWNIAN)}
+
+    def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
+        rate = scheduled(self.hyper.learning_rate, self.schedule, self.origin, step)
+        if self.temperature is None:
+            size = jnp.sqrt(self.problem.noise_variance() / self.hyper.batch_size)
+        else:
+            size = _noise_size(self.temperature, rate, self.hyper)
+        gradient = jax.vmap(self.problem.gradient)(state.theta)
+        gradient = _with_noise(gradient, size, words, step, state.chain)
+        theta, velocity = heavy_ball(self.hyper, rate, state.theta, gradient, state.extra["velocity"])
+        return ChainState(theta, state.chain, {"velocity": velocity})
+
+    def steps(
+        self, state: ChainState, begin: Int[Array, ""], end: Int[Array, ""], words: dict[str, Words]
+    ) -> ChainState:
+        return each_step(self.step, state, begin, end, words)
+
+
+class SGLD(Process):
+    r"""Stochastic gradient Langevin dynamics: the minibatch gradient plus injected white noise.
+
+        θ ← θ − η ĝ_B(θ) + (ηT)^{1/2} ξ,      ξ ~ N(0, I)
+
+    `SGD` with T = 0. Minibatch noise of variance σ²/B adds its own temperature: with C = σ²I the law is
+    Gibbs at T + ησ²/B as η → 0, and on L = h θ²/2 the variance is exactly (T + ησ²/B)/(h(2 − ηh)).
+
+    Sampling a posterior (Welling and Teh, step size ε, N examples): with L = −(1/N) ln posterior,
+    that is ℓ_n = −ln p(x_n|θ) and l2 = (prior precision)/N, their update
+
+        θ ← θ + (ε/2)(∇ ln p(θ) + (N/B) Σ_{n in batch} ∇ ln p(x_n|θ)) + N(0, ε)
+
+    is this one with η = εN/2 and T = 2/N: then exp(−2L/T) = exp(−NL) is the posterior, and what
+    minibatches add, ησ²/B against 2/N, vanishes as ε → 0.
+
+    Args:
+        problem: what is minimised.
+        hyper: η, B and m; with momentum the noise goes into v, as in `WhiteNoiseGD`.
+        temperature: T ≥ 0 of the injected noise alone.
+        sampling: as for `SGD`: "replacement", "subset" or "shuffle".
+        schedule: multiplies η; T stays.
+
+    Raises:
+        ValueError: for values out of range.
+
+    Source: Welling, Teh 2011, *Bayesian learning via stochastic gradient Langevin dynamics*, eq. 4.
+    """
+
+    problem: Problem
+    hyper: Hyperparameters
+    temperature: Float[Array, ""]
+    sampling: str = eqx.field(static=True)
+    schedule: RateSchedule | None = eqx.field(static=True)
+    origin: Int[Array, ""]
+
+    def __init__(
+        self,
+        problem: Problem | Any,
+        hyper: Hyperparameters | Any,
+        *,
+        temperature: float | Any,
+        sampling: str | Any = "replacement",
+        schedule: RateSchedule | Any | None = None,
+    ):
+        check_hyper(problem, hyper)
+        problem.sampler(sampling, hyper.batch_size)
+        self.problem = problem
+        self.hyper = hyper
+        self.temperature = _temperature(temperature)
+        self.sampling = sampling
+        check_schedule(schedule)
+        self.schedule = schedule
+        self.origin = jnp.zeros((), jnp.int32)
+
+    @property
+    def examples_per_gradient(self) -> int:
+        return self.hyper.batch_size
+
+    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
+        sampler = self.problem.sampler(self.sampling, self.hyper.batch_size)
+        return ChainState(
+            theta, chain, {"velocity": still(self.hyper, theta), "sampler": sampler.init(chain)}
+        )
+
+    def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
+        return {**minibatch_streams(key), "brownian": random.stream(key, Stream.BROWNIAN)}
+
+    def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
+        rate = scheduled(self.hyper.learning_rate, self.schedule, self.origin, step)
+        sampler = self.problem.sampler(self.sampling, self.hyper.batch_size)
+        batch, order = sampler.draw(state.extra["sampler"], words, step, state.chain, self.origin)
+        gradient = jax.vmap(self.problem.batch_gradient)(state.theta, batch)
+        size = _noise_size(self.temperature, rate, self.hyper)
+        gradient = _with_noise(gradient, size, words, step, state.chain)
+        theta, velocity = heavy_ball(self.hyper, rate, state.theta, gradient, state.extra["velocity"])
+        return ChainState(theta, state.chain, {"velocity": velocity, "sampler": order})
+
+    def steps(
+        self, state: ChainState, begin: Int[Array, ""], end: Int[Array, ""], words: dict[str, Words]
+    ) -> ChainState:
+        return each_step(self.step, state, begin, end, words)
+
+
+def _temperature(value: Any) -> Float[Array, ""]:
+    return jnp.asarray(_checks.scalar("temperature", value, at_least=0), dtype=float)
+
+
+def _noise_size(
+    temperature: Float[Array, ""], rate: Float[Array, "*chains"], hyper: Hyperparameters
+) -> Float[Array, "*chains"]:
+    """Standard deviation (T(1 − m)/η)^{1/2} of the noise in the gradient."""
+    left = 1.0 - hyper.momentum if hyper.has_momentum else jnp.ones_like(rate)
+    return jnp.sqrt(temperature * left / rate)
+
+
+def _with_noise(
+    gradient: PyTree,
+    size: Float[Array, "*chains"],
+    words: dict[str, Words],
+    step: Int[Array, ""],
+    chain: UInt32[Array, " chains"],
+) -> Any:
+    here = random.at(words["brownian"], step)
+    noise = _draws.normal(here, chain, _draws.one_chain(gradient), 1.0)
+    return jax.tree.map(lambda g, xi: g + _tree.column(size, g) * xi, gradient, noise)
