@@ -4,11 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
+from sde_sgd.statistics._kolmogorov_smirnov import ks_one, ks_two
+from sde_sgd.statistics._moments import variance_error
+from sde_sgd.statistics._pooled import pool
+from sde_sgd.statistics._samples import sample_values
+from sde_sgd.statistics._wasserstein import w1_one, w1_two
 from sde_sgd.theory._density import Density1D
 
 
@@ -106,55 +109,24 @@ def compare(
     return _against_sample(x, y, level, dropped + dropped_too)
 
 
-def sample_values(name: str, sample: Any, observable: Callable[[Any], Any] | None) -> tuple[np.ndarray, int]:
-    """The sorted values of a `Result` or an array, one for each chain, and how many were dropped."""
-    dropped, values = 0, sample
-    if hasattr(sample, "samples") and hasattr(sample, "diverged"):
-        dropped, values = sample.diverged, sample.samples()
-        if observable is not None:
-            values = jax.vmap(observable)(jax.tree.map(jnp.asarray, values))
-    leaves = jax.tree.leaves(values)
-    if len(leaves) != 1:
-        raise ValueError(f"{name} has {len(leaves)} arrays; give a scalar observable=....")
-    array = np.asarray(leaves[0], dtype=np.float64)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1:
-        raise ValueError(
-            f"{name} must hold one number per chain, got shape {array.shape}; "
-            f"give observable=lambda theta: theta[0] or the like."
-        )
-    if len(array) < 8:
-        raise ValueError(f"{name} must hold at least 8 values, got {len(array)}; run more chains.")
-    if not np.isfinite(array).all():
-        raise ValueError(
-            f"{name} holds {int((~np.isfinite(array)).sum())} values that are not finite; leave "
-            f"diverged chains out first (Result.samples() does)."
-        )
-    return np.sort(array), dropped
-
-
 def _against_density(x: np.ndarray, density: Density1D, level: float, dropped: int) -> Comparison:
     n = len(x)
-    test = stats.ks_1samp(x, density.cdf, method="auto")
-    at = float(density.cdf(test.statistic_location))
-    grid = np.union1d(density.grid, [x[0], x[-1]])
-    cdf = density.cdf(grid)
-    empirical = np.searchsorted(x, grid, side="right") / n
+    distance, error, p = ks_one(x, density.cdf)
+    cdf = density.cdf(density.grid)
     spread = np.sqrt(density.variance)
     return Comparison(
         n=n,
         n_reference=None,
-        ks=float(test.statistic),
-        ks_error=float(np.sqrt(max(at * (1 - at), 1 / n) / n)),
-        ks_p=float(test.pvalue),
+        ks=distance,
+        ks_error=error,
+        ks_p=p,
         ks_null=float(stats.kstwo.isf(0.01, n)),
-        w1=float(np.trapezoid(np.abs(empirical - cdf), grid)),
-        w1_null=float(np.trapezoid(np.sqrt(2 * cdf * (1 - cdf) / (np.pi * n)), grid)),
+        w1=w1_one(x, density.grid, cdf)[0],
+        w1_null=float(np.trapezoid(np.sqrt(2 * cdf * (1 - cdf) / (np.pi * n)), density.grid)),
         effect=float((x.mean() - density.mean) / spread),
         effect_error=float(x.std(ddof=1) / spread / np.sqrt(n)),
         variance_ratio=float(x.var(ddof=1) / density.variance),
-        variance_ratio_error=_variance_error(x) / density.variance,
+        variance_ratio_error=variance_error(x) / density.variance,
         level=level,
         dropped=dropped,
     )
@@ -162,23 +134,21 @@ def _against_density(x: np.ndarray, density: Density1D, level: float, dropped: i
 
 def _against_sample(x: np.ndarray, y: np.ndarray, level: float, dropped: int) -> Comparison:
     n, m = len(x), len(y)
-    test = stats.ks_2samp(x, y, method="asymp" if n + m > 2000 else "auto")
-    both = np.sort(np.concatenate([x, y]))
-    at = np.searchsorted(both, test.statistic_location, side="right") / (n + m)
-    rising = np.arange(1, n + m) / (n + m)
-    size = 1 / (1 / n + 1 / m)
-    null = np.sum(np.sqrt(2 * rising * (1 - rising) / (np.pi * size)) * np.diff(both))
+    distance, error, p = ks_two(x, y)
+    pooled, size = pool(x, y), 1 / (1 / n + 1 / m)
+    rising = pooled.rising[:-1]
+    null = np.sum(np.sqrt(2 * rising * (1 - rising) / (np.pi * size)) * np.diff(pooled.points))
     spread = y.std(ddof=1)
     ratio = x.var(ddof=1) / y.var(ddof=1)
-    relative = np.hypot(_variance_error(x) / x.var(ddof=1), _variance_error(y) / y.var(ddof=1))
+    relative = np.hypot(variance_error(x) / x.var(ddof=1), variance_error(y) / y.var(ddof=1))
     return Comparison(
         n=n,
         n_reference=m,
-        ks=float(test.statistic),
-        ks_error=float(np.sqrt(max(at * (1 - at), 1 / size) / size)),
-        ks_p=float(test.pvalue),
+        ks=distance,
+        ks_error=error,
+        ks_p=p,
         ks_null=float(stats.kstwobign.isf(0.01) / np.sqrt(size)),
-        w1=float(stats.wasserstein_distance(x, y)),
+        w1=w1_two(pooled)[0],
         w1_null=float(null),
         effect=float((x.mean() - y.mean()) / spread),
         effect_error=float(np.hypot(x.std(ddof=1) / np.sqrt(n), spread / np.sqrt(m)) / spread),
@@ -187,9 +157,3 @@ def _against_sample(x: np.ndarray, y: np.ndarray, level: float, dropped: int) ->
         level=level,
         dropped=dropped,
     )
-
-
-def _variance_error(x: np.ndarray) -> float:
-    """Standard error of the sample variance, from the fourth moment."""
-    centred = x - x.mean()
-    return float(np.sqrt(max((centred**4).mean() - centred.var() ** 2, 0.0) / len(x)))

@@ -12,9 +12,10 @@ from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.processes._base import check_hyper
 from sde_sgd.theory._density import Density1D, Density2D
+from sde_sgd.theory._setting import one_setting
 
 # exp(−40) of the peak is below what float64 can add to an integral of order one.
-_EXPONENT = 40.0
+GRID_EXPONENT = 40.0
 _POINTS_1D = 20_001
 _POINTS_2D = 801
 
@@ -29,11 +30,7 @@ def temperature(problem: Problem, hyper: Hyperparameters) -> float:
         ValueError: if η or m differ from chain to chain (each chain then has its own T).
     """
     check_hyper(problem, hyper)
-    if hyper.learning_rate.ndim or hyper.momentum.ndim:
-        raise ValueError(
-            "theory needs one learning_rate and one momentum; these hyperparameters hold one for "
-            "each chain. Build Hyperparameters for the chain you mean."
-        )
+    one_setting(hyper)
     return float(hyper.temperature(problem.noise_variance()))
 
 
@@ -136,12 +133,35 @@ def _on_line(
     grid = np.linspace(low, high, count)
     exponents = exponents_at(grid)
     edge = min(exponents[0], exponents[-1]) - exponents.min()
-    if edge < _EXPONENT / 2:
+    if edge < GRID_EXPONENT / 2:
         raise ValueError(
             f"bounds ({low:g}, {high:g}) cut off probability: the density at the edge is "
             f"e^-{edge:.1f} of its peak. Widen them, or check that the loss grows at infinity."
         )
+    _check_minima(problem, exponents_at, exponents.min(), np.asarray([low]), np.asarray([high]))
     return Density1D(grid, -exponents, name)
+
+
+def _check_minima(
+    problem: Problem, exponents_at: Exponents, lowest: float, low: np.ndarray, high: np.ndarray
+) -> None:
+    """Refuse bounds that leave out a known minimum where there is probability.
+
+    In a cold law the density may be small at the edge and large again beyond it.
+    """
+    try:
+        points = [np.ravel(np.asarray(point, np.float64)) for point in problem.minima()]
+    except NotKnownError:
+        return
+    for point in points:
+        if ((point >= low) & (point <= high)).all():
+            continue
+        height = float(np.ravel(exponents_at(point if low.size == 1 else point[None, None]))[0] - lowest)
+        if height < GRID_EXPONENT / 2:
+            raise ValueError(
+                f"bounds cut off probability: there is a minimum at {point}, outside of them, where the "
+                f"density is e^{-height:+.1f} of its peak inside. Widen them."
+            )
 
 
 def _grow_line(exponents_at: Exponents, low: float, high: float) -> tuple[float, float]:
@@ -155,10 +175,10 @@ def _grow_line(exponents_at: Exponents, low: float, high: float) -> tuple[float,
             ray = start + sign * reach * np.linspace(0.0, 1.0, 257)
             exponents = exponents_at(ray)
             floor = min(floor, exponents.min())
-            if exponents[-1] - floor > _EXPONENT:
-                first = np.argmax(exponents - floor > _EXPONENT)
+            if exponents[-1] - floor > GRID_EXPONENT:
+                first = np.argmax(exponents - floor > GRID_EXPONENT)
                 beyond = exponents[first:] - floor
-                edges.append(float(ray[first] if beyond.min() > _EXPONENT else ray[-1]))
+                edges.append(float(ray[first] if beyond.min() > GRID_EXPONENT else ray[-1]))
                 break
             reach *= 2
         else:
@@ -182,11 +202,12 @@ def _in_plane(energy: Any, scale: float, problem: Problem, bounds: Any, points: 
     x, y = (np.linspace(a, b, count) for a, b in zip(low, high, strict=True))
     exponents = exponents_at(np.stack(np.meshgrid(x, y, indexing="ij"), -1))
     edge = _edge(exponents) - exponents.min()
-    if edge < _EXPONENT / 2:
+    if edge < GRID_EXPONENT / 2:
         raise ValueError(
             f"bounds x ({low[0]:g}, {high[0]:g}), y ({low[1]:g}, {high[1]:g}) cut off probability: "
             f"the density at the edge is e^-{edge:.1f} of its peak. Widen them."
         )
+    _check_minima(problem, exponents_at, exponents.min(), low, high)
     return Density2D(x, y, -exponents, name)
 
 
@@ -201,7 +222,7 @@ def _grow_plane(exponents_at: Exponents, low: np.ndarray, high: np.ndarray) -> t
     for _ in range(200):
         x, y = (np.linspace(a, b, 129) for a, b in zip(low, high, strict=True))
         exponents = exponents_at(np.stack(np.meshgrid(x, y, indexing="ij"), -1))
-        limit = exponents.min() + _EXPONENT
+        limit = exponents.min() + GRID_EXPONENT
         step = 0.15 * (high - low)
         grow_low = np.array([exponents[0].min() < limit, exponents[:, 0].min() < limit])
         grow_high = np.array([exponents[-1].min() < limit, exponents[:, -1].min() < limit])

@@ -33,9 +33,7 @@ def laplace_probabilities(problem: Problem, hyper: Hyperparameters) -> np.ndarra
     """
     scale = temperature(problem, hyper)
     points = [refine_minimum(problem, point) for point in problem.minima()]
-    losses = np.asarray([float(problem.loss(point)) for point in points])
-    none = jnp.zeros((), jnp.int32)
-    hessians = [np.asarray(_newton(problem, point, none)[1], np.float64) for point in points]
+    losses, hessians = zip(*(facts_at(problem, point) for point in points), strict=True)
     determinants = np.asarray([np.linalg.slogdet(hessian)[1] for hessian in hessians])
     return occupation(losses, determinants, scale)
 
@@ -71,6 +69,17 @@ def refine_minimum(problem: Problem, point: Any, steps: int = 20) -> Any:
             f"curvature there is {lowest:g}."
         )
     return refined
+
+
+def facts_at(problem: Problem, point: Any) -> tuple[float, np.ndarray]:
+    """L and ∇∇L over the raveled parameters, in one program each."""
+    hessian = _newton(problem, point, jnp.zeros((), jnp.int32))[1]
+    return float(_loss(problem, point)), np.asarray(hessian, np.float64)
+
+
+@eqx.filter_jit
+def _loss(problem: Problem, point: Any) -> Float[Array, ""]:
+    return problem.loss(point)
 
 
 @eqx.filter_jit

@@ -1,0 +1,69 @@
+"""What a statistical test hands back: an estimate with its error, a p-value, a size and a null."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class HypothesisTest:
+    """The outcome of one test. Print it.
+
+    Attributes:
+        name: which test.
+        null: the hypothesis that a small `p` speaks against.
+        value: the estimated distance, temperature, difference, ...
+        standard_error: of `value`.
+        statistic: what `p` is the tail probability of.
+        p: probability of a statistic at least as extreme under the null.
+        n: independent values behind it, one number for each sample or group.
+        note: what else there is to say.
+    """
+
+    name: str
+    null: str
+    value: float
+    standard_error: float
+    statistic: float
+    p: float
+    n: int | tuple[int, ...]
+    note: str = ""
+
+    def rejects(self, level: float | int = 0.05) -> bool:
+        """Whether the null is rejected at `level`, its false-alarm rate."""
+        return self.p <= level
+
+    def __str__(self) -> str:
+        sizes = " and ".join(str(n) for n in np.atleast_1d(self.n))
+        # an estimate without a hypothesis about it has no p-value
+        p = "" if math.isnan(self.p) else f", p = {self.p:.3g}"
+        text = f"{self.name}: {plus_minus(self.value, self.standard_error)}{p}, n = {sizes}"
+        text += "" if math.isnan(self.p) else f"\n  null: {self.null}"
+        return text + (f"\n  {self.note}" if self.note else "")
+
+
+def plus_minus(value: float, error: float) -> str:
+    """`0.1012 ± 0.0010`: the error to two digits, the value to the same place."""
+    if not (math.isfinite(value) and math.isfinite(error) and error > 0):
+        return f"{value:.4g} ± {error:.2g}"
+    places = 1 - math.floor(math.log10(error))
+    if not 0 <= places <= 8 or abs(value) >= 1e6:
+        return f"{value:.6g} ± {error:.2g}"
+    return f"{value:.{places}f} ± {error:.{places}f}"
+
+
+def left_out(dropped: int) -> str:
+    """The note about chains that diverged."""
+    return f"{dropped} diverged and left out" if dropped else ""
+
+
+def monte_carlo_p(observed: float, null: Any) -> float:
+    """(1 + how many of R null statistics are at least as large)/(1 + R).
+
+    Exact at any R where observed and null statistics are exchangeable: P(p ≤ α) ≤ α.
+    Equal statistics that differ in rounding count as equal.
+    """
+    null = np.asarray(null, np.float64)
+    return float((1 + np.sum(null >= observed - 1e-10 * abs(observed))) / (1 + null.size))

@@ -1,0 +1,113 @@
+"""The Wasserstein-1 test: the area between two distribution functions."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from sde_sgd import _checks
+from sde_sgd.statistics._hypothesis_test import HypothesisTest, left_out, monte_carlo_p
+from sde_sgd.statistics._pooled import Pooled, chunks, pool
+from sde_sgd.statistics._samples import Law, generator, sample_and_reference
+
+_CELLS = 128
+
+
+def wasserstein(
+    sample: Any,
+    reference: Any,
+    *,
+    key: Any,
+    draws: int | Any = 499,
+    observable: Callable[[Any], Any] | None = None,
+) -> HypothesisTest:
+    r"""W₁ = ∫ |F − G| dx, how far probability must be carried on average, in units of the observable.
+
+    The p-value is a Monte Carlo one and exact at any n: by samples of the law, or by dealing the values
+    of two samples out anew (permutations).
+
+    Args:
+        sample: independent values, shape `(n,)`, or a `Result` (the ends of its chains; diverged
+            ones are left out).
+        reference: a `Density1D`, a `scipy.stats` distribution, a distribution function, an array of
+            shape `(m,)` or a `Result`.
+        key: a typed key, for the null draws.
+        draws: number R of null draws; p is a multiple of 1/(R + 1).
+        observable: scalar function of one chain's parameters, applied to every `Result`.
+
+    Returns:
+        `HypothesisTest`, whose value is W₁. Its standard error is that of the delta method: right where
+        the laws differ, the order of magnitude where they do not.
+
+    Raises:
+        ValueError: for fewer than 8 values, values that are not finite, or wrong shapes.
+
+    Power at level .05 against T 5 % too high (θ normal, n = 2·10⁴ each): one sample: .91, two samples: .59,
+    ± .02. The temperature test has .997.
+
+    Source: del Barrio, Giné, Matrán 1999 for the null law; the Monte Carlo p-value is in Davison, Hinkley
+    1997, *Bootstrap Methods and their Application*, 4.2.
+    """
+    count, rng = _checks.integer("draws", draws, at_least=19), generator(key)
+    x, other, dropped = sample_and_reference(sample, reference, observable)
+    if isinstance(other, Law):
+        grid = other.grid(x)
+        cdf = other.cdf(grid)
+        value, error = w1_one(x, grid, cdf)
+        p = _monte_carlo(x, grid, cdf, count, rng)
+    else:
+        pooled = pool(x, other)
+        value, error = w1_two(pooled)
+        p = pooled.permutation_p(1, count, rng)
+    return HypothesisTest(
+        name="Wasserstein-1 distance",
+        null="the sample follows the law" if isinstance(other, Law) else "both samples follow one law",
+        value=value,
+        standard_error=error,
+        statistic=value,
+        p=p,
+        n=len(x) if isinstance(other, Law) else (len(x), len(other)),
+        note=left_out(dropped),
+    )
+
+
+def w1_one(x: np.ndarray, grid: np.ndarray, cdf: np.ndarray) -> tuple[float, float]:
+    """W₁ between a sorted sample and a law known on a fine grid, and its standard error."""
+    wide = np.union1d(grid, [x[0], x[-1]])
+    empirical = np.searchsorted(x, wide, side="right") / len(x)
+    gap = empirical - np.interp(wide, grid, cdf, 0.0, 1.0)
+    # the influence of a value at x is ∫_x^∞ sign(F_n − F)
+    rising = np.concatenate([[0.0], np.cumsum(np.sign(gap[:-1]) * np.diff(wide))])
+    error = np.interp(x, wide, rising).std() / np.sqrt(len(x))
+    return float(np.trapezoid(np.abs(gap), wide)), float(error)
+
+
+def w1_two(pooled: Pooled) -> tuple[float, float]:
+    """W₁ between two samples, and its standard error."""
+    widths = np.diff(pooled.points, append=pooled.points[-1])
+    return float(np.abs(pooled.gap) @ widths), pooled.error(np.sign(pooled.gap) * widths)
+
+
+def _monte_carlo(
+    x: np.ndarray, grid: np.ndarray, cdf: np.ndarray, draws: int, rng: np.random.Generator
+) -> float:
+    """p over cells of the law, whose counts are multinomial: exact, at a cost that n does not change."""
+    tails = np.sin(np.linspace(0, np.pi / 2, _CELLS + 1)[1:-1]) ** 2
+    rising, first = np.unique(cdf, return_index=True)
+    edges = np.unique(np.interp(tails, rising, grid[first]))
+    inner = np.interp(edges, grid, cdf)
+    n = len(x)
+    # each edge stands for the half-intervals around it
+    widths = np.gradient(edges)
+    null = []
+    for size in chunks(draws, max(len(edges), min(n, _CELLS))):
+        if n > _CELLS:
+            cells = np.diff(inner, prepend=0.0, append=1.0)
+            counts = rng.multinomial(n, cells / cells.sum(), size=size)[:, :-1]
+        else:
+            where = np.searchsorted(inner, rng.random((size, n)))
+            flat = (where + np.arange(size)[:, None] * (len(edges) + 1)).ravel()
+            counts = np.bincount(flat, minlength=size * (len(edges) + 1)).reshape(size, -1)[:, :-1]
+        null.append(np.abs(np.cumsum(counts, axis=1) / n - inner) @ widths)
+    observed = np.abs(np.searchsorted(x, edges, side="right") / n - inner) @ widths
+    return monte_carlo_p(float(observed), np.concatenate(null))

@@ -1,0 +1,233 @@
+"""The Fokker-Planck equation of SGD's SDE: how the law of θ gets to equilibrium."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sde_sgd import _checks
+from sde_sgd.hyperparameters import Hyperparameters
+from sde_sgd.problems._base import NotKnownError, Problem
+from sde_sgd.processes._base import check_hyper
+from sde_sgd.theory._density import Density1D, Density2D
+from sde_sgd.theory._fokker_planck_generator import Generator, make_generator
+from sde_sgd.theory._fokker_planck_grid import EDGE, make_grid, start_on
+from sde_sgd.theory._fokker_planck_time import evolve
+from sde_sgd.theory._gibbs import temperature
+
+
+@dataclass(frozen=True)
+class FokkerPlanck:
+    """The law of θ at several times.
+
+    Attributes:
+        times: SDE times t = ηk/(1 − m), shape `(times,)`.
+        steps: the same in steps k of SGD, real numbers.
+        probabilities: of every cell at every time, shape `(times, *cells)`.
+        densities: a `Density1D` or `Density2D` for each time; `statistics.compare` takes the first.
+        mass: Σ of the probabilities, shape `(times,)`: 1 up to rounding.
+        stationary: the law that is left alone: with isotropic noise exp(−2L/T) at the centres.
+        generator: the cells and the rates between them; `generator.matrix()` is Q for scipy.
+    """
+
+    times: np.ndarray
+    steps: np.ndarray
+    probabilities: np.ndarray
+    densities: tuple[Density1D | Density2D, ...]
+    generator: Generator
+    start: np.ndarray
+    reflecting: bool
+
+    @property
+    def mass(self) -> np.ndarray:
+        """Σ of the probabilities at each time."""
+        return self.probabilities.reshape(len(self.times), -1).sum(axis=1)
+
+    @property
+    def stationary(self) -> Density1D | Density2D:
+        """What is reached in the end."""
+        return self.generator.grid.density(self.generator.stationary(), "stationary")
+
+    def at(self, time: Any) -> Density1D | Density2D:
+        """The law at any SDE time ≥ 0, from the last known one before it."""
+        when = float(_checks.scalar("time", time, at_least=0))
+        earlier = int(np.searchsorted(self.times, when, side="right"))
+        known = (
+            (0.0, self.start) if earlier == 0 else (self.times[earlier - 1], self.probabilities[earlier - 1])
+        )
+        after = _solve(self.generator, known[1], np.asarray([when - known[0]]), self.reflecting)[0]
+        return self.generator.grid.density(after, _name(when))
+
+
+def fokker_planck(
+    problem: Problem | Any,
+    hyper: Hyperparameters | Any,
+    *,
+    initial: Any,
+    times: Any,
+    std: Any = 0.0,
+    bounds: Any = None,
+    cells: int | Any | None = None,
+    reflecting: bool = False,
+) -> FokkerPlanck:
+    r"""How the law of dθ = −∇L dt + √(2D) dW, D = η'C/(2B), changes from t = 0 on, in one or two dimensions:
+
+        ∂p/∂t = ∇·(p ∇L) + Σ_i ∂²(D_ii p)/∂θ_i²          (Itô; D = T/2 where C = σ²I)
+
+    Finite volumes with exponentially fitted fluxes make it a Markov chain on cells. At all times p ≥ 0,
+    and mass is kept up to rounding; with isotropic noise exp(−2L/T) at the centres is the fixed point.
+
+    The only error is O(h²) in the width h of the cells; there is none in time. On a double well with
+    D = .1 the largest error of the distribution function is 7e-6 with 600 cells and four times that with
+    half as many; in total variation it is near .1 (h/s)², s the width of the narrowest well.
+
+    Args:
+        problem: with one or two parameters and noise that is not correlated between them.
+        hyper: one learning rate and momentum.
+        initial: θ at t = 0: a point, or a `Density1D` or `Density2D`.
+        times: SDE times t = ηk/(1 − m) ≥ 0, increasing; `hyper.time(steps)` converts.
+        std: standard deviation of a Gaussian around the point `initial`, or one for each axis.
+        bounds: (low, high), or two such pairs in the plane. By default a box that holds all but
+            e⁻³⁰ of the probability at all times, for noise that is isotropic and constant.
+        cells: for each axis; by default 600 on the line and 160 in the plane. The time it takes
+            grows as their third power on the line and their fourth in the plane.
+        reflecting: keep what reaches the edge inside, instead of refusing it.
+
+    Returns:
+        `FokkerPlanck`.
+
+    Raises:
+        ValueError: for other dimensions, no noise, a box that cuts off probability, cells too wide
+            for the law, times that do not increase.
+
+    Source: Scharfetter & Gummel 1969, IEEE Trans. Electron Devices 16, 64; Chang & Cooper 1970,
+    J. Comput. Phys. 6, 1.
+    """
+    if initial is None:
+        raise ValueError("initial must be a point or a density: the law of θ at t = 0, got None.")
+    generator, start = _prepare(problem, hyper, initial, std, bounds, cells)
+    _checks.number("times", times, at_least=0)
+    moments = np.atleast_1d(np.asarray(times, np.float64))
+    if moments.ndim != 1 or (np.diff(moments) <= 0).any():
+        raise ValueError(f"times must increase, got {np.asarray(times).tolist()}.")
+    if not reflecting:
+        _refuse_cut(generator)
+    probabilities = _solve(generator, start, moments, reflecting)
+    return FokkerPlanck(
+        times=moments,
+        steps=moments / float(hyper.effective_learning_rate),
+        probabilities=probabilities,
+        densities=tuple(
+            generator.grid.density(law, _name(time)) for law, time in zip(probabilities, moments, strict=True)
+        ),
+        generator=generator,
+        start=start,
+        reflecting=reflecting,
+    )
+
+
+def relaxation_time(
+    problem: Problem | Any,
+    hyper: Hyperparameters | Any,
+    *,
+    bounds: Any = None,
+    cells: int | Any | None = None,
+) -> float:
+    """The SDE time in which the slowest deviation from stationarity falls by e: 1/λ₁ of Fokker-Planck.
+
+    In a deep double well 1/λ₁ = 1/(k₀ + k₁), with k₀ and k₁ the rates of escape from either well.
+    The error is O(h²) in the width of the cells.
+
+    Args:
+        problem: with isotropic noise, or one parameter.
+        hyper: one learning rate and momentum.
+        bounds: as in `fokker_planck`.
+        cells: as in `fokker_planck`.
+
+    Raises:
+        ValueError: as in `fokker_planck`, or if the rate is too small for float64.
+    """
+    generator, _ = _prepare(problem, hyper, None, 0.0, bounds, cells)
+    _refuse_cut(generator)
+    return 1 / generator.slowest_rate()
+
+
+def _prepare(
+    problem: Any, hyper: Any, initial: Any, std: Any, bounds: Any, cells: Any
+) -> tuple[Generator, Any]:
+    """Q, and the probabilities of the cells at t = 0 unless `initial` is None."""
+    check_hyper(problem, hyper)
+    try:
+        diffusion: float | None = temperature(problem, hyper) / 2
+    except NotKnownError:
+        diffusion = None
+    if diffusion == 0:
+        raise ValueError(
+            "the temperature must be > 0 for a density, got T = 0; without noise every point follows "
+            "gradient flow, which Langevin(noise='none') runs."
+        )
+    grid = make_grid(problem, diffusion, initial, std, bounds, cells)
+    start = None if initial is None else start_on(grid, initial, std)
+    generator = make_generator(problem, hyper, grid, diffusion, start)
+    if generator.exponents is not None:
+        _refuse_coarse(generator, generator.stationary(), "the stationary law")
+        if start is not None:
+            start = np.where(np.isfinite(generator.exponents), start, 0.0)
+            start /= start.sum()
+    return generator, start
+
+
+def _solve(generator: Generator, start: np.ndarray, times: np.ndarray, reflecting: bool) -> np.ndarray:
+    """Probabilities at increasing times ≥ 0, the first of which may be 0."""
+    laws, law, now = [], start, 0.0
+    with jax.enable_x64(True):
+        jumps = generator.jumps()
+        for time in times:
+            if time > now:
+                law = np.asarray(evolve(jumps, jnp.asarray(law), jnp.asarray(time - now)))
+                _refuse_coarse(generator, law, f"the law at t = {time:g}")
+            laws.append(law)
+            now = time
+    if not reflecting:
+        for time, law in zip(times, laws, strict=True):
+            edge = float(_edge(law).max())
+            if edge > np.exp(-EDGE) * law.max():
+                raise ValueError(
+                    f"probability has reached the edge of the box by t = {time:g}: the density there is "
+                    f"{edge / law.max():.1g} of its peak. Widen bounds, or keep it in by reflecting=True."
+                )
+    return np.stack(laws)
+
+
+def _refuse_cut(generator: Generator) -> None:
+    if generator.exponents is None:
+        return
+    low, high = generator.grid.low.tolist(), generator.grid.high.tolist()
+    edge = float(_edge(generator.exponents).min() - generator.exponents.min())
+    if edge < EDGE:
+        raise ValueError(
+            f"bounds from {low} to {high} cut off probability: the stationary density at the edge is "
+            f"e^-{edge:.1f} of its peak. Widen them, or keep all inside by reflecting=True."
+        )
+
+
+def _refuse_coarse(generator: Generator, law: np.ndarray, name: str) -> None:
+    """A law on less than about four cells for each axis is not resolved."""
+    occupied = float(1 / np.sum(law**2)) ** (1 / law.ndim)
+    if occupied < 4:
+        raise ValueError(
+            f"cells = {generator.grid.shape[0]} of widths {generator.grid.widths.tolist()} are too wide: "
+            f"{name} occupies about {occupied:.1f} of them along an axis. Ask for more, or narrow bounds."
+        )
+
+
+def _edge(values: np.ndarray) -> np.ndarray:
+    """The values of the outermost cells on all sides."""
+    sides = [np.moveaxis(values, axis, 0)[[0, -1]] for axis in range(values.ndim)]
+    return np.concatenate([side.ravel() for side in sides])
+
+
+def _name(time: float) -> str:
+    return f"Fokker-Planck, t = {time:g}"

@@ -1,0 +1,139 @@
+"""The stationary law of the SDE in one dimension where the noise depends on the position."""
+
+from typing import Any
+
+import numpy as np
+
+from sde_sgd import _checks
+from sde_sgd.hyperparameters import Hyperparameters
+from sde_sgd.problems._base import Problem
+from sde_sgd.processes._base import check_hyper
+from sde_sgd.theory._density import Density1D
+from sde_sgd.theory._line import Line, check_edges
+from sde_sgd.theory._modified import given_bounds
+from sde_sgd.theory._setting import Setting, one_setting
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
+_TAIL = 1e-9
+
+
+def ito_density(
+    problem: Problem | Any,
+    hyper: Hyperparameters | Any,
+    *,
+    bounds: Any = None,
+    points: int | Any | None = None,
+) -> Density1D:
+    r"""P(x) ∝ (1/σ²(x)) exp(−(2B/η') ∫ L'/σ² dx), η' = η/(1 − m): Itô's reading, which is SGD's.
+
+    The stationary law of dx = −L' dt + √(η'σ²(x)/B) dW. Where the noise is larger the density is
+    smaller, even on a flat loss. (Stratonovich's reading would have 1/σ in place of 1/σ².) With
+    constant σ² it is `gibbs`. It is the SDE's law: SGD's own differs by O(η), see `chain_law`.
+
+    Args:
+        problem: one parameter, any noise: a formula or data.
+        hyper: one η, B and m.
+        bounds: (low, high); by default grown until less than 1e-9 of the probability is outside.
+        points: of the grid; by default 20 001, more for heavy tails.
+
+    Returns:
+        `Density1D`.
+
+    Raises:
+        ValueError: for more parameters, noise that vanishes somewhere, a law that cannot be normalised,
+            tails too heavy for a grid, or bounds that cut off probability.
+
+    Source: Gardiner, *Handbook of Stochastic Methods*, chapter 5.
+    """
+    check_hyper(problem, hyper)
+    line = Line(problem, "ito_density")
+    setting = one_setting(hyper)
+    count = None if points is None else _checks.integer("points", points, at_least=101) | 1
+    if bounds is None:
+        low, high = ito_bounds(line, setting, tail=_TAIL)
+        fewest = int(50 * (high - low) / _core(line, setting, low, high))
+        if fewest > 500_001:
+            raise ValueError(
+                f"the tails are too heavy for an even grid: 1e-9 of the probability lies beyond ({low:.3g}, "
+                f"{high:.3g}). Give bounds and points, or use a smaller η/B; online regression has a closed "
+                f"form in online_regression_law."
+            )
+        count = count or max(20_001, fewest | 1)
+    else:
+        low, high = given_bounds(bounds)
+        count = count or 20_001
+    grid = np.linspace(low, high, count)
+    exponents = _exponents(line, setting, grid)
+    if bounds is None:
+        return Density1D(grid, -exponents, "Itô")
+    check_edges(_per_decade(grid, exponents, line), low, high, line.minima())
+    return Density1D(grid, -exponents, "Itô")
+
+
+def ito_bounds(line: Line, setting: Setting, *, tail: float) -> tuple[float, float]:
+    """Where the law has no more than `tail` of its probability on either side.
+
+    Raises:
+        ValueError: if it cannot be normalised.
+    """
+    minima = line.minima()
+    distance = np.concatenate([[0.0], np.geomspace(1e-4, 1e6, 3001)])
+    rays = [_exponents(line, setting, minima[0] - distance), _exponents(line, setting, minima[-1] + distance)]
+    edges = []
+    for start, sign, exponents in ((minima[0], -1.0, rays[0]), (minima[-1], 1.0, rays[1])):
+        lowest = exponents.min()
+        mass = np.exp(-(exponents - lowest))
+        cells = 0.5 * (mass[1:] + mass[:-1]) * np.diff(distance)
+        beyond = np.cumsum(cells[::-1])[::-1]
+        # a power of −1 or more is still gathering probability at the far end
+        if beyond[2500] > 1e-3 * beyond[0] and beyond[2500] > 0:
+            raise ValueError(
+                "the law cannot be normalised: the loss does not grow at infinity, or its growth loses "
+                "against that of the noise. Use a smaller η/B, or give bounds."
+            )
+        inside = beyond < tail * beyond[0]
+        if not inside.any():
+            raise ValueError(
+                f"the tails are too heavy for a grid: more than {tail:g} of the probability lies beyond 1e6 "
+                f"from the minimum. Use a smaller η/B, or give bounds."
+            )
+        edges.append(float(start + sign * distance[int(np.argmax(inside))]))
+    return edges[0], edges[1]
+
+
+def _exponents(line: Line, setting: Setting, grid: np.ndarray) -> np.ndarray:
+    """−ln p up to a constant: (2B/η')∫L'/σ² + ln σ², by four Gauss points in each cell."""
+    half = np.diff(grid) / 2
+    nodes = (grid[:-1] + half)[:, None] + half[:, None] * _NODES
+    slope = line.derivatives(nodes.ravel())[1].reshape(nodes.shape)
+    variance = line.noise_variance(nodes.ravel()).reshape(nodes.shape)
+    ends = line.noise_variance(grid)
+    smallest = min(variance.min(), ends.min())
+    if not smallest > 0:
+        at = grid[ends.argmin()] if ends.min() <= 0 else nodes.ravel()[variance.argmin()]
+        raise ValueError(
+            f"the noise must not vanish, but does at {at:.4g}: the SDE cannot pass there, and the law "
+            f"depends on the side it started from. Give bounds within which it does not vanish."
+        )
+    integral = np.concatenate([[0.0], np.cumsum(half * ((slope / variance) @ _WEIGHTS))])
+    exponents = 2 * setting.batch / setting.effective_rate * integral + np.log(ends)
+    return np.where(np.isfinite(exponents), exponents, np.inf)
+
+
+def _core(line: Line, setting: Setting, low: float, high: float) -> float:
+    """A width that holds the middle of the probability: between its quartiles, around one minimum."""
+    widths = []
+    for start in line.minima():
+        distance = np.concatenate([[0.0], np.geomspace(1e-6, 1.0, 601) * (high - low)])
+        for sign in (-1.0, 1.0):
+            exponents = _exponents(line, setting, start + sign * distance)
+            higher = exponents - exponents[0] > 0.5
+            widths.append(float(distance[int(np.argmax(higher))]) if higher.any() else high - low)
+    return min(width for width in widths if width > 0)
+
+
+def _per_decade(grid: np.ndarray, exponents: np.ndarray, line: Line) -> np.ndarray:
+    """Exponents of p·|x|, so that a heavy tail is judged by the probability in it."""
+    distance = np.abs(grid - np.median(line.minima()))
+    core = distance[np.argsort(exponents)[: max(1, len(grid) // 100)]].max()
+    return exponents - np.log(np.maximum(distance / max(core, 1e-300), 1.0))

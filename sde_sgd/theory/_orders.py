@@ -1,0 +1,166 @@
+"""The mean map of one shuffled epoch on a quadratic whose examples differ in curvature."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from sde_sgd.theory._setting import Setting
+
+# how many transitions between sets of used examples are still enumerated
+_ENUMERATED = 60_000
+_GROUPS = 20
+_BLOCK = 2_000_000
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Gradients ∇ℓ_n = H_n e + ξ_n around the minimum, e = θ − θ*, Σ ξ_n = 0.
+
+    Attributes:
+        hessians: H_n, shape `(N, d, d)`.
+        gradients: ξ_n, shape `(N, d)`.
+    """
+
+    hessians: np.ndarray
+    gradients: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return len(self.gradients)
+
+    @property
+    def hessian(self) -> np.ndarray:
+        """H, the mean of all."""
+        return np.asarray(self.hessians.mean(axis=0))
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """C at the minimum."""
+        return self.gradients.T @ self.gradients / self.size
+
+
+def epoch_operators(
+    examples: Examples, setting: Setting, orders: int | None, generator: np.random.Generator
+) -> np.ndarray:
+    r"""E[G ⊗ G] for z ← G z over an epoch, z = (e, v, 1) or (e, 1), over the random order of the data.
+
+    Exact if there are few examples and `orders` is None. Else averaged over random orders, in
+    groups, with what the same orders do to examples of equal Hessian as a control variate.
+
+    Returns:
+        Shape `(groups, p², p²)`; one group if exact.
+    """
+    batches = examples.size // setting.batch
+    steps = sum(
+        math.comb(examples.size, j * setting.batch)
+        * math.comb(examples.size - j * setting.batch, setting.batch)
+        for j in range(batches)
+    )
+    if orders is None and steps <= _ENUMERATED:
+        return _enumerated(examples, setting)[None]
+    count = max(_GROUPS, (20_000 if orders is None else orders) // _GROUPS * _GROUPS)
+    per_group = count // _GROUPS
+    return np.stack([_sampled(examples, setting, per_group, generator) for _ in range(_GROUPS)])
+
+
+def step_maps(hessians: np.ndarray, gradients: np.ndarray, setting: Setting) -> np.ndarray:
+    """One step as a matrix on (e, v, 1), or (e, 1) without momentum; leading axes are kept."""
+    rate, momentum = setting.rate, setting.momentum
+    dimension = gradients.shape[-1]
+    size = (2 if momentum else 1) * dimension
+    maps = np.zeros((*gradients.shape[:-1], size + 1, size + 1))
+    maps[..., :dimension, :dimension] = np.eye(dimension) - rate * hessians
+    maps[..., :dimension, size] = -rate * gradients
+    maps[..., size, size] = 1.0
+    if momentum:
+        maps[..., :dimension, dimension:size] = -rate * momentum * np.eye(dimension)
+        maps[..., dimension:size, :dimension] = hessians
+        maps[..., dimension:size, dimension:size] = momentum * np.eye(dimension)
+        maps[..., dimension:size, size] = gradients
+    return maps
+
+
+def _enumerated(examples: Examples, setting: Setting) -> np.ndarray:
+    """Over all orders at once, by the set of examples already used."""
+    size, batch = examples.size, setting.batch
+
+    def twice(chosen: tuple[int, ...]) -> np.ndarray:
+        rows = list(chosen)
+        one = step_maps(examples.hessians[rows].mean(axis=0), examples.gradients[rows].mean(axis=0), setting)
+        return np.kron(one, one)
+
+    steps = {chosen: twice(chosen) for chosen in itertools.combinations(range(size), batch)}
+    states = {frozenset[int](): np.eye(next(iter(steps.values())).shape[0])}
+    for used in range(0, size - size % batch, batch):
+        ways = math.comb(size - used, batch)
+        following: dict[frozenset[int], np.ndarray] = {}
+        for done, operator in states.items():
+            left = [n for n in range(size) if n not in done]
+            for chosen in itertools.combinations(left, batch):
+                then = done | frozenset(chosen)
+                moved = steps[chosen] @ operator / ways
+                following[then] = following[then] + moved if then in following else moved
+        states = following
+    return np.asarray(sum(states.values()))
+
+
+def _sampled(examples: Examples, setting: Setting, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Over random orders, with the examples of equal Hessian, whose answer is known, as control."""
+    size, batch = examples.size, setting.batch
+    dimension = examples.gradients.shape[1]
+    batches = size // batch
+    mean = examples.hessian
+    side = step_maps(mean, examples.gradients[0], setting).shape[0]
+    total, control = np.zeros((side * side, side * side)), np.zeros((side * side, side * side))
+    block = max(1, _BLOCK // max(size, batch * dimension**2, side**2))
+    for begin in range(0, count, block):
+        rows = min(block, count - begin)
+        order = generator.permuted(np.tile(np.arange(size), (rows, 1)), axis=1)
+        varied = np.tile(np.eye(side), (rows, 1, 1))
+        equal = varied.copy()
+        for j in range(batches):
+            chosen = order[:, j * batch : (j + 1) * batch]
+            gradients = examples.gradients[chosen].mean(axis=1)
+            hessians = examples.hessians[chosen].mean(axis=1)
+            varied = step_maps(hessians, gradients, setting) @ varied
+            equal = step_maps(np.broadcast_to(mean, hessians.shape), gradients, setting) @ equal
+        total += _pairs(varied)
+        control += _pairs(equal)
+    return (total - control) / count + _control(examples, setting, batches)
+
+
+def _pairs(maps: np.ndarray) -> np.ndarray:
+    """Σ G ⊗ G over the leading axis."""
+    rows, side, _ = maps.shape
+    flat = maps.reshape(rows, side * side)
+    product = (flat.T @ flat).reshape(side, side, side, side)
+    return product.transpose(0, 2, 1, 3).reshape(side * side, side * side)
+
+
+def _control(examples: Examples, setting: Setting, batches: int) -> np.ndarray:
+    """E[G ⊗ G] where every example has the mean Hessian: A^n on both, and the noise of an epoch."""
+    size, batch = examples.size, setting.batch
+    own = (size - batch) / (batch * max(size - 1, 1))
+    cross = -1 / max(size - 1, 1)
+    drift = step_maps(examples.hessian, np.zeros_like(examples.gradients[0]), setting)
+    side = len(drift)
+    values, vectors = np.linalg.eigh(examples.covariance)
+    columns = (vectors * np.sqrt(np.clip(values, 0, None))).T
+    kicks = step_maps(np.zeros_like(examples.hessian), columns, setting)[:, :-1, -1]
+    inner, power = drift[:-1, :-1], np.eye(side - 1)
+    single, together = np.zeros((side - 1, side - 1)), np.zeros((len(columns), side - 1))
+    for _ in range(batches):
+        here = kicks @ power.T
+        single += here.T @ here
+        together += here
+        power = inner @ power
+    noise = own * single + cross * (together.T @ together - single)
+    whole = np.zeros((side, side))
+    whole[:-1, :-1], whole[-1, -1] = power, 1.0
+    result = np.kron(whole, whole).reshape(side, side, side, side)
+    # the noise takes the 1 of both factors to their parameters
+    result[:-1, :-1, -1, -1] += noise
+    return result.reshape(side * side, side * side)
