@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sde_sgd import _checks
-from sde_sgd._run import Result
+from sde_sgd._result import Result
 from sde_sgd.plot._style import COLOURS, axes_or_new
 
 CLOCKS = {"step": "SGD steps", "time": "SDE time t = ηk", "epochs": "epochs"}

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from sde_sgd import _checks
 from sde_sgd._recording import HistogramCounts
 from sde_sgd.plot._style import COLOURS, axes_or_new
-from sde_sgd.statistics._compare import sample_values
+from sde_sgd.statistics._samples import sample_values
 from sde_sgd.theory._density import Density1D
 
 

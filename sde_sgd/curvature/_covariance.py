@@ -1,0 +1,205 @@
+"""The spectrum of the gradient covariance, and how it lies to that of the Hessian."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int, Key
+
+from sde_sgd import _checks
+from sde_sgd.curvature._eigenpairs import Eigenpairs, check_products, foremost, top_eigenpairs, tridiagonal
+from sde_sgd.curvature._estimates import Estimate, check_samples, signs
+from sde_sgd.curvature._operators import (
+    check_matrix,
+    check_subset,
+    check_theta,
+    operator,
+    parameter_count,
+    precise,
+)
+from sde_sgd.problems._base import Problem, Theta
+from sde_sgd.problems._finite_sum import FiniteSumProblem
+from sde_sgd.random import check_key
+
+_GRAM_EXAMPLES = 512
+
+
+def covariance_spectrum(
+    problem: Problem | Any,
+    theta: Theta | Any,
+    k: int | Any = 10,
+    *,
+    key: Key[Array, ""] | Any,
+    products: int | Any | None = None,
+    method: str | None = None,
+    subset: Any | None = None,
+) -> Eigenpairs:
+    r"""The k largest eigenvalues of C(θ) = (1/N) Σ (g_n − g)(g_n − g)ᵀ and their eigenvectors.
+
+    "gram" takes the N × N matrix (1/N) (g_n − g)·(g_m − g), which has the same eigenvalues: exact, with
+    N·d numbers in memory. "lanczos" forms no matrix at all. C has rank N − 1 at most.
+
+    Args:
+        problem: any problem.
+        theta: parameters of one chain.
+        k: how many.
+        key: draws the start vector (and the subset, if a number is given).
+        products: of Lanczos, as in `top_eigenpairs`.
+        method: "gram", "lanczos", or None: "gram" where there are at most 512 examples, fewer than
+            parameters, and no `products` are asked for.
+        subset: a number of examples to draw, or their indices; by default all.
+
+    Returns:
+        `Eigenpairs`.
+
+    Raises:
+        ValueError: if a value is out of range or the shapes do not fit the problem.
+    """
+    theta = check_theta(problem, theta)
+    check_key(key)
+    if method is not None:
+        _checks.choice("method", method, ("gram", "lanczos"))
+    draw, choose = jax.random.split(key)
+    examples = check_subset(problem, subset, choose)
+    count = (problem.dataset_size or 0) if examples is None else examples.size
+    if method is None:
+        few = 0 < count <= min(_GRAM_EXAMPLES, parameter_count(theta)) and products is None
+        method = "gram" if few else "lanczos"
+    if method == "lanczos":
+        return top_eigenpairs(
+            problem, theta, k, key=draw, products=products, matrix="covariance", subset=examples
+        )
+    if not isinstance(problem, FiniteSumProblem):
+        raise ValueError(f"method must be 'lanczos' for {type(problem).__name__}: it has no examples.")
+    k = _checks.integer("k", k, at_least=1)
+    if k > min(count, parameter_count(theta)):
+        raise ValueError(
+            f"k must be <= {min(count, parameter_count(theta))}, the smaller of examples and parameters, "
+            f"got {k}."
+        )
+    examples = jnp.arange(count) if examples is None else examples
+    return _gram(problem, theta, examples, k)
+
+
+class Alignment(NamedTuple):
+    """How the gradient covariance C lies to the curvature A (the Hessian, or what was asked for).
+
+    Attributes:
+        cosine: Tr(CA)/(|C|_F |A|_F), 1 if and only if C ∝ A. It is ruled by the largest eigenvalues.
+        eigenvalues: λ_1 … λ_k of A.
+        residuals: how far they may be off, as in `Eigenpairs`.
+        variances: e_iᵀ C e_i, the gradient variance along the eigenvectors e_i.
+        ratios: e_iᵀ C e_i/λ_i, all equal where C ∝ A: direction i has the temperature (η/2B) times it.
+        generalised: eigenvalues μ of C v = μ A v within the span of e_1 … e_k, largest first: they also
+            see what mixes directions. NaN where an eigenvalue is not positive.
+    """
+
+    cosine: Estimate
+    eigenvalues: Float[Array, "... k"]
+    residuals: Float[Array, "... k"]
+    variances: Float[Array, "... k"]
+    ratios: Float[Array, "... k"]
+    generalised: Float[Array, "... k"]
+
+
+def alignment(
+    problem: Problem | Any,
+    theta: Theta | Any,
+    k: int | Any = 5,
+    *,
+    key: Key[Array, ""] | Any,
+    products: int | Any | None = None,
+    samples: int | Any = 30,
+    matrix: str = "hessian",
+    subset: Any | None = None,
+) -> Alignment:
+    r"""The gradient covariance against the curvature: as a whole, and direction by direction.
+
+    The cosine alone can be near 1 while ratios differ by orders of magnitude in directions that
+    contribute little to it.
+
+    Args:
+        problem: any problem.
+        theta: parameters of one chain.
+        k: eigenvectors of A to look along.
+        key: draws the vectors (and the subset, if a number is given).
+        products: of Lanczos, as in `top_eigenpairs`.
+        samples: random vectors for the cosine, two products each; at least 2.
+        matrix: A: "hessian" or "gauss_newton".
+        subset: a number of examples to draw, or their indices; by default all.
+
+    Returns:
+        `Alignment`.
+
+    Raises:
+        ValueError: if a value is out of range or the shapes do not fit the problem.
+    """
+    theta = check_theta(problem, theta)
+    check_key(key)
+    _checks.choice("matrix", matrix, ("hessian", "gauss_newton"))
+    check_matrix(problem, matrix)
+    k, products = check_products(k, products, parameter_count(theta))
+    draw, choose = jax.random.split(key)
+    examples = check_subset(problem, subset, choose)
+    return _alignment(problem, theta, examples, draw, k, products, check_samples(samples), matrix)
+
+
+@eqx.filter_jit
+def _gram(problem: FiniteSumProblem, theta: Theta, examples: Int[Array, " n"], k: int) -> Eigenpairs:
+    flat, unravel = jax.flatten_util.ravel_pytree(theta)
+
+    def slope(number: Int[Array, ""]) -> Array:
+        return jax.grad(lambda at: problem.example_losses(unravel(at), number[None])[0])(flat)
+
+    with precise():
+        rows = jax.vmap(slope)(examples)
+        rows = (rows - jnp.mean(rows, axis=0)) / examples.size**0.5
+        columns = jnp.linalg.eigh(rows @ rows.T)[1][:, ::-1][:, :k]
+        vectors = columns.T @ rows
+        lengths = jnp.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = vectors / jnp.maximum(lengths, jnp.finfo(flat.dtype).tiny)
+        values = jnp.sum((vectors @ rows.T) ** 2, axis=1)
+        residuals = jnp.linalg.norm((vectors @ rows.T) @ rows - values[:, None] * vectors, axis=1)
+        return Eigenpairs(values, jax.vmap(unravel)(vectors), residuals)
+
+
+@eqx.filter_jit
+def _alignment(
+    problem: Problem,
+    theta: Theta,
+    examples: Array | None,
+    key: Key[Array, ""],
+    k: int,
+    products: int,
+    samples: int,
+    matrix: str,
+) -> Alignment:
+    begin, draw = jax.random.split(key)
+    with precise():
+        curve = operator(problem, theta, matrix, examples)
+        noise = operator(problem, theta, "covariance", examples)
+        values, rows, residuals = foremost(tridiagonal(curve, products, begin), k, "largest")
+        within = lax.map(noise.product, rows) @ rows.T
+
+        def one(each: Key[Array, ""]) -> Array:
+            z = signs(each, curve.origin)
+            a, c = curve.product(z), noise.product(z)
+            return jnp.stack([jnp.vdot(a, c), jnp.vdot(a, a), jnp.vdot(c, c)])
+
+        forms = lax.map(one, jax.random.split(draw, samples))
+    variances = jnp.diagonal(within)
+    root = jnp.where(values > 0, 1 / jnp.sqrt(jnp.where(values > 0, values, jnp.ones_like(values))), jnp.nan)
+    scaled = root[:, None] * (within + within.T) / 2 * root
+    return Alignment(
+        _cosine(forms), values, residuals, variances, variances / values, jnp.linalg.eigvalsh(scaled)[::-1]
+    )
+
+
+def _cosine(forms: Float[Array, "samples 3"]) -> Estimate:
+    """x̄/√(ȳ z̄) of three means, with the standard error of its linearisation."""
+    cross, first, second = jnp.mean(forms, axis=0)
+    value = cross / jnp.sqrt(first * second)
+    influence = forms @ jnp.stack([1 / cross, -0.5 / first, -0.5 / second])
+    return Estimate(value, jnp.abs(value) * jnp.std(influence, ddof=1) / len(forms) ** 0.5)

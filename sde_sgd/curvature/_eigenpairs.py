@@ -1,0 +1,136 @@
+"""The largest eigenvalues of the Hessian and its like."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, PyTree
+
+from sde_sgd import _checks
+from sde_sgd.curvature._lanczos import Tridiagonal, lanczos
+from sde_sgd.curvature._operators import (
+    Operator,
+    check_matrix,
+    check_subset,
+    check_theta,
+    operator,
+    parameter_count,
+    precise,
+)
+from sde_sgd.problems._base import Problem, Theta
+from sde_sgd.random import check_key
+
+ORDERS: tuple[str, ...] = ("largest", "smallest", "magnitude")
+
+
+class Eigenpairs(NamedTuple):
+    """Some eigenvalues of a symmetric matrix, the foremost first, and how far they may be off.
+
+    Attributes:
+        values: λ_1 … λ_k.
+        vectors: their eigenvectors of length 1, shaped as the parameters with a leading axis of k.
+        residuals: |A e_i − λ_i e_i|. An eigenvalue of A lies within this of λ_i, and for an isolated
+            one the error is at most residual²/gap; rounding of the products (about 1e-6 of the largest
+            eigenvalue in float32) comes on top.
+    """
+
+    values: Float[Array, "... k"]
+    vectors: PyTree
+    residuals: Float[Array, "... k"]
+
+
+def top_eigenpairs(
+    problem: Problem | Any,
+    theta: Theta | Any,
+    k: int | Any = 1,
+    *,
+    key: Key[Array, ""] | Any,
+    products: int | Any | None = None,
+    which: str = "largest",
+    matrix: str = "hessian",
+    subset: Any | None = None,
+) -> Eigenpairs:
+    r"""The k foremost eigenvalues of ∇∇L(θ), and their eigenvectors, by Lanczos' method.
+
+    Converges fast where eigenvalues are well apart, as the top ones of trained networks are: 15
+    products usually give λ_1 to 1e-3 or better, and `residuals` says whether they did. With
+    `products` = d the answer is exact to rounding. Any `jax.vmap` over `theta` or `key` is fine.
+
+        pairs = top_eigenpairs(net, theta, 5, products=40, key=jax.random.key(0))
+
+    Args:
+        problem: any problem.
+        theta: parameters of one chain.
+        k: how many, 1 <= k <= products.
+        key: draws the start vector (and the subset, if a number is given).
+        products: matrix-vector products, at most d; by default max(15, 3k) or d.
+        which: "largest", "smallest" (the most negative first) or "magnitude".
+        matrix: "hessian", "gauss_newton" or "covariance" (of one example's gradient).
+        subset: a number of examples to draw, or their indices; by default all.
+
+    Returns:
+        `Eigenpairs`.
+
+    Raises:
+        ValueError: if a value is out of range or the shapes do not fit the problem.
+    """
+    theta = check_theta(problem, theta)
+    check_key(key)
+    _checks.choice("which", which, ORDERS)
+    check_matrix(problem, matrix)
+    k, products = check_products(k, products, parameter_count(theta))
+    start, choose = jax.random.split(key)
+    examples = check_subset(problem, subset, choose)
+    return _top_eigenpairs(problem, theta, examples, start, k, products, which, matrix)
+
+
+def check_products(k: Any, products: Any, size: int) -> tuple[int, int]:
+    """k and the number of products for a matrix of `size` rows, or a refusal."""
+    k = _checks.integer("k", k, at_least=1)
+    if k > size:
+        raise ValueError(f"k must be <= {size}, the number of parameters, got {k}.")
+    if products is None:
+        return k, min(size, max(15, 3 * k))
+    products = _checks.integer("products", products, at_least=1)
+    if not k <= products <= size:
+        raise ValueError(
+            f"products must be >= k = {k} and <= {size}, the number of parameters, got {products}."
+        )
+    return k, products
+
+
+@eqx.filter_jit
+def _top_eigenpairs(
+    problem: Problem,
+    theta: Theta,
+    examples: Array | None,
+    key: Key[Array, ""],
+    k: int,
+    products: int,
+    which: str,
+    matrix: str,
+) -> Eigenpairs:
+    with precise():
+        made = operator(problem, theta, matrix, examples)
+        values, vectors, residuals = foremost(tridiagonal(made, products, key), k, which)
+        return Eigenpairs(values, jax.vmap(made.unravel)(vectors), residuals)
+
+
+def tridiagonal(made: Operator, products: int, key: Key[Array, ""]) -> Tridiagonal:
+    """Lanczos from a random start."""
+    begin, more = jax.random.split(key)
+    start = jax.random.normal(begin, made.origin.shape, made.origin.dtype)
+    return lanczos(made.product, start, products, more)
+
+
+def foremost(
+    found: Tridiagonal, k: int, which: str
+) -> tuple[Float[Array, " k"], Float[Array, "k d"], Float[Array, " k"]]:
+    """The k foremost Ritz values, Ritz vectors as rows, and residuals |β_m s_m|."""
+    values, columns = found.eigh()
+    rank = {"largest": -values, "smallest": values, "magnitude": -jnp.abs(values)}[which]
+    chosen = jnp.argsort(rank)[:k]
+    columns = columns[:, chosen]
+    residuals = jnp.abs(found.off_diagonal[-1] * columns[-1])
+    return values[chosen], columns.T @ found.basis, residuals

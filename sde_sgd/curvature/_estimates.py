@@ -1,0 +1,187 @@
+"""Trace and Frobenius norm from random vectors, with standard errors."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Key
+
+from sde_sgd import _checks
+from sde_sgd.curvature._operators import (
+    Operator,
+    check_matrix,
+    check_subset,
+    check_theta,
+    operator,
+    precise,
+)
+from sde_sgd.problems._base import Problem, Theta
+from sde_sgd.random import check_key
+
+METHODS: tuple[str, ...] = ("hutchinson", "hutch++")
+Form = Callable[[Array, Array], Array]
+
+
+class Estimate(eqx.Module):
+    """A number from random vectors.
+
+    Attributes:
+        value: the estimate.
+        standard_error: of it, from the spread over independent vectors.
+    """
+
+    value: Float[Array, "..."]
+    standard_error: Float[Array, "..."]
+
+    def __str__(self) -> str:
+        if not _checks.is_concrete(self.value) or jnp.ndim(self.value):
+            return f"Estimate({self.value} ± {self.standard_error})"
+        return f"{float(self.value):.6g} ± {float(self.standard_error):.2g}"
+
+
+def trace(
+    problem: Problem | Any,
+    theta: Theta | Any,
+    *,
+    key: Key[Array, ""] | Any,
+    samples: int | Any = 30,
+    method: str = "hutchinson",
+    matrix: str = "hessian",
+    subset: Any | None = None,
+) -> Estimate:
+    r"""Tr A for A = ∇∇L(θ), from products with random signs z.
+
+    Hutchinson: the mean of zᵀAz, whose variance is 2 Σ_{i≠j} A_ij². Hutch++ spends a third of the
+    products on the range Q of A, takes Tr QᵀAQ exactly and estimates what is left: far better where few
+    eigenvalues dominate, as in trained networks. Both are unbiased.
+
+    Args:
+        problem: any problem.
+        theta: parameters of one chain.
+        key: draws the vectors (and the subset, if a number is given).
+        samples: matrix-vector products, at least 2 (4 for Hutch++).
+        method: "hutchinson" or "hutch++".
+        matrix: "hessian", "gauss_newton" or "covariance".
+        subset: a number of examples to draw, or their indices; by default all. The standard error
+            is of the random vectors, not of the choice of examples.
+
+    Returns:
+        `Estimate`.
+
+    Raises:
+        ValueError: if a value is out of range or the shapes do not fit the problem.
+
+    Source: Hutchinson 1990; Meyer, Musco, Musco, Woodruff 2021, *Hutch++* (arXiv:2010.09649).
+    """
+    return _checked(problem, theta, key, samples, method, matrix, subset, squared=False)
+
+
+def frobenius_norm(
+    problem: Problem | Any,
+    theta: Theta | Any,
+    *,
+    key: Key[Array, ""] | Any,
+    samples: int | Any = 30,
+    method: str = "hutchinson",
+    matrix: str = "hessian",
+    subset: Any | None = None,
+) -> Estimate:
+    r"""|A|_F = (Tr A²)^{1/2} for A = ∇∇L(θ), from E|Az|² = |A|_F².
+
+    The square is unbiased; the root has a bias of −(standard error)²/(2|A|_F).
+
+    Args:
+        problem, theta, key, samples, method, matrix, subset: as in `trace`.
+
+    Returns:
+        `Estimate`.
+
+    Raises:
+        ValueError: as in `trace`.
+    """
+    return _checked(problem, theta, key, samples, method, matrix, subset, squared=True)
+
+
+def mean_of(values: Float[Array, "samples ..."]) -> Estimate:
+    """The mean of independent values and its standard error."""
+    return Estimate(jnp.mean(values, axis=0), jnp.std(values, axis=0, ddof=1) / len(values) ** 0.5)
+
+
+def signs(key: Key[Array, ""], like: Array) -> Array:
+    """A vector of random signs."""
+    return jax.random.rademacher(key, like.shape, like.dtype)
+
+
+def trace_of(made: Operator, key: Key[Array, ""], samples: int, method: str, form: Form) -> Estimate:
+    """The trace of the matrix whose quadratic form is `form(z, A z)`."""
+    if method == "hutchinson":
+
+        def one(draw: Key[Array, ""]) -> Array:
+            z = signs(draw, made.origin)
+            return form(z, made.product(z))
+
+        return mean_of(lax.map(one, jax.random.split(key, samples)))
+    sketched = min(samples // 3, made.origin.size)
+    draws = jax.random.split(key, samples - sketched)
+    sketch = lax.map(lambda draw: made.product(signs(draw, made.origin)), draws[:sketched])
+    basis = jnp.linalg.qr(sketch.T)[0].T
+    within = jnp.sum(lax.map(lambda row: form(row, made.product(row)), basis))
+
+    def rest(draw: Key[Array, ""]) -> Array:
+        z = signs(draw, made.origin)
+        z = z - (basis @ z) @ basis
+        return form(z, made.product(z))
+
+    remainder = mean_of(lax.map(rest, draws[sketched:]))
+    return Estimate(within + remainder.value, remainder.standard_error)
+
+
+def along(z: Array, moved: Array) -> Array:
+    """zᵀAz."""
+    return jnp.vdot(z, moved)
+
+
+def length(_: Array, moved: Array) -> Array:
+    """|Az|²."""
+    return jnp.vdot(moved, moved)
+
+
+def _checked(
+    problem: Any, theta: Any, key: Any, samples: Any, method: str, matrix: str, subset: Any, *, squared: bool
+) -> Estimate:
+    theta = check_theta(problem, theta)
+    check_key(key)
+    _checks.choice("method", method, METHODS)
+    check_matrix(problem, matrix)
+    samples = check_samples(samples, at_least=2 if method == "hutchinson" else 4)
+    draw, choose = jax.random.split(key)
+    examples = check_subset(problem, subset, choose)
+    return _trace(problem, theta, examples, draw, samples, method, matrix, squared)
+
+
+def check_samples(samples: Any, at_least: int = 2) -> int:
+    """A number of random vectors that leaves a standard error, or a refusal."""
+    return _checks.integer("samples", samples, at_least=at_least, hint="A standard error needs a spread.")
+
+
+@eqx.filter_jit
+def _trace(
+    problem: Problem,
+    theta: Theta,
+    examples: Array | None,
+    key: Key[Array, ""],
+    samples: int,
+    method: str,
+    matrix: str,
+    squared: bool,
+) -> Estimate:
+    with precise():
+        made = operator(problem, theta, matrix, examples)
+        found = trace_of(made, key, samples, method, length if squared else along)
+        if not squared:
+            return found
+        norm = jnp.sqrt(found.value)
+        return Estimate(norm, found.standard_error / (2 * jnp.maximum(norm, jnp.finfo(norm.dtype).tiny)))

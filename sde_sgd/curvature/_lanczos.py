@@ -1,0 +1,93 @@
+"""Lanczos' tridiagonalisation of a symmetric matrix known by its products."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int, Key
+
+from sde_sgd.curvature._jacobi import symmetric_eigh
+
+
+class Tridiagonal(NamedTuple):
+    """A Q = Q T + β_m q_{m+1} e_mᵀ after m products, the rows of `basis` being the columns of Q.
+
+    Attributes:
+        diagonal: α_1 … α_m of T.
+        off_diagonal: β_1 … β_m; the last one is the length of the remainder.
+        basis: orthonormal rows.
+    """
+
+    diagonal: Float[Array, " m"]
+    off_diagonal: Float[Array, " m"]
+    basis: Float[Array, "m d"]
+
+    def eigh(self) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
+        """Eigenvalues of T, ascending (the Ritz values), and its eigenvectors as columns."""
+        off = self.off_diagonal[:-1]
+        matrix = jnp.diag(self.diagonal) + jnp.diag(off, 1) + jnp.diag(off, -1)
+        return symmetric_eigh(matrix)
+
+
+def lanczos(
+    product: Callable[[Array], Array], start: Float[Array, " d"], products: int, key: Key[Array, ""]
+) -> Tridiagonal:
+    r"""`products` steps of Lanczos' recurrence from `start`, with full re-orthogonalisation.
+
+    Each new direction is made orthogonal to all before it, and once more to make up for the rounding
+    of that ("twice is enough"). Without this the largest eigenvalues appear again and again as ghosts.
+    Whether something is left can only be told after both: what the first pass leaves of nothing is
+    rounding, most of it along the old directions.
+
+    Where the Krylov space is exhausted (a matrix of few distinct eigenvalues or low rank), the
+    recurrence goes on from a fresh random direction with β = 0, so that `products` = d always gives
+    the whole spectrum. Dividing by a length of zero there would give NaN for C = σ²I already.
+
+    Args:
+        product: v ↦ A v.
+        start: any vector but zero.
+        products: m, 1 <= m <= d.
+        key: draws fresh directions.
+
+    Returns:
+        `Tridiagonal`.
+
+    Source: Paige 1972; Parlett 1998, *The symmetric eigenvalue problem*, sections 6.9 and 13.
+    """
+    dtype = start.dtype
+    # one draw for all of them: drawing in every step would take a tenth of a small network's product
+    another = jax.random.normal(key, start.shape, dtype)
+    tolerance = 10 * jnp.finfo(dtype).eps
+    tiny = jnp.finfo(dtype).tiny
+
+    def twice(basis: Array, vector: Array) -> Array:
+        return orthogonal_to(basis, orthogonal_to(basis, vector))
+
+    def step(
+        j: Int[Array, ""], carry: tuple[Array, Array, Array, Array, Array]
+    ) -> tuple[Array, Array, Array, Array, Array]:
+        diagonal, off_diagonal, basis, direction, scale = carry
+        basis = basis.at[j].set(direction)
+        moved = product(direction)
+        scale = jnp.maximum(scale, jnp.linalg.norm(moved))
+        rest = twice(basis, moved)
+        diagonal = diagonal.at[j].set(jnp.vdot(direction, moved))
+        exhausted = jnp.linalg.norm(rest) <= tolerance * scale
+        rest = lax.cond(exhausted, lambda: twice(basis, jnp.roll(another, j)), lambda: rest)
+        length = jnp.linalg.norm(rest)
+        off_diagonal = off_diagonal.at[j].set(jnp.where(exhausted, jnp.zeros_like(length), length))
+        return diagonal, off_diagonal, basis, rest / jnp.maximum(length, tiny), scale
+
+    numbers = jnp.zeros((products,), dtype)
+    first = start / jnp.linalg.norm(start)
+    carry = (numbers, numbers, jnp.zeros((products, start.size), dtype), first, jnp.zeros((), dtype))
+    diagonal, off_diagonal, basis, _, _ = lax.fori_loop(0, products, step, carry)
+    return Tridiagonal(diagonal, off_diagonal, basis)
+
+
+def orthogonal_to(basis: Float[Array, "m d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
+    """The vector without its components along the rows; rows of zeros do nothing."""
+    # in this order a CPU goes along the rows; (basis @ vector) @ basis takes twice as long
+    return vector - basis.T @ (basis @ vector)

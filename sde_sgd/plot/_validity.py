@@ -1,0 +1,143 @@
+"""How far a run is from its SDE, at a glance; and where in (η, B) the invariance holds."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+
+from sde_sgd.plot._heat_map import heat_map
+from sde_sgd.plot._style import COLOURS, axes_or_new, figure
+from sde_sgd.validity import Diagnosis, PhaseDiagram
+
+_LEAST, _MOST = 1e-2, 1e2
+
+
+def diagnosis(found: Diagnosis, *, axes: tuple[Axes, Axes] | None = None) -> Figure:
+    """Draw a diagnosis: left every cause against its limit, right the temperature of each direction.
+
+    Args:
+        found: from `validity.diagnose`.
+        axes: two axes to draw into; a new figure by default.
+
+    Returns:
+        The figure.
+    """
+    if axes is None:
+        made, both = figure(1, 2, width=5.2, height=3.6)
+        left, right = both
+    else:
+        left, right = axes
+        made, _ = axes_or_new(left)
+    _causes(found, left)
+    _temperatures(found, right)
+    return made
+
+
+def _causes(found: Diagnosis, axes: Axes) -> None:
+    shown = found.causes[::-1]
+    for row, cause in enumerate(shown):
+        severity = float(np.clip(cause.severity, _LEAST, _MOST))
+        colour = COLOURS[2] if cause.holds else COLOURS[1]
+        axes.barh(row, severity, left=0, color=colour, height=0.62)
+        said = "no effect" if cause.effect == 0 else f"{cause.effect:.2g}"
+        inside = severity > 20
+        axes.text(
+            severity * (0.85 if inside else 1.15),
+            row,
+            said if cause.holds else f"{said}: too much",
+            ha="right" if inside else "left",
+            va="center",
+            color="white" if inside else "black",
+            fontsize=9.5,
+        )
+    axes.axvline(1.0, color="black", lw=1.2, ls="--")
+    axes.set_xscale("log")
+    axes.set_xlim(_LEAST, _MOST)
+    axes.set_yticks(range(len(shown)), [_label(cause.name, cause.breaks) for cause in shown])
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("effect in units of its limit (dashed)")
+    axes.set_title("SGD follows its SDE" if found.sde_holds else "SGD does not follow its SDE")
+
+
+def _label(name: str, breaks: str) -> str:
+    return name if breaks == "sde" else f"{name}\n(Gibbs only)"
+
+
+def _temperatures(found: Diagnosis, axes: Axes) -> None:
+    along = found.directions
+    place = np.arange(len(along.predicted)) + 1.0
+    axes.plot(place, along.predicted, "_", color="black", ms=26, mew=1.6, label="SDE: ηeᵀCe/B(1−m)")
+    finite = np.isfinite(along.corrected)
+    axes.plot(
+        place[finite],
+        along.corrected[finite],
+        "_",
+        color=COLOURS[4],
+        ms=26,
+        mew=2.4,
+        label="finite η, sampling",
+    )
+    axes.errorbar(
+        place,
+        along.measured,
+        2 * along.measured_error,
+        fmt="o",
+        color=COLOURS[0],
+        ms=5,
+        capsize=3,
+        label="measured ± 2 SE",
+    )
+    shown = np.concatenate([along.predicted, along.corrected[finite], along.measured])
+    shown = shown[np.isfinite(shown) & (shown > 0)]
+    if len(shown) and shown.max() > 5 * shown.min():
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, 1.45 * float(shown.max(initial=1e-12)))
+    axes.set_xlim(0.5, len(place) + 0.5)
+    curved = found.pilot.curvature
+    axes.set_xticks(place, [f"λ={value:.3g}" for value in curved])
+    axes.set_xlabel("sharpest directions")
+    axes.set_ylabel("temperature T")
+    axes.set_title("temperature by direction")
+    axes.legend(frameon=False, fontsize=9)
+
+
+def phase_diagram(found: PhaseDiagram, *, ax: Axes | None = None) -> Figure:
+    """Draw where runs of equal η/B agree and where they part.
+
+    Colours are the deviation from the run of equal η/B with the smallest η, in standard deviations over
+    seeds. Rings mark the references, crosses the settings that break (grey: diverged). The solid line is
+    ηλ₁/(1 + m) = 1, half way to instability, where it lies inside the diagram.
+
+    Args:
+        found: from `validity.phase_diagram`.
+        ax: axes to draw into; a new figure by default.
+
+    Returns:
+        The figure.
+    """
+    made, axes = axes_or_new(ax) if ax is not None else figure(width=6.0, height=4.6)
+    deviation = found.deviation
+    rates, sizes = deviation["learning_rate"].values, deviation["batch_size"].values
+    most = max(2 * found.limit, float(np.nanmax(np.abs(deviation.values), initial=0.0)))
+    heat_map(
+        deviation,
+        label=f"{found.observable}: deviation in seed SD",
+        numbers="{:.1f}",
+        norm=TwoSlopeNorm(0.0, -most, most),
+        cmap="RdBu_r",
+        ax=axes,
+    )
+    breaks, reference = found.breaks.values, found.reference.values
+    for (row, column), broken in np.ndenumerate(breaks):
+        if reference[row, column]:
+            axes.plot(sizes[column], rates[row], "o", ms=24, mfc="none", mec="black", mew=1.0)
+        elif broken:
+            axes.plot(sizes[column], rates[row], "x", ms=24, color="black", mew=1.2)
+    steep = found.steepness.values
+    if np.nanmin(steep) < 1 < np.nanmax(steep):
+        axes.contour(sizes, rates, np.log(steep), levels=[0.0], colors="black", linewidths=1.8)
+    axes.set_title(
+        "runs of equal η/B after equal epochs\nO reference, X breaks; line: ηλ₁ = 1 + m", fontsize=10
+    )
+    return made

@@ -1,0 +1,195 @@
+"""Where in the plane of η and B the η/B invariance holds, and where it breaks."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Array, Key
+from scipy import stats
+
+from sde_sgd import _checks
+from sde_sgd._sweep import sweep
+from sde_sgd._sweep_result import SweepResult
+from sde_sgd.curvature._observables import Sharpness
+from sde_sgd.problems._base import Problem
+from sde_sgd.processes._sgd import SGD
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_LEVEL = 0.01
+
+
+@dataclass(frozen=True)
+class PhaseDiagram:
+    """Runs over (η, B), each against the run of equal η/B with the smallest η.
+
+    Attributes:
+        result: the `SweepResult`, with all that was recorded.
+        observable: what was compared.
+        deviation: dims (learning_rate, batch_size): mean less the mean of the reference, in units of the
+            pooled standard deviation over seeds; 0 for references, NaN where all runs diverged and
+            for ratios of which there is only one cell.
+        error: its standard error.
+        reference: where the cell is itself a reference.
+        steepness: ηλ₁/(1 + m) at the end, mean over seeds.
+        limit: deviations up to this count as the same.
+    """
+
+    result: SweepResult
+    observable: str
+    deviation: "xr.DataArray"
+    error: "xr.DataArray"
+    reference: "xr.DataArray"
+    steepness: "xr.DataArray"
+    limit: float
+
+    @property
+    def breaks(self) -> "xr.DataArray":
+        """Where the invariance fails: all runs diverged, or |deviation| is beyond the limit.
+
+        Beyond it means by a one-sided test, at a level of 1 % for all cells together (Bonferroni).
+        """
+        return (abs(self.deviation) - self._beyond > self.limit) | self._lost
+
+    @property
+    def holds(self) -> "xr.DataArray":
+        """Where it is shown to hold: |deviation| is below the limit, by the same test."""
+        return self._compared & (abs(self.deviation) + self._beyond < self.limit)
+
+    @property
+    def _beyond(self) -> "xr.DataArray":
+        """How far a deviation must be from the limit to be told from it, by Student's t."""
+        freedom = 2 * (self.result.dataset.sizes["seed"] - 1)
+        return self.error * float(stats.t.isf(_LEVEL / max(1, int(self._compared.sum())), freedom))
+
+    @property
+    def _lost(self) -> "xr.DataArray":
+        return (self.result["diverged_at"] >= 0).all("seed")
+
+    @property
+    def _compared(self) -> "xr.DataArray":
+        return self.deviation.notnull() & ~self.reference & ~self._lost
+
+    def __str__(self) -> str:
+        broken, holding, compared = self.breaks, self.holds, self._compared
+        lost = int(self._lost.sum())
+        head = (
+            f"η/B invariance of {self.observable!r}, {self.result.dataset.sizes['seed']} seeds: of "
+            f"{int(compared.sum()) + lost} settings beside the reference of their ratio, "
+            f"{int(holding.sum())} hold within {self.limit:g} seed SD, {int(broken.sum())} break "
+            f"({lost} of them diverged), {int((compared & ~holding & ~broken).sum())} are undecided"
+        )
+        lines = [head]
+        for what, where in (("holds", holding), ("breaks", broken & ~self._lost)):
+            if bool(where.any()):
+                rates = self.deviation["learning_rate"].broadcast_like(self.deviation).where(where)
+                steep = self.steepness.where(where)
+                lines.append(
+                    f"  {what:6} for η in [{float(rates.min()):.3g}, {float(rates.max()):.3g}], "
+                    f"ηλ₁/(1 + m) in [{float(steep.min()):.2g}, {float(steep.max()):.2g}]"
+                )
+        return "\n".join(lines)
+
+
+def phase_diagram(
+    problem: Problem | Any,
+    *,
+    learning_rate: Sequence[float] | Any,
+    batch_size: Sequence[int] | Any,
+    key: Key[Array, ""] | Any,
+    momentum: float | Any = 0.0,
+    seeds: int | Any = 16,
+    epochs: float | Any | None = None,
+    time: float | Any | None = None,
+    observable: str | Callable[[Any], Any] = "loss",
+    limit: float | Any = 2.0,
+    process: Callable[..., Any] = SGD,
+    **options: Any,
+) -> PhaseDiagram:
+    """Sweep SGD over η × B and compare the runs of equal η/B at their ends.
+
+    At equal epochs, runs of equal η/B have gone the same SDE time ηk, so by the SDE they end with the
+    same law. One compiled program for each batch size.
+
+    Args:
+        problem: with a data set if `epochs` is given.
+        learning_rate, batch_size: the axes, rising; ratios must meet, as powers of 2 do.
+        key: of all random numbers.
+        momentum: one number for all.
+        seeds: runs of each setting, at least 3.
+        epochs, time: how long, one of the two.
+        observable: the name of a method of the problem, or a function of one chain's parameters.
+        limit: of the deviation, in standard deviations over seeds.
+        process: what makes the process from (problem, hyper), such as `SGD`.
+        **options: to `sweep`: `checkpoint`, `resume`, `devices` …
+
+    Returns:
+        `PhaseDiagram`. Print it, or draw it with `plot.phase_diagram`.
+
+    Raises:
+        ValueError: for too few seeds, or if no two settings have a ratio in common.
+    """
+    seeds = _checks.integer("seeds", seeds, at_least=3)
+    _checks.number("limit", limit, above=0)
+    if (epochs is None) == (time is None):
+        raise ValueError(f"give one of epochs and time, got epochs={epochs!r} and time={time!r}.")
+    rates, sizes = np.asarray(learning_rate, float), np.asarray(batch_size)
+    if rates.ndim != 1 or sizes.ndim != 1:
+        raise ValueError("learning_rate and batch_size must be lists, one axis of the diagram each.")
+    ratios = _rounded(np.divide.outer(rates, sizes))
+    if len(np.unique(ratios)) == ratios.size:
+        raise ValueError(
+            f"learning_rate {rates.tolist()} and batch_size {sizes.tolist()} have no ratio η/B in common "
+            f"between two settings; give both as powers of the same number."
+        )
+    name = observable if isinstance(observable, str) else getattr(observable, "__name__", "observable")
+    result = sweep(
+        process,
+        problem,
+        learning_rate=rates.tolist(),
+        batch_size=sizes.tolist(),
+        momentum=momentum,
+        seeds=seeds,
+        epochs=epochs,
+        time=time,
+        record={name: observable, "λ₁": Sharpness(problem)},
+        key=key,
+        **options,
+    )
+    clock = "time" if epochs is None else "epoch"
+    end = result.dataset.isel({clock: -1})[[name, "λ₁", "diverged_at"]]
+    end = end.transpose("learning_rate", "batch_size", "seed")
+    alive = end["diverged_at"] < 0
+    values = end[name].where(alive)
+    count = alive.sum("seed")
+    mean, variance = values.mean("seed"), values.var("seed", ddof=1)
+    deviation, error = np.full(ratios.shape, np.nan), np.full(ratios.shape, np.nan)
+    reference = np.zeros(ratios.shape, bool)
+    for ratio in np.unique(ratios):
+        cells = [tuple(cell) for cell in np.argwhere(ratios == ratio)]
+        first = min((cell for cell in cells if count.values[cell] >= 3), default=None)
+        if first is None or len(cells) < 2:
+            continue
+        reference[first] = True
+        for cell in cells:
+            n, m = int(count.values[cell]), int(count.values[first])
+            if n < 3:
+                continue
+            pooled = np.sqrt((variance.values[cell] + variance.values[first]) / 2)
+            deviation[cell] = (mean.values[cell] - mean.values[first]) / pooled
+            error[cell] = np.sqrt(variance.values[cell] / n + variance.values[first] / m) / pooled
+        deviation[first], error[first] = 0.0, 0.0
+    steepness = (end["λ₁"].where(alive).mean("seed") * end["learning_rate"]) / (1 + float(momentum))
+
+    def like(table: np.ndarray) -> "xr.DataArray":
+        return mean.copy(data=table)
+
+    return PhaseDiagram(result, name, like(deviation), like(error), like(reference), steepness, float(limit))
+
+
+def _rounded(ratios: np.ndarray) -> np.ndarray:
+    """Equal ratios as equal numbers: to 8 digits."""
+    digits = 8 - np.ceil(np.log10(ratios)).astype(int)
+    return np.vectorize(round)(ratios, digits)
