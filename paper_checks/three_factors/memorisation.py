@@ -1,0 +1,316 @@
+"""Random labels: does a higher η/B generalise better, given how much is memorised? Three cards.
+
+Networks are trained on partly random labels at four η/B for the same SDE time ηk/(1 − m). Compared are the
+best test accuracy on the way; the test accuracy when equally many random labels are memorised; and that at
+the end, with everything memorised. Thresholds, set before any run:
+
+- The slope of the accuracy over log₂(η/B) positive, by Student's t over seeds, one-sided, at level .05: for
+  the mean of all settings, and for each of them (Holm). The null distribution is that of a slope of 0.
+- Mean or setting count for the claim where the slope is shown to be positive, against it where shown to be
+  negative, at the same level; otherwise they are undecided and only inform.
+- Control: the mean of all settings along (η, B)·β, where η/B is one and the claim has nothing to say.
+- The end counts as memorised where 95 % of the random labels are reproduced; settings where one η/B stays
+  below that are not judged.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+import sde_sgd as ss
+from paper_checks._card import Card, Measurement, Outcome
+from paper_checks._context import Context
+from paper_checks.three_factors._memorisation import Runs, Setting, settings, train
+from paper_checks.three_factors._paper import THREE_FACTORS
+
+LEVEL = 0.05
+MEMORISED = 0.95
+LEVELS = (0.25, 0.5, 0.75)  # of memorisation, for the card at equal memorisation
+Quantity = Callable[[Runs], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is compared between η/B.
+
+    Attributes:
+        name: of the accuracy.
+        value: one number for each run, NaN where there is none.
+        time: of a run, `every` between samples, and `seeds` of each point, by scale.
+    """
+
+    name: str
+    value: Quantity
+    time: dict[str, float]
+    every: dict[str, float]
+    seeds: dict[str, int]
+
+
+def peak(runs: Runs) -> np.ndarray:
+    """The best test accuracy on the way."""
+    return np.asarray(runs.accuracy.max(axis=-1))
+
+
+def at_equal_memorisation(runs: Runs) -> np.ndarray:
+    """Test accuracy when a part of the random labels is first reproduced, mean of three parts."""
+    found = np.full(runs.accuracy.shape[:-1], np.nan)
+    for place in np.ndindex(found.shape):
+        memorised, accuracy = runs.memorised[place], runs.accuracy[place]
+        values = [_crossing(memorised, accuracy, level) for level in LEVELS]
+        found[place] = np.mean(values)
+    return found
+
+
+def at_the_end(runs: Runs) -> np.ndarray:
+    """Test accuracy at the end where the random labels are memorised."""
+    memorised = runs.memorised[..., -1].mean(axis=1, keepdims=True) >= MEMORISED
+    return np.where(memorised, runs.accuracy[..., -1], np.nan)
+
+
+def _crossing(memorised: np.ndarray, accuracy: np.ndarray, level: float) -> float:
+    above = np.flatnonzero(memorised >= level)
+    if len(above) == 0 or above[0] == 0:
+        return float("nan")
+    here = slice(above[0] - 1, above[0] + 1)
+    return float(np.interp(level, memorised[here], accuracy[here]))
+
+
+QUESTIONS = {
+    "peak": Question(
+        "best test accuracy",
+        peak,
+        {"smoke": 20.0, "quick": 40.0, "full": 800.0},
+        {"smoke": 2.0, "quick": 1.0, "full": 20.0},
+        {"smoke": 5, "quick": 8, "full": 16},
+    ),
+    "equal": Question(
+        "test accuracy at equal memorisation",
+        at_equal_memorisation,
+        {"smoke": 60.0, "quick": 400.0, "full": 6000.0},
+        {"smoke": 5.0, "quick": 10.0, "full": 100.0},
+        {"smoke": 5, "quick": 8, "full": 16},
+    ),
+    "endpoint": Question(
+        "test accuracy at the end",
+        at_the_end,
+        {"smoke": 90.0, "quick": 450.0, "full": 12_000.0},
+        {"smoke": 15.0, "quick": 30.0, "full": 500.0},
+        # one accuracy at the end varies more than the best of many, or a mean of three
+        {"smoke": 5, "quick": 20, "full": 40},
+    ),
+}
+
+
+def check(context: Context, question: Question) -> Outcome:
+    """Train in all settings, fit the slopes."""
+    found = {
+        setting: train(
+            context,
+            setting,
+            seeds=question.seeds[context.scale],
+            time=question.time[context.scale],
+            every=question.every[context.scale],
+        )
+        for setting in settings(context)
+    }
+    slopes = {setting: _slope(context, question, setting, runs, "ratio") for setting, runs in found.items()}
+    controls = [_slope(context, question, setting, runs, "scale") for setting, runs in found.items()]
+    parts = [one for one in slopes.values() if one is not None]
+    kept = [one for one in controls if one is not None]
+    if not parts or not kept:
+        return Outcome.not_tested("Not enough is memorised at every η/B in this time.")
+    freedom = question.seeds[context.scale] - 1
+    main, control = (
+        _mean(f"slope of {question.name} for each doubling of {what}", some, freedom)
+        for what, some in (("η/B", parts), ("β at one η/B", kept))
+    )
+    # a control that is not shown to rise has failed, as it must
+    control = dataclasses.replace(control, met=bool(control.met))
+    parts = _judged(parts)
+    rising = sum(bool(one.met) for one in parts)
+    return Outcome(
+        measurements=(main, *parts),
+        control=control,
+        summary=(
+            f"For each doubling of η/B the {question.name} changes by {100 * main.estimate:+.2f} points on "
+            f"average; it is shown to rise in {rising} of {len(parts)} settings."
+        ),
+        figure=_draw(question, found),
+    )
+
+
+def _slope(
+    context: Context, question: Question, setting: Setting, runs: Runs, along: str
+) -> Measurement | None:
+    """The slope over log₂ of η/B, or of β at one η/B, one-sided p, not yet judged as rising.
+
+    None where a value is missing.
+    """
+    chosen = runs.along(along)
+    values = question.value(runs)[chosen.rows]
+    if not np.isfinite(values).all():
+        return None
+    fitted = ss.statistics.slope(
+        np.log2(chosen.x), values.T, key=context.key_for(f"{setting} {along}"), expected=0.0
+    )
+    what = "η/B" if along == "ratio" else "β at one η/B"
+    return Measurement(
+        name=f"slope of {question.name} for each doubling of {what}: {setting}",
+        estimate=fitted.value,
+        standard_error=fitted.standard_error,
+        n=values.size,
+        p=fitted.p / 2 if fitted.value > 0 else 1 - fitted.p / 2,
+        threshold=f"above 0, at level {LEVEL:g} for all settings together",
+        met=None,
+    )
+
+
+def _mean(name: str, parts: list[Measurement], freedom: int) -> Measurement:
+    """The mean slope of all settings, judged."""
+    errors = np.array([one.standard_error for one in parts])
+    estimate, error = float(np.mean([one.estimate for one in parts])), float(np.sqrt((errors**2).mean()))
+    error /= len(parts) ** 0.5
+    p = float(stats.t.sf(estimate / error, freedom))
+    return Measurement(
+        name=f"{name}, mean of {len(parts)} setting{'s' if len(parts) > 1 else ''}",
+        estimate=estimate,
+        standard_error=error,
+        n=sum(one.n or 0 for one in parts),
+        p=p,
+        threshold=f"above 0, at level {LEVEL:g}",
+        met=True if p < LEVEL else False if 1 - p < LEVEL else None,
+    )
+
+
+def _judged(parts: list[Measurement]) -> list[Measurement]:
+    """The same, with p by Holm; undecided ones only inform."""
+    rising, falling = (
+        ss.statistics.holm(p, LEVEL).adjusted.values()
+        for p in ([one.p for one in parts], [1 - (one.p or 0.0) for one in parts])
+    )
+    return [
+        dataclasses.replace(one, p=up, met=True if up <= LEVEL else False if down <= LEVEL else None)
+        for one, up, down in zip(parts, rising, falling, strict=True)
+    ]
+
+
+def _draw(question: Question, found: dict[Setting, Runs]) -> Any:
+    figure, (left, right) = ss.plot.figure(1, 2, width=5.2, height=3.9)
+    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#4D4D4D")
+    for (setting, runs), colour in zip(found.items(), colours, strict=False):
+        values = 100 * question.value(runs)
+        if not np.isfinite(values[runs.along("ratio").rows]).all():
+            continue
+        middle = np.nanmean(values[runs.along("ratio").rows])
+        for along, style, face in (("ratio", "-", colour), ("scale", ":", "white")):
+            chosen = runs.along(along)
+            rows = values[chosen.rows] - middle
+            x = chosen.x if along == "ratio" else runs.ratio[chosen.rows] * 1.02 ** np.arange(-1, 2)
+            left.errorbar(
+                x,
+                rows.mean(axis=1),
+                rows.std(axis=1, ddof=1) / rows.shape[1] ** 0.5,
+                fmt="o" + (style if along == "ratio" else ""),
+                color=colour,
+                mfc=face,
+                ms=5,
+                label=f"{setting} ({middle:.0f} %)" if along == "ratio" else None,
+            )
+    left.axhline(0, color="black", lw=0.8)
+    left.set_xscale("log", base=2)
+    ticks = sorted({float(ratio) for runs in found.values() for ratio in runs.ratio})
+    left.set_xticks(ticks, [f"{ratio:.2g}" for ratio in ticks])
+    left.set_xlabel("η/B (open: other η and B at one η/B)")
+    left.set_ylabel(f"{question.name}\n− its mean (in brackets), points")
+    left.set_title("the claim: rising")
+    left.legend(fontsize=8)
+    setting, runs = next(iter(found.items()))
+    shades = ("#08306b", "#2171b5", "#6baed6", "#fd8d3c")
+    chosen = runs.along("ratio")
+    for row, x, colour in zip(chosen.rows, chosen.x, shades, strict=True):
+        accuracy, memorised = runs.accuracy[row].mean(axis=0), runs.memorised[row].mean(axis=0)
+        right.plot(100 * memorised[1:], 100 * accuracy[1:], "o-", color=colour, ms=3, label=f"η/B = {x:.2g}")
+    right.set_xlabel("random labels memorised, %")
+    right.set_ylabel("test accuracy, %")
+    right.set_title(f"{setting}: the way there")
+    right.legend(fontsize=9)
+    return figure
+
+
+def check_peak(context: Context) -> Outcome:
+    """The card at the peak."""
+    return check(context, QUESTIONS["peak"])
+
+
+def check_equal(context: Context) -> Outcome:
+    """The card at equal memorisation."""
+    return check(context, QUESTIONS["equal"])
+
+
+def check_endpoint(context: Context) -> Outcome:
+    """The card at the end."""
+    return check(context, QUESTIONS["endpoint"])
+
+
+def _card(
+    name: str, claim: str, statistic: str, times: str, seeds: str, check: Callable[[Context], Outcome]
+) -> Card:
+    return Card(
+        id=f"memorisation-{name}",
+        paper=THREE_FACTORS,
+        place="section 4, experiments with random labels",
+        claim=claim,
+        paper_setting="MNIST, MLP-256, 25 and 50 % random labels, momentum 0 and .9, 300 epochs.",
+        our_setting=f"""
+            ReLU networks with one hidden layer of 128 on digits (25 and 50 % random labels, momentum 0;
+            50 %, momentum .9) and on teacher data (50 %), N = 640; effective η = .1 with B = 8 to 64;
+            all for the SDE time {times}; {seeds} seeds (smoke: digits, 50 %, N = 160, 5 seeds, less time;
+            full: augmented digits and teacher data, N = 12 800, a hidden layer of 256, 25 and 50 %,
+            momentum 0 and .9, twice the seeds).
+        """,
+        statistic=statistic,
+        threshold="""
+            Slope over log₂(η/B) above 0, one-sided level .05: the mean of all settings, and each of them
+            (Holm). One that is shown neither to rise nor to fall is undecided.
+        """,
+        reason="""
+            Null distribution: Student's t of a slope of 0, over seeds.
+        """,
+        control="The mean slope along (η, B)·β, at one η/B.",
+        check=check,
+    )
+
+
+CARDS = (
+    _card(
+        "peak",
+        "With random labels, a higher η/B reaches a higher test accuracy on the way.",
+        "Slope of the best test accuracy along the run.",
+        "40",
+        "8",
+        check_peak,
+    ),
+    _card(
+        "equal",
+        "With equally many random labels memorised, a higher η/B generalises better.",
+        """
+            Slope of the test accuracy where a quarter, half and three quarters of the random labels
+            are first reproduced (mean of the three).
+        """,
+        "400",
+        "8",
+        check_equal,
+    ),
+    _card(
+        "endpoint",
+        "With all random labels memorised, a higher η/B generalises better.",
+        "Slope of the test accuracy at the end, where 95 % of the random labels are reproduced at least.",
+        "450",
+        "20",
+        check_endpoint,
+    ),
+)
