@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks [--quick] [--only NAME ...] [--json FILE]`."""
+"""The command line: `python -m benchmarks [--quick] [--only NAME ...] [--json FILE] [--figure FILE]`."""
 
 import argparse
 import dataclasses
@@ -8,16 +8,38 @@ from pathlib import Path
 
 import jax
 
-from benchmarks import digits_mlp, double_well, exact_noise_step, random_numbers
+from benchmarks import (
+    copy_bandwidth,
+    digits_mlp,
+    digits_mlp_sde,
+    double_well,
+    ensemble_size,
+    exact_noise_step,
+    lanczos,
+    mixed_sweep,
+    mlp_ceiling,
+    random_numbers,
+    two_processes,
+)
 from benchmarks._environment import Environment, cores, environment
-from benchmarks._timing import FULL, QUICK, Effort, Row, table
+from benchmarks._figure import draw
+from benchmarks._rows import Row, table
+from benchmarks._timing import FULL, QUICK, Effort
 
 BENCHMARKS: dict[str, Callable[[Effort], list[Row]]] = {
     "double_well": double_well.measure,
+    "ensemble_size": ensemble_size.measure,
     "digits_mlp": digits_mlp.measure,
+    "digits_mlp_sde": digits_mlp_sde.measure,
     "exact_noise_step": exact_noise_step.measure,
+    "lanczos": lanczos.measure,
+    "mlp_ceiling": mlp_ceiling.measure,
+    "mixed_sweep": mixed_sweep.measure,
+    "two_processes": two_processes.measure,
     "random_numbers": random_numbers.measure,
+    "copy_bandwidth": copy_bandwidth.measure,
 }
+FIGURE = "ensemble_size"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,6 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         names = chosen(options.only)
         check_writable("--json", options.json)
+        check_writable("--figure", options.figure)
+        if options.figure is not None and FIGURE not in names:
+            raise ValueError(f"--figure shows {FIGURE}, which --only leaves out; name it too.")
+        if options.results is not None and options.only:
+            raise ValueError("--results keeps a record of all benchmarks: leave out --only, or use --json.")
         if options.results is not None and options.results.is_file():
             raise ValueError(f"--results must be a folder, got the file {str(options.results)!r}.")
     except ValueError as error:
@@ -44,7 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write(options.json, here, effort, rows)
     if options.results is not None:
         options.results.mkdir(parents=True, exist_ok=True)
-        write(options.results / f"{here.slug}-jax-{here.jax}.json", here, effort, rows)
+        stem = options.results / f"{here.slug}-jax-{here.jax}"
+        write(stem.with_name(f"{stem.name}.json"), here, effort, rows)
+        if options.figure is None and FIGURE in names:
+            options.figure = stem.with_name(f"{stem.name}.png")
+    if options.figure is not None:
+        draw(rows, options.figure, title=f"double well, {here.title}")
 
 
 def chosen(only: Sequence[str] | None) -> list[str]:
@@ -96,7 +128,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="few and short rounds: less exact")
     parser.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
-    parser.add_argument("--results", type=Path, metavar="DIR", help="write DIR/<device>-jax-<version>.json")
+    parser.add_argument(
+        "--results", type=Path, metavar="DIR", help="write DIR/<device>-jax-<version>.json and .png"
+    )
+    parser.add_argument(
+        "--figure", type=Path, metavar="FILE", help="draw throughput against ensemble size there"
+    )
     return parser
 
 

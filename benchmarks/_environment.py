@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jax
 
-_PEERS = ("diffrax", "numba", "torch", "torchsde")
+_PEERS = ("diffrax", "numba", "pyhessian", "torch", "torchsde")
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Environment:
 
     Attributes:
         device: what jax ran on.
+        devices: how many of them; on a processor, virtual ones.
         processor: what the peers without jax ran on.
         cores: how many of its cores this process may use.
         jax: version.
@@ -28,6 +29,7 @@ class Environment:
     """
 
     device: str
+    devices: int
     processor: str
     cores: int
     jax: str
@@ -37,19 +39,25 @@ class Environment:
     def header(self) -> str:
         """Two lines for the top of the table."""
         where = "" if self.device == self.processor else f"; others on {self.processor}"
+        count = f"{self.devices} jax device{'s' if self.devices > 1 else ''}"
         peers = ", ".join(f"{name} {version}" for name, version in self.peers.items())
         return (
-            f"device {self.device}{where}; {self.cores} cores; jax {self.jax}; "
+            f"device {self.device}{where}; {self.cores} cores; {count}; jax {self.jax}; "
             f"python {self.python}\npeers: {peers or 'none installed'}"
         )
 
     @property
+    def title(self) -> str:
+        """The device in a few words: "AMD EPYC, 2 cores"."""
+        plain = re.sub(r"\((R|TM|C)\)|@.*", "", self.device, flags=re.IGNORECASE).strip()
+        if self.device == self.processor:
+            return f"{plain}, {self.cores} cores"
+        return plain if self.devices == 1 else f"{self.devices} {plain}"
+
+    @property
     def slug(self) -> str:
         """The device in lower-case letters, digits and hyphens, for file names."""
-        plain = re.sub(r"\((R|TM|C)\)|@.*", "", self.device, flags=re.IGNORECASE)
-        if self.device == self.processor:
-            plain = f"{plain} {self.cores} cores"
-        return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
 
 
 def environment() -> Environment:
@@ -58,6 +66,7 @@ def environment() -> Environment:
     device = jax.devices()[0]
     return Environment(
         device=processor if device.platform == "cpu" else device.device_kind,
+        devices=jax.device_count(),
         processor=processor,
         cores=cores(),
         jax=jax.__version__,

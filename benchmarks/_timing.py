@@ -1,4 +1,4 @@
-"""Interleaved timing: ours and every peer in turn, round after round, and the table of it."""
+"""Interleaved timing: ours and every peer in turn, round after round."""
 
 import importlib
 import statistics
@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Literal
 
-Kind = Literal["speed", "time"]
+from benchmarks._rows import Kind, Row, Target
 
 INSTALL_HINT = "pip install -e '.[benchmarks]'"
 
@@ -24,6 +23,10 @@ class Effort:
 
     rounds: int
     seconds: float
+
+    def long(self) -> "Effort":
+        """So long that the 8 ms which a call of `run` takes whatever its length are below 1 %."""
+        return replace(self, seconds=4 * self.seconds)
 
 
 FULL = Effort(rounds=9, seconds=0.3)
@@ -43,27 +46,6 @@ class Contender:
     who: str
     run: Callable[[int], object]
     work: float
-
-
-@dataclass(frozen=True)
-class Target:
-    """What the ratio should be.
-
-    Attributes:
-        value: the bound.
-        kind: "speed" is how many times faster ours is, to be at least `value`; "time" is how many
-            times longer ours takes, to be at most `value`.
-    """
-
-    value: float
-    kind: Kind = "speed"
-
-    def met(self, ratio: float) -> bool:
-        """Whether a ratio of this kind is good enough."""
-        return ratio >= self.value if self.kind == "speed" else ratio <= self.value
-
-    def __str__(self) -> str:
-        return f"{'>=' if self.kind == 'speed' else '<='} {self.value:g}"
 
 
 @dataclass(frozen=True)
@@ -92,45 +74,14 @@ class Missing(Exception):
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table.
-
-    Attributes:
-        benchmark: what is measured.
-        who: who does it.
-        unit: of the throughputs, per second.
-        throughput: from the best round.
-        median: from the median round.
-        ratio: ours against this peer, from the best round of each; None for ours.
-        ratio_lowest, ratio_highest: of the ratios within one round.
-        ratio_kind: "speed" or "time".
-        target: the bound on the ratio, or None.
-        met: whether it holds, or None without a target.
-        note: why there are no numbers.
-    """
-
-    benchmark: str
-    who: str
-    unit: str
-    throughput: float | None = None
-    median: float | None = None
-    ratio: float | None = None
-    ratio_lowest: float | None = None
-    ratio_highest: float | None = None
-    ratio_kind: Kind = "speed"
-    target: float | None = None
-    met: bool | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class _Entrant:
+class Entrant:
     """A contender with the number of steps that fills one timing."""
 
     contender: Contender
     steps: int
 
     def seconds_per_unit(self) -> float:
+        """Time it once."""
         time.sleep(_REST_SECONDS)
         return _seconds(self.contender, self.steps) / (self.steps * self.contender.work)
 
@@ -147,33 +98,82 @@ def require(*names: str) -> list[ModuleType]:
         raise Missing(f"not installed; {INSTALL_HINT}") from error
 
 
+def announce(benchmark: str) -> None:
+    """Say on the standard error what is being measured."""
+    print(f"measuring {benchmark} …", file=sys.stderr, flush=True)
+
+
 def compare(benchmark: str, unit: str, ours: Contender, peers: Sequence[Peer], effort: Effort) -> list[Row]:
     """Time ours and then each peer, `effort.rounds` times over, all in one process.
 
     A machine's speed drifts; what is timed within a second or two of each other meets much the
     same drift. Compilation and first calls are left out.
     """
-    print(f"measuring {benchmark} …", file=sys.stderr, flush=True)
-    first = _enter([ours], effort)
-    others = [_enter_peer(peer, effort) for peer in peers]
-    entrants = [first, *(other for other in others if isinstance(other, _Entrant))]
-    times: dict[int, list[float]] = {id(entrant): [] for entrant in entrants}
-    for _ in range(effort.rounds):
-        for entrant in entrants:
-            times[id(entrant)].append(entrant.seconds_per_unit())
-    rows = [_own_row(benchmark, unit, first, times[id(first)])]
+    announce(benchmark)
+    first = enter([ours], effort.seconds)
+    others = [_enter_peer(peer, effort.seconds) for peer in peers]
+    entrants = [first, *(other for other in others if isinstance(other, Entrant))]
+    own, *spent = race(entrants, effort.rounds)
+    rows = [own_row(benchmark, unit, first, own)]
     for peer, other in zip(peers, others, strict=True):
         if isinstance(other, Missing):
             rows.append(_missing_row(benchmark, unit, peer, other))
         else:
-            row = _own_row(benchmark, unit, other, times[id(other)])
-            rows.append(_with_ratio(row, peer, times[id(first)], times[id(other)]))
+            theirs = spent.pop(0)
+            row = own_row(benchmark, unit, other, theirs)
+            above, below = (theirs, own) if peer.ratio_kind == "speed" else (own, theirs)
+            rows.append(with_ratio(row, above, below, peer.target))
     return rows
 
 
-def _own_row(benchmark: str, unit: str, entrant: _Entrant, spent: list[float]) -> Row:
+def enter(variants: Sequence[Contender], seconds: float) -> Entrant:
+    """The fastest of some ways of doing the same, warm and with the steps that take so many seconds."""
+    entrants = [Entrant(one, _steps_to_fill(one, seconds)) for one in variants]
+    if len(entrants) == 1:
+        return entrants[0]
+    best: dict[int, float] = {}
+    for _ in range(3):
+        for number, entrant in enumerate(entrants):
+            spent = entrant.seconds_per_unit()
+            best[number] = min(best.get(number, spent), spent)
+    return entrants[min(best, key=lambda number: best[number])]
+
+
+def enter_with(contender: Contender, steps: int) -> Entrant:
+    """A contender with that number of steps, warm."""
+    contender.run(1)
+    contender.run(steps)
+    return Entrant(contender, steps)
+
+
+def race(entrants: Sequence[Entrant], rounds: int) -> list[list[float]]:
+    """Seconds per unit of work of each entrant, in every round; each round times all of them in turn."""
+    spent: list[list[float]] = [[] for _ in entrants]
+    for _ in range(rounds):
+        for entrant, times in zip(entrants, spent, strict=True):
+            times.append(entrant.seconds_per_unit())
+    return spent
+
+
+def own_row(benchmark: str, unit: str, entrant: Entrant, spent: Sequence[float]) -> Row:
+    """What one entrant reached, from its seconds per unit in every round."""
     best, median = 1 / min(spent), 1 / statistics.median(spent)
     return Row(benchmark, entrant.contender.who, unit, best, median)
+
+
+def with_ratio(row: Row, above: Sequence[float], below: Sequence[float], target: Target | None) -> Row:
+    """The row with the ratio of two lists of seconds per unit, one of each round."""
+    ratio = min(above) / min(below)
+    within = [first / second for first, second in zip(above, below, strict=True)]
+    return replace(
+        row,
+        ratio=ratio,
+        ratio_lowest=min(within),
+        ratio_highest=max(within),
+        ratio_kind="speed" if target is None else target.kind,
+        target=None if target is None else target.value,
+        met=None if target is None else target.met(ratio),
+    )
 
 
 def _missing_row(benchmark: str, unit: str, peer: Peer, reason: Missing) -> Row:
@@ -187,101 +187,29 @@ def _missing_row(benchmark: str, unit: str, peer: Peer, reason: Missing) -> Row:
     )
 
 
-def _with_ratio(row: Row, peer: Peer, ours: list[float], theirs: list[float]) -> Row:
-    above, below = (theirs, ours) if peer.ratio_kind == "speed" else (ours, theirs)
-    ratio = min(above) / min(below)
-    within = [first / second for first, second in zip(above, below, strict=True)]
-    return replace(
-        row,
-        ratio=ratio,
-        ratio_lowest=min(within),
-        ratio_highest=max(within),
-        ratio_kind=peer.ratio_kind,
-        target=None if peer.target is None else peer.target.value,
-        met=None if peer.target is None else peer.target.met(ratio),
-    )
-
-
-def _enter_peer(peer: Peer, effort: Effort) -> _Entrant | Missing:
+def _enter_peer(peer: Peer, seconds: float) -> Entrant | Missing:
     try:
-        return _enter(peer.build(), effort)
+        return enter(peer.build(), seconds)
     except Missing as reason:
         return reason
-
-
-def _enter(variants: Sequence[Contender], effort: Effort) -> _Entrant:
-    """The fastest of some ways of doing the same, warm and with its number of steps."""
-    entrants = [_Entrant(one, _steps_to_fill(one, effort.seconds)) for one in variants]
-    if len(entrants) == 1:
-        return entrants[0]
-    best: dict[int, float] = {}
-    for _ in range(3):
-        for number, entrant in enumerate(entrants):
-            spent = entrant.seconds_per_unit()
-            best[number] = min(best.get(number, spent), spent)
-    return entrants[min(best, key=lambda number: best[number])]
 
 
 def _steps_to_fill(contender: Contender, seconds: float) -> int:
     """Steps that take about so many seconds; calls it often enough to be warm."""
     contender.run(1)
     contender.run(2)
-    steps, spent = 1, _seconds(contender, 1)
-    while spent < seconds / 2 and steps < _MOST_STEPS:
+    steps = 1
+    while True:
+        spent = _seconds(contender, steps)
+        if spent >= seconds / 2:  # a machine that was busy for a moment must not end this
+            spent = min(spent, _seconds(contender, steps))
+        if spent >= seconds / 2 or steps >= _MOST_STEPS:
+            return steps
         growth = min(10.0, max(2.0, seconds / max(spent, 1e-9)))
         steps = min(_MOST_STEPS, int(steps * growth))
-        spent = _seconds(contender, steps)
-    return steps
 
 
 def _seconds(contender: Contender, steps: int) -> float:
     began = time.perf_counter()
     contender.run(steps)
     return time.perf_counter() - began
-
-
-_HEADINGS = ("benchmark", "who", "throughput", "ratio", "within rounds", "target", "verdict")
-
-
-def table(rows: Sequence[Row]) -> str:
-    """The rows as text: each benchmark under its name, ours first."""
-    lines: list[Sequence[str]] = [_HEADINGS]
-    previous = ""
-    for row in rows:
-        name = "" if row.benchmark == previous else row.benchmark
-        if name and previous:
-            lines.append(("",) * len(_HEADINGS))
-        lines.append((name, *_cells(row)))
-        previous = row.benchmark
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADINGS))]
-    lines.insert(1, ["-" * width for width in widths])
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    target = "" if row.target is None else str(Target(row.target, row.ratio_kind))
-    if row.throughput is None:
-        return row.who, row.note, "", "", target, ""
-    throughput = f"{quantity(row.throughput)} {row.unit}/s"
-    if row.ratio is None:
-        return row.who, throughput, "", "", "", ""
-    label = "" if row.ratio_kind == "speed" else " (time)"
-    spread = f"{_number(row.ratio_lowest)} to {_number(row.ratio_highest)}"
-    verdict = {None: "", True: "met", False: "missed"}[row.met]
-    return row.who, throughput, _number(row.ratio) + label, spread, target, verdict
-
-
-def _number(value: float | None) -> str:
-    assert value is not None
-    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
-
-
-def quantity(value: float) -> str:
-    """Three digits and a prefix: 1.23e9 is '1.23 G', 45.6 is '45.6'."""
-    for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g} {prefix}"
-    return f"{value:.3g}"

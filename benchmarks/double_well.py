@@ -10,29 +10,41 @@ import jax
 
 import sde_sgd as ss
 from benchmarks._ensemble import runner
-from benchmarks._timing import Contender, Effort, Peer, Row, Target, compare
+from benchmarks._rows import Row, Target
+from benchmarks._timing import Contender, Effort, Peer, compare
 from benchmarks.double_well_c import libm, same_bits
 from benchmarks.double_well_diffrax import one_path, vmapped
 from benchmarks.double_well_numba import prange
 from benchmarks.double_well_torchsde import sdeint
+from benchmarks.random_numbers import ceiling
 from sde_sgd.problems import DoubleWell
 
 LEARNING_RATE = 0.05
 FEW, MANY = 1_000, 100_000
+CEILING = "ceiling: its random numbers alone"
 
 
-def process() -> ss.Langevin:
+def process(increments: str = "gaussian") -> ss.Langevin:
     """The Langevin SDE with η = .05 and σ = 1."""
-    return ss.Langevin(DoubleWell(), ss.Hyperparameters(LEARNING_RATE, 1))
+    return ss.Langevin(DoubleWell(), ss.Hyperparameters(LEARNING_RATE, 1), increments=increments)
 
 
 def measure(effort: Effort) -> list[Row]:
-    """Chain-steps per second at 10³ and 10⁵ chains."""
+    """Chain-steps per second at 10³ and 10⁵ chains; then two-point beside Gaussian increments."""
     rows: list[Row] = []
     for chains, name in ((FEW, "10^3"), (MANY, "10^5")):
         ours = Contender("sde_sgd", runner(process(), chains), chains)
-        rows += compare(f"double_well, {name} chains", "chain-steps", ours, peers(chains), effort)
-    return rows
+        rows += compare(
+            f"double_well, {name} chains",
+            "chain-steps",
+            ours,
+            peers(chains),
+            effort if chains == FEW else effort.long(),
+        )
+    two_point = Contender("sde_sgd, two-point", runner(process("two_point"), MANY), MANY)
+    gaussian = Contender("sde_sgd, Gaussian", runner(process(), MANY), MANY)
+    peer = Peer(gaussian.who, partial(list, [gaussian]), Target(2.5))
+    return rows + compare("two-point increments, 10^5 chains", "chain-steps", two_point, [peer], effort)
 
 
 def peers(chains: int) -> Sequence[Peer]:
@@ -54,4 +66,5 @@ def peers(chains: int) -> Sequence[Peer]:
             target(None, 5),
         ),
         Peer("diffrax, one path for all chains", partial(one_path, chains, LEARNING_RATE, key)),
+        Peer(CEILING, lambda: [ceiling(chains, CEILING)], target(None, 0.9)),
     )

@@ -3,9 +3,8 @@
 import warnings
 from typing import Any
 
-from benchmarks._environment import cores
 from benchmarks._timing import Contender, require
-from benchmarks._torch import device, thread_text, with_threads
+from benchmarks._torch import device, thread_counts, thread_text, with_threads
 
 
 class Well:
@@ -47,5 +46,5 @@ def sdeint(chains: int, rate: float) -> list[Contender]:
     return [
         contender(noise_type, shape, threads)
         for noise_type, shape in (("diagonal", (chains, 1)), ("scalar", (chains, 1, 1)))
-        for threads in sorted({1, cores()})
+        for threads in thread_counts()
     ]

@@ -4,7 +4,8 @@ from functools import partial
 
 import sde_sgd as ss
 from benchmarks._ensemble import runner
-from benchmarks._timing import Contender, Effort, Peer, Row, Target, compare
+from benchmarks._rows import Row, Target
+from benchmarks._timing import Contender, Effort, Peer, compare
 
 CHAINS = (1, 8)
 

@@ -1,0 +1,134 @@
+"""Eigenvalues of the Hessian of the digits MLP: Lanczos beside its own products and PyHessian."""
+
+import math
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array
+
+import sde_sgd as ss
+from benchmarks._rows import Row, Target
+from benchmarks._timing import Contender, Effort, Peer, compare, require
+from benchmarks._torch import device, digits, mlp, thread_counts, thread_text, with_threads
+from benchmarks.digits_mlp import HIDDEN
+
+PRODUCTS, RUNS, EIGENVALUES = 15, 16, 5
+# PyHessian stops when two values of a power iteration differ by less than this. By default (1e-3) its
+# eigenvalues are a few 1e-3 off after some 65 products. With 1e-5 they are as good as ours, to 1e-4 or
+# better, after some 125.
+TOLERANCES = {"its own tolerance": 1e-3, "as exact": 1e-5}
+
+
+def measure(effort: Effort) -> list[Row]:
+    """Products per second of one trained network, and runs per second of 16."""
+    problem = ss.problems.mlp(ss.data.digits(), hidden=HIDDEN)
+    process = ss.SGD(problem, ss.Hyperparameters(0.1, 16))
+    thetas = ss.run(process, chains=RUNS, steps=1600, key=jax.random.key(0), progress=False).theta
+    thetas = jax.tree.map(np.asarray, thetas)
+    one = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), thetas)
+    alone = Contender("sde_sgd, Lanczos", repeated(jax.jit(partial(eigenvalues, problem)), one), PRODUCTS)
+    bare = Contender(
+        "sde_sgd, its Hessian-vector products", repeated(jax.jit(partial(power, problem)), one), PRODUCTS
+    )
+    rows = compare(
+        f"lanczos, {PRODUCTS} products",
+        "products",
+        alone,
+        [Peer(bare.who, partial(list, [bare]), Target(1.2, "time"))],
+        effort,
+    )
+    together = Contender("sde_sgd", repeated(*over_runs(problem, thetas)), RUNS)
+    peers = [
+        Peer(
+            f"PyHessian, a loop over runs ({name})",
+            partial(pyhessian, thetas, tolerance),
+            Target(10),
+        )
+        for name, tolerance in TOLERANCES.items()
+    ]
+    return rows + compare(f"lanczos, {EIGENVALUES} eigenvalues, {RUNS} runs", "runs", together, peers, effort)
+
+
+def eigenvalues(problem: ss.problems.Problem, theta: Any) -> Array:
+    """λ_1 … λ_5 by 15 products, with their residuals."""
+    found = ss.curvature.top_eigenpairs(problem, theta, EIGENVALUES, products=PRODUCTS, key=jax.random.key(0))
+    return jnp.stack([found.values, found.residuals])
+
+
+def power(problem: ss.problems.Problem, theta: Any) -> Array:
+    """As many Hessian-vector products and no more: each is taken of the one before, made of length 1."""
+    flat, unravel = jax.flatten_util.ravel_pytree(theta)
+    product = jax.linearize(jax.grad(lambda at: problem.loss(unravel(at))), flat)[1]
+
+    def step(_: Array, vector: Array) -> Array:
+        moved = product(vector)
+        return moved / jnp.linalg.norm(moved)
+
+    return lax.fori_loop(0, PRODUCTS, step, jax.random.normal(jax.random.key(0), flat.shape))
+
+
+def over_runs(problem: ss.problems.Problem, thetas: Any) -> tuple[Callable[[Any], Array], Any]:
+    """The function for all runs, vmapped and divided among the devices, and its argument."""
+    devices = jax.devices()[: math.gcd(RUNS, jax.device_count())]
+    mesh, runs = Mesh(np.array(devices), ("runs",)), PartitionSpec("runs")
+    mapped = jax.vmap(partial(eigenvalues, problem))
+    spread = jax.shard_map(mapped, mesh=mesh, in_specs=runs, out_specs=runs, check_vma=False)
+    return jax.jit(spread), jax.device_put(thetas, NamedSharding(mesh, runs))
+
+
+def repeated(function: Callable[[Any], Array], argument: Any) -> Callable[[int], object]:
+    """A call of the function in every step."""
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            jax.block_until_ready(function(argument))
+
+    return run
+
+
+def pyhessian(thetas: Any, tolerance: float) -> list[Contender]:
+    """The same networks one after the other: power iteration with deflation, on all examples at once."""
+    torch, library = require("torch", "pyhessian")
+    inputs, targets = digits(torch)
+    models = [torch_network(torch, jax.tree.map(lambda leaf: leaf[run], thetas)) for run in range(RUNS)]  # noqa: B023
+    criterion = torch.nn.CrossEntropyLoss()
+    cuda = device(torch) == "cuda"
+    state = {"next": 0}
+
+    def run(steps: int) -> None:
+        with warnings.catch_warnings():  # backward(create_graph=True), which it calls, warns
+            warnings.simplefilter("ignore")
+            for _ in range(steps):
+                model = models[state["next"] % RUNS]
+                state["next"] += 1
+                model.zero_grad(set_to_none=True)
+                torch.manual_seed(0)
+                found = library.hessian(model, criterion, data=(inputs, targets), cuda=cuda)
+                found.eigenvalues(maxIter=1000, tol=tolerance, top_n=EIGENVALUES)
+
+    return [
+        Contender(
+            f"PyHessian (tolerance {tolerance:g}, {thread_text(threads)})",
+            with_threads(torch, threads, run),
+            1,
+        )
+        for threads in thread_counts()
+    ]
+
+
+def torch_network(torch: Any, theta: Any) -> Any:
+    """The network of one run in PyTorch."""
+    model = mlp(torch, HIDDEN)
+    layers = [layer for layer in model if isinstance(layer, torch.nn.Linear)]
+    with torch.no_grad():
+        for layer, own in zip(layers, theta, strict=True):
+            layer.weight.copy_(torch.tensor(np.asarray(own["weight"]).T.copy()))
+            layer.bias.copy_(torch.tensor(np.asarray(own["bias"])))
+    return model
