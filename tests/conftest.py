@@ -1,6 +1,7 @@
 """Two virtual devices, strict dtype promotion, and helpers that every test may use."""
 
 import os
+from typing import Any
 
 import jax
 import pytest
@@ -15,6 +16,23 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 def key() -> jax.Array:
     """A fixed key."""
     return jax.random.key(0)
+
+
+@pytest.fixture
+def blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Runs here are cut at the same places as those of `checkpointed_run`; where each block begins."""
+    from checkpointed_run import fixed_pace
+
+    from sde_sgd import _engine
+
+    begun: list[int] = []
+
+    def noted(*args: Any) -> tuple[int, int, bool]:
+        begun.append(args[0])
+        return fixed_pace(*args)
+
+    monkeypatch.setattr(_engine, "next_block", noted)
+    return begun
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,11 @@
 import contextlib
 import functools
 import inspect
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -152,3 +156,28 @@ def class_data(size: int = 12, features: int = 2, classes: int = 3, seed: int = 
     inputs = rng.normal(size=(size, features)) + labels[:, None]
     tests = rng.normal(size=(size, features)) + labels[:, None]
     return Dataset(inputs, labels, tests, labels, classes=classes)
+
+
+def launch(*arguments: Any, script: str = "checkpointed_run.py", **environment: str) -> subprocess.Popen[str]:
+    """A script beside the tests in a process of its own, with JAX as users have it."""
+    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name(script)), *map(str, arguments)]
+    here = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUM_CPU")}
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**here, **environment}
+    )
+
+
+def wait_for(process: subprocess.Popen[str], beginning: str) -> None:
+    """Read what a process says until a line begins so."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(beginning):
+            return
+    raise AssertionError(f"{beginning!r} was never said: {process.communicate()[1]}")
+
+
+def finished(process: subprocess.Popen[str], returncode: int = 0, seconds: float = 120) -> tuple[str, str]:
+    """What a process has said on its two streams once it has ended, as it should."""
+    out, err = process.communicate(timeout=seconds)
+    assert process.returncode == returncode, f"ended with {process.returncode}: {err}"
+    return out, err

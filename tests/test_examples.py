@@ -11,6 +11,7 @@ import pytest
 
 import sde_sgd as ss
 
+pytestmark = pytest.mark.script
 ROOT = Path(__file__).parents[1]
 
 
@@ -22,7 +23,6 @@ def run_example(name, out):
     return done.stdout
 
 
-@pytest.mark.slow
 def test_double_well_histograms(tmp_path):
     text = run_example("double_well_histograms", tmp_path)
     rows = re.findall(r"SGD +(\S+) +\d+ +(\S+) ± (\S+)", text)
@@ -33,7 +33,6 @@ def test_double_well_histograms(tmp_path):
         assert exact - 5.5 * error < ks < exact + 6.5 * error
 
 
-@pytest.mark.slow
 def test_eta_over_batch_invariance(tmp_path):
     text = run_example("eta_over_batch_invariance", tmp_path)
     rows = re.findall(r"^ +0\.\d+ +\d +(0\.\d+) +(0\.\d+) +0\.\d+$", text, re.MULTILINE)
@@ -42,7 +41,6 @@ def test_eta_over_batch_invariance(tmp_path):
         assert float(within) < float(across)
 
 
-@pytest.mark.slow
 def test_two_minima(tmp_path):
     text = run_example("two_minima", tmp_path)
     rows = re.findall(r"(0\.\d+) ± (0\.\d+) +(0\.\d+) ± (0\.\d+) +(0\.\d+) +0\.\d+", text)
@@ -52,7 +50,6 @@ def test_two_minima(tmp_path):
         assert abs(float(sde) - float(exact)) < 5.5 * float(error) + 0.01
 
 
-@pytest.mark.slow
 def test_the_sde_follows_sgd_on_digits_if_its_noise_is_right():
     """Noisy digits, η/B = .01, 8 epochs, 8 seeds: exact C(θ) within 2 seed SD, isotropic beyond 10.
 
@@ -81,14 +78,60 @@ def test_the_sde_follows_sgd_on_digits_if_its_noise_is_right():
     assert distance(ss.Langevin(problem, coarse, noise="none")) > 10
 
 
-@pytest.mark.slow
 def test_readme_code_runs(tmp_path, monkeypatch):
-    """The two blocks of the README, as they stand, but for their size."""
+    """The blocks of the README before it comes to speed, as they stand, but for their size."""
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     names: dict[str, object] = {}
-    for block in blocks[:2]:
-        small = block.replace("steps=4_000", "steps=200").replace("steps=1600", "steps=320")
+    sizes = {
+        "steps=4_000": "steps=200",
+        "steps=1600": "steps=320",
+        "steps=4000": "steps=100",
+        "[4, 8, 16, 32]": "[16, 32]",
+        "seeds=4": "seeds=2",
+        "1_000_000": "1_000",
+        "20_000,\n    key": "200,\n    key",
+    }
+    assert len(blocks) == 7
+    for block in blocks[:6]:
+        small = block
+        for written, smaller in sizes.items():
+            small = small.replace(written, smaller)
         exec(small, names)
     assert (tmp_path / "figures" / "wells.png").exists()
     assert names["sgd"].record["accuracy"].shape == (3, 8)
+    assert dict(names["result"].dataset.sizes) == {"batch_size": 2, "ratio": 4, "seed": 2, "epoch": 6}
+    assert ss.read_sweep("results/digits.nc").dataset.identical(names["result"].dataset)
+    assert names["curves"]["loss"].shape == (3, 2, 7)
+    assert names["diagnosis"].pilot.chains == 32
+    assert (tmp_path / "checkpoints" / "well" / "sde_sgd.json").exists()
+
+
+def test_sweep_eta_over_batch(tmp_path):
+    text = run_example("sweep_eta_over_batch", tmp_path)
+    shares = [float(share) for share in re.findall(r"accounts for (\S+)% of the variance", text)]
+    assert len(shares) == 2
+    # were η/B irrelevant, groups of equal η/B would hold about (7 − 1)/(16 − 1) = 40 % of the variance
+    assert min(shares) > 70
+    assert "0 runs diverged" in text
+
+
+def test_does_the_sde_hold(tmp_path):
+    text = run_example("does_the_sde_hold", tmp_path)
+    rows = re.findall(r"^ +η = (\S+), B = \d+ +(yes|no: [a-z ]+?) +\d", text, re.MULTILINE)
+    assert dict(rows) == {".04": "yes", ".32": "no: step size"}
+    assert "η/B invariance of 'loss'" in text
+
+
+def test_weak_order(tmp_path):
+    """Slopes of E x: what is derived for the limit has order two, what is not has order one."""
+    text = run_example("weak_order", tmp_path)
+    rows = re.findall(
+        r"fixed (B|η/B) +(first order|second order, for fixed \S+)   x .* (\S+) ± (\S+)$", text, re.MULTILINE
+    )
+    slopes = {(held, name): (float(slope), float(error)) for held, name, slope, error in rows}
+    assert len(slopes) == 6
+    for (held, name), (slope, error) in slopes.items():
+        expected = 1 if name == "first order" or (held, name[-2:]) == ("η/B", " B") else 2
+        # .15 for the next order at these η; rounding of the table
+        assert abs(slope - expected) < 0.15 + 5.5 * error + 0.005, (held, name)

@@ -120,6 +120,64 @@ def test_methods_are_the_functions(rate: Any, momentum: Any) -> None:
         np.testing.assert_array_equal(method, function)
 
 
+# The same ratio
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_matching_keeps_the_ratio_whatever_is_changed(momentum: float) -> None:
+    hyper = ss.Hyperparameters(0.1, 8, momentum)
+    changes = [
+        ({"batch_size": 32}, (0.4, 32, momentum)),
+        ({"learning_rate": 0.4}, (0.4, 32, momentum)),
+        ({"momentum": 0.9}, (0.01 / (1 - momentum), 8, 0.9)),
+        ({"batch_size": 16, "momentum": 0.75}, (0.05 / (1 - momentum), 16, 0.75)),
+        ({"learning_rate": 0.05, "momentum": 0.75}, (0.05, round(16 * (1 - momentum)), 0.75)),
+        ({}, (0.1, 8, momentum)),
+    ]
+    for change, (rate, size, m) in changes:
+        other = hyper.matching(**change)
+        np.testing.assert_allclose([other.learning_rate, other.momentum], [rate, m], **CLOSE)
+        assert other.batch_size == size
+        assert other.has_momentum == (m > 0)
+        np.testing.assert_allclose(other.ratio, hyper.ratio, **CLOSE)
+        np.testing.assert_allclose(other.temperature(3.0), hyper.temperature(3.0), **CLOSE)
+
+
+def test_matching_goes_back_and_forth_and_takes_arrays() -> None:
+    hyper = ss.Hyperparameters(ARRAY, 8, [0.0, 0.5, 0.9])
+    wide = hyper.matching(batch_size=24)
+    np.testing.assert_allclose(wide.learning_rate, 3 * ARRAY, **CLOSE)
+    narrow = wide.matching(learning_rate=ARRAY)
+    assert narrow.batch_size == 8
+    np.testing.assert_allclose(narrow.learning_rate, ARRAY, **CLOSE)
+    plain = hyper.matching(momentum=0.0)
+    assert not plain.has_momentum
+    np.testing.assert_allclose(plain.ratio, hyper.ratio, **CLOSE)
+
+
+def test_a_buffer_may_be_kept_without_momentum() -> None:
+    assert ss.Hyperparameters(0.1, has_momentum=True).has_momentum
+    assert ss.Hyperparameters(0.1, momentum=0.5, has_momentum=False).has_momentum
+    assert jax.eval_shape(lambda m: ss.Hyperparameters(0.1, momentum=m), 0.0).has_momentum
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learning_rate": 0.4, "batch_size": 32}, "only if learning_rate or batch_size is free, got both"),
+        ({"learning_rate": 0.13}, r"batch_size would be 10\.4 .* give batch_size and let"),
+        ({"learning_rate": 0.001}, r"batch_size would be 0\.08"),
+        ({"learning_rate": np.array([0.1, 0.2])}, "the same positive integer for all chains"),
+        ({"learning_rate": -0.1}, "batch_size would be -8|learning_rate must be finite and > 0"),
+        ({"batch_size": 2.5}, "batch_size must be an integer >= 1, got 2.5"),
+        ({"momentum": 1.0}, "momentum must be finite and >= 0 and < 1, got 1"),
+    ],
+)
+def test_what_nothing_matches_is_refused(change: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ss.Hyperparameters(0.1, 8).matching(**change)
+
+
 # Leaves of a pytree
 
 

@@ -28,6 +28,7 @@ def regression(examples=24, features=3):
 WELL = ss.problems.DoubleWell()
 DATA = regression()
 HYPER = ss.Hyperparameters(0.05, 4)
+FALLING = optax.cosine_decay_schedule(1.0, 15)
 MOMENTUM = ss.Hyperparameters(0.02, 4, momentum=0.9)
 
 PROCESSES = {
@@ -47,6 +48,17 @@ PROCESSES = {
     "Langevin without noise": lambda: ss.Langevin(DATA, HYPER, noise="none"),
     "Langevin by Heun": lambda: ss.Langevin(WELL, HYPER, solver=diffrax.Heun()),
     "Langevin by ShARK": lambda: ss.Langevin(WELL, HYPER, solver=diffrax.ShARK()),
+    "Langevin two-point": lambda: ss.Langevin(WELL, HYPER, increments="two_point", substeps=2),
+    "SGD scheduled": lambda: ss.SGD(WELL, MOMENTUM, schedule=FALLING),
+    "Adam scheduled": lambda: ss.SGD(DATA, HYPER, optimizer=optax.adam, schedule=FALLING),
+    "Langevin scheduled": lambda: ss.Langevin(WELL, HYPER, schedule=FALLING),
+    "second order": lambda: ss.SecondOrderLangevin(WELL, HYPER, fixed="ratio", schedule=FALLING),
+    "second order on data": lambda: ss.SecondOrderLangevin(DATA, HYPER, substeps=1),
+    "underdamped": lambda: ss.UnderdampedLangevin(WELL, MOMENTUM),
+    "underdamped on data": lambda: ss.UnderdampedLangevin(DATA, MOMENTUM, substeps=2),
+    "white noise": lambda: ss.WhiteNoiseGD(WELL, MOMENTUM),
+    "SGLD on data": lambda: ss.SGLD(DATA, HYPER, temperature=0.1, sampling="shuffle"),
+    "SVAG": lambda: ss.SVAG(WELL, HYPER, l=3),
     "Langevin in the plane": lambda: ss.Langevin(ss.problems.MullerBrown(scale=1e-3), HYPER),
 }
 

@@ -11,6 +11,10 @@ WELL = ss.problems.DoubleWell()
 HYPER = ss.Hyperparameters(0.05, 2)
 
 
+def identity(x):
+    return x
+
+
 def square(x):
     return x * x
 
@@ -79,8 +83,8 @@ def test_the_length_of_chunks_changes_nothing(key, pace, monkeypatch):
     }
     usual = ss.run(process, **options)
     monkeypatch.setattr(
-        "sde_sgd._run._next_block",
-        lambda done, steps, every, _pace, capacity, block=ss._run._next_block: block(
+        "sde_sgd._engine.next_block",
+        lambda done, steps, every, _pace, capacity, block=ss._engine.next_block: block(
             done, steps, every, pace, capacity
         ),
     )
@@ -114,8 +118,18 @@ def test_two_devices_give_what_one_gives(key, one_device):
 
 
 def test_chains_that_devices_do_not_divide(key):
-    result = ss.run(ss.SGD(WELL, HYPER), chains=7, steps=3, key=key)
-    assert len(result.theta.sharding.device_set) == 1
+    """A copy of the last chain fills up the eighth place and is seen nowhere."""
+    options = {"steps": 8, "key": key, "every": 2, "record": {"x": identity}, "moments": {"x": identity}}
+    ask = ss.Histogram(-2, 2, 8)
+    seven = ss.run(ss.SGD(WELL, HYPER), chains=7, histograms=ask, **options)
+    eight = ss.run(ss.SGD(WELL, HYPER), chains=8, histograms=ask, **options)
+    assert seven.theta.shape == (7,)
+    assert seven.record["x"].shape == (5, 7)
+    assert seven.histograms["theta"].total == 7 * 4
+    assert seven.diverged == 0
+    np.testing.assert_array_equal(seven.theta, eight.theta[:7])
+    np.testing.assert_array_equal(seven.record["x"], eight.record["x"][:, :7])
+    np.testing.assert_array_equal(seven.moments["x"].mean_per_chain, eight.moments["x"].mean_per_chain[:7])
 
 
 def test_a_network_is_the_same_on_two_devices_to_rounding(key, one_device):
@@ -223,8 +237,8 @@ def test_memory_does_not_grow_with_steps():
     from sde_sgd._recording import Recorder
 
     recorder = Recorder({}, {"x": square}, {"x": ss.Histogram(-1, 1, 10)})
-    kept, _ = recorder.init(jnp.zeros(100), 1)
-    assert sum(leaf.nbytes for leaf in jax.tree.leaves(kept)) < 100 * 4 * 4
+    kept = recorder.init(jnp.zeros(100), 1)
+    assert sum(leaf.nbytes for leaf in jax.tree.leaves(kept)) < 100 * 4 * 5
 
 
 def test_diverged_chains_are_marked_and_left_out(key):

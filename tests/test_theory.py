@@ -115,14 +115,9 @@ def test_higher_and_sharper_never_wins_higher_and_flatter_does():
         assert (flatter[1] > 0.5) == (temperature / 2 > 0.1 / np.log(np.sqrt(6.0)))
 
 
-def exact_chain(rate, diffusion, points=1201):
-    """Stationary density of x ← x − η(x³ − x) + √(2Dη) z on a grid, by its kernel."""
-    x = np.linspace(-2.4, 2.4, points)
-    spread = np.sqrt(2 * diffusion * rate)
-    kernel = np.exp(-((x[:, None] - (x - rate * (x**3 - x))[None, :]) ** 2) / (2 * spread**2))
-    kernel /= kernel.sum(axis=0)
-    density = np.exp(-((x * x - 1) ** 2) / 4 / diffusion)
-    return x, np.linalg.matrix_power(kernel, 2**14) @ density / density.sum()
+def exact_chain(rate, diffusion):
+    """The law of x ← x − η(x³ − x) + √(2Dη) z."""
+    return ss.theory.chain_law(ss.problems.DoubleWell(noise_variance=2 * diffusion / rate), hyper(rate))
 
 
 @pytest.mark.slow
@@ -136,21 +131,21 @@ def test_sgd_misses_gibbs_by_what_finite_eta_says(rate, distance, key):
     well = ss.problems.DoubleWell(noise_variance=0.2 / rate)
     setting = hyper(rate)
     gibbs = ss.theory.gibbs(well, setting)
-    x, exact = exact_chain(rate, 0.1)
-    gap = np.cumsum(exact) - gibbs.cdf(x + (x[1] - x[0]) / 2)
+    exact = exact_chain(rate, 0.1)
+    x = exact.grid
+    gap = exact.cdf(x) - gibbs.cdf(x)
     worst = np.abs(gap).argmax()
     assert abs(abs(gap[worst]) - distance) < 1e-4
     chains = 1_000_000
     result = ss.run(ss.SGD(well, setting), chains=chains, steps=round(30 / rate), key=key)
     sample = result.samples()
-    there = x[worst] + (x[1] - x[0]) / 2
+    there = x[worst]
     found = (sample <= there).mean() - gibbs.cdf(there)
     error = np.sqrt(gibbs.cdf(there) * (1 - gibbs.cdf(there)) / chains)
     assert abs(found - gap[worst]) < BOUND * error
     assert abs(ss.statistics.compare(result, gibbs).ks - distance) < 0.001
     loss = np.asarray(jax.vmap(well.loss)(result.theta), np.float64)
-    exact_loss = (exact * (x * x - 1) ** 2 / 4).sum()
-    assert abs(loss.mean() - exact_loss) < BOUND * loss.std() / np.sqrt(chains)
+    assert abs(loss.mean() - exact.expectation(well.loss)) < BOUND * loss.std() / np.sqrt(chains)
 
 
 def test_fine_langevin_is_gibbs(key):
@@ -162,8 +157,7 @@ def test_fine_langevin_is_gibbs(key):
     well = ss.problems.DoubleWell(noise_variance=2.0)
     setting = hyper(0.1)
     gibbs = ss.theory.gibbs(well, setting)
-    x, exact = exact_chain(0.01, 0.1)
-    euler_loss = (exact * (x * x - 1) ** 2 / 4).sum()
+    euler_loss = exact_chain(0.01, 0.1).expectation(well.loss)
     assert 0.0004 < euler_loss - gibbs.expectation(well.loss) < 0.0006
     for solver, loss, bound in ((diffrax.Heun(), gibbs.expectation(well.loss), 3), (None, euler_loss, BOUND)):
         process = ss.Langevin(well, setting, substeps=10, solver=solver)

@@ -1,0 +1,151 @@
+"""Six runs with known answers, each named for its own reason, from pilot data alone."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import REFUSED, assert_agree, class_data
+
+import sde_sgd as ss
+from sde_sgd import validity
+from sde_sgd.validity import _causes
+
+Q = ss.problems.Quadratic
+
+
+def tilted():
+    well = Q(np.diag([2.0, 1.0]))
+    return ss.problems.TiltedNoiseData(well, dataset_size=64, key=jax.random.key(1))
+
+
+def cases():
+    """Name → (problem, η, B, m, sampling, steps), and the causes that must be named for SDE and Gibbs."""
+    well, skewed = ss.problems.DoubleWell(), ss.problems.DoubleWell(noise_law="exponential")
+    # alike but for numbers, so that one program does both
+    steep = Q(np.diag([15.0, 1.0]), noise=ss.problems.Diagonal([1.0, 1.0]))
+    uneven = Q(np.eye(2), noise=ss.problems.Diagonal([4.0, 0.25]))
+    return {
+        "fine": ((well, 0.02, 1, 0.0, "replacement", 3000), None, None),
+        "a step too large": (
+            (steep, 0.1, 2, 0.0, "replacement", 2000),
+            "step size",
+            "step size",
+        ),
+        "shuffled": ((tilted(), 0.05, 4, 0.0, "shuffle", 2000), "sampling", "sampling"),
+        "skewed": ((skewed, 0.05, 1, 0.0, "replacement", 2000), "skewness", "skewness"),
+        "anisotropic": ((uneven, 0.05, 2, 0.0, "replacement", 2000), None, "anisotropy"),
+        "a momentum transient": ((well, 0.0005, 1, 0.99, "replacement", 600), "momentum", "momentum"),
+    }
+
+
+@functools.cache
+def diagnosed(name, seed=0):
+    problem, rate, batch, momentum, sampling, steps = cases()[name][0]
+    hyper = ss.Hyperparameters(rate, batch, momentum)
+    return validity.diagnose(problem, hyper, steps=steps, sampling=sampling, key=jax.random.key(seed))
+
+
+def named(cause):
+    return None if cause is None else cause.name
+
+
+@pytest.mark.parametrize("name", cases())
+def test_the_right_cause_is_named(name):
+    _, sde, gibbs = cases()[name]
+    found = diagnosed(name)
+    assert (named(found.worst("sde")), named(found.worst())) == (sde, gibbs), str(found)
+    assert found.sde_holds == (sde is None)
+    assert found.gibbs_holds == (gibbs is None)
+    said = str(found)
+    assert ("SGD follows its SDE: yes" in said) == (sde is None)
+    assert gibbs is None or f"because of {gibbs}" in said
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("name", ["fine", "anisotropic"])
+def test_no_false_alarm_with_other_keys(name, seed):
+    assert diagnosed(name, seed).sde_holds
+
+
+@pytest.mark.parametrize("name", ["fine", "a step too large", "shuffled", "anisotropic"])
+def test_the_measured_temperatures_are_the_corrected_ones(name):
+    """In the double well the curvature is not the same everywhere, so there to O(η) only."""
+    along = diagnosed(name).directions
+    slack = 0.03 * along.corrected if name == "fine" else 0.0
+    error = np.hypot(along.measured_error, slack)
+    assert_agree(along.measured, along.corrected, error)
+
+
+def test_uncorrected_temperatures_are_seen_to_be_wrong():
+    """The twin: the SDE's own temperatures are far from those of SGD, where something is wrong."""
+    for name in ("a step too large", "shuffled"):
+        along = diagnosed(name).directions
+        assert np.max(np.abs(along.measured - along.predicted) / along.measured_error) > 8
+
+
+def test_a_wrong_batch_size_has_no_explanation():
+    """Planted: the pilot ran with B = 2 and is judged as if B were 3."""
+    found = diagnosed("anisotropic")
+    told = {"sampling": "replacement", "dataset_size": None, "steps": found.steps}
+    right = _causes.causes(found.pilot, found.hyper, **told)
+    wrong = _causes.causes(found.pilot, ss.Hyperparameters(0.05, 3), **told)
+    assert [cause.holds for cause in right if cause.name == "unexplained"] == [True]
+    assert [cause.holds for cause in wrong if cause.name == "unexplained"] == [False]
+
+
+def test_what_diverges_is_a_step_too_large():
+    steep = Q(np.diag([25.0, 1.0]), noise=ss.problems.Diagonal([1.0, 1.0]))
+    found = validity.diagnose(steep, ss.Hyperparameters(0.1, 2), steps=500, key=jax.random.key(0))
+    assert named(found.worst()) == "step size"
+    assert "diverged" in str(found)
+    assert found.weak_error is None
+
+
+def test_a_network_of_few_examples():
+    """Real minibatches: noise along the sharpest direction far above the mean; all numbers are there."""
+    net = ss.problems.mlp(class_data(size=24), hidden=(6,))
+    hyper = ss.Hyperparameters(0.02, 8)
+    found = validity.diagnose(net, hyper, steps=300, chains=8, pilot_steps=150, key=jax.random.key(0))
+    assert found.pilot.curvature.shape == (4,)
+    assert np.all(found.pilot.curvature > 0)
+    assert np.isfinite(found.directions.measured).all()
+    assert named(found.worst()) == "anisotropy"
+    assert found.weak_error is not None
+
+
+def test_gradient_noise_of_a_finite_sum_is_the_exact_one(key):
+    from sde_sgd.validity._pilot import _local, _mean_noise, _NoiseAlong
+
+    problem = ss.problems.mlp(class_data(size=24), hidden=(12,))
+    theta = problem.init(key)
+    covariance = np.asarray(problem.gradient_covariance(theta), np.float64)
+    hessian = np.asarray(problem.hessian(theta))
+    directions = jnp.linalg.qr(jax.random.normal(key, (len(hessian), 3)))[0].T
+    points = jax.tree.map(lambda leaf: leaf[None], theta)
+    curved, second, third = (np.asarray(each)[0] for each in _local(problem, points, directions, key))
+    rows = np.asarray(problem.example_gradients(theta) @ directions.T, np.float64)
+    np.testing.assert_allclose(curved, np.diag(directions @ hessian @ directions.T), atol=1e-4)
+    np.testing.assert_allclose(second, np.diag(directions @ covariance @ directions.T), atol=1e-5)
+    np.testing.assert_allclose(
+        _NoiseAlong(problem, directions)(theta), directions @ covariance @ directions.T, atol=1e-5
+    )
+    np.testing.assert_allclose(third, ((rows - rows.mean(axis=0)) ** 3).mean(axis=0), rtol=1e-2, atol=1e-6)
+    mean, error = _mean_noise(problem, theta, key)
+    assert_agree(mean, np.trace(covariance) / len(hessian), error)
+
+
+def test_bad_input(key):
+    well, hyper = ss.problems.DoubleWell(), ss.Hyperparameters(0.05)
+    with pytest.raises(ValueError, match="learning_rate must be one number, got shape"):
+        validity.diagnose(well, ss.Hyperparameters([0.1, 0.2]), steps=10, key=key)
+    for options, message in (
+        ({"chains": 2}, "chains must be an integer >= 4, got 2"),
+        ({"steps": 0}, "steps must be an integer >= 1, got 0"),
+        ({"directions_followed": 0}, "directions_followed must be an integer >= 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            validity.diagnose(well, hyper, **{"steps": 10, "key": key, **options})
+    with pytest.raises(REFUSED, match="problem"):
+        validity.diagnose("well", hyper, steps=10, key=key)

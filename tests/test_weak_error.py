@@ -1,0 +1,137 @@
+"""The weak error by common noise: the laws of both sides, the gain, and what it refuses."""
+
+from functools import partial
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import assert_agree, bound
+
+import sde_sgd as ss
+from sde_sgd import _program
+from sde_sgd.validity import weak_error
+from sde_sgd.validity._coupled import Coupled
+
+WELL = ss.problems.DoubleWell()
+QUADRATIC = ss.problems.Quadratic(1.0, noise_variance=0.8)
+HYPER = ss.Hyperparameters(0.2, 2)
+
+
+def square(x):
+    return x * x
+
+
+def measured(**options):
+    settings = {"time": 2.0, "chains": 20_000, "initial": jnp.ones(()), "key": jax.random.key(1)}
+    return weak_error(QUADRATIC, HYPER, observables=square, **{**settings, **options})
+
+
+@pytest.fixture(scope="module")
+def error():
+    return measured()
+
+
+def exact():
+    """E θ² after ten steps of SGD and at time 2 of the SDE, from θ = 1."""
+    noise = 0.2 * 0.8 / 2
+    stationary = noise / (2 - 0.2)
+    sgd = stationary + 0.8**20 * (1 - stationary)
+    return sgd, noise / 2 + np.exp(-4) * (1 - noise / 2)
+
+
+def test_both_sides_have_their_own_laws(error):
+    """On a quadratic both are known; the error of 8 steps of Heun's method is 2·10⁻⁵."""
+    sgd, sde = exact()
+    (value, spread), alone = error["f"], 0.13 / np.sqrt(20_000)
+    assert_agree(value, sgd - sde, spread + 1e-5, count=3)
+    assert_agree(error.sgd[0], sgd, alone, count=3)
+    assert_agree(error.sde[0], sde, alone, count=3)
+
+
+def test_common_noise_is_worth_thousands_of_paths(error):
+    """In pairs even more; and both say the same."""
+    sgd, sde = (
+        np.asarray(ss.run(p, chains=2000, steps=10, key=jax.random.key(5), initial=jnp.ones(())).theta) ** 2
+        for p in (ss.SGD(QUADRATIC, HYPER), ss.Langevin(QUADRATIC, HYPER, substeps=2))
+    )
+    independent = np.sqrt((sgd.var() + sde.var()) / 20_000)
+    assert error.standard_error[0] < independent / 5
+    plain = measured(antithetic=False)
+    assert plain.n == 20_000
+    assert error.n == 10_000
+    assert_agree(plain.value, error.value, np.hypot(plain.standard_error, error.standard_error))
+    assert error.standard_error[0] < plain.standard_error[0]
+
+
+@pytest.mark.parametrize("fault", ["B off by one", "a wrong √2"])
+def test_planted_fault_in_the_noise_of_the_sde_is_caught(fault, monkeypatch):
+    """In E θ² at time 2, where the noise makes .04 and each fault changes that by a quarter or more."""
+    factor = {"B off by one": (2 / 3) ** 0.5, "a wrong √2": 2**0.5}[fault]
+    right = ss.Langevin.substep
+
+    def wrong(self, *arguments):
+        return right(self, *arguments[:-1], factor * arguments[-1])
+
+    monkeypatch.setattr(_program, "_PROGRAMS", type(_program._PROGRAMS)())
+    monkeypatch.setattr(ss.Langevin, "substep", wrong)
+    value, spread = measured()["f"]
+    sgd, sde = exact()
+    assert abs(value - (sgd - sde)) > bound() * (spread + 1e-5)
+
+
+def test_antithetic_pairs_have_opposite_noise_and_the_sum_of_its_increments():
+    """From 0 on a quadratic both sides of a pair are mirror images; SGD with one substep is the SDE."""
+    coupled = Coupled(ss.Langevin(QUADRATIC, HYPER), antithetic=True)
+    chain = ss.random.chain_numbers(6)
+    state = coupled.init(jnp.zeros((6,)), chain)
+    ends = jax.jit(lambda s: coupled.advance(s, start=3, steps=7, key=jax.random.key(2)))(state).theta
+    np.testing.assert_allclose(ends["sgd"], ends["sde"], rtol=1e-5)
+    np.testing.assert_allclose(ends["sde"][0::2], -ends["sde"][1::2], rtol=1e-5)
+    assert len(np.unique(np.abs(np.round(ends["sde"], 4)))) == 3
+
+
+def test_diverged_pairs_are_dropped_and_counted():
+    """On a steep double well SGD leaves for good from far out."""
+    with pytest.warns(UserWarning, match="chains diverged"):
+        found = weak_error(
+            WELL, ss.Hyperparameters(0.5), time=5.0, chains=400, key=jax.random.key(3), initial=jnp.ones(())
+        )
+    assert found.dropped > 0
+    assert found.n + found.dropped == 200
+    assert np.isfinite(found.value).all()
+    assert f"n = {found.n}, {found.dropped} diverged and left out" in str(found)
+
+
+def test_it_prints_itself(error):
+    text = str(error)
+    assert text.startswith("weak error of Langevin at η = 0.2, t = 2 (10 steps); n = 10000\n  f  ")
+    with pytest.raises(KeyError, match="no observable 'x'; there are 'f'"):
+        error["x"]
+
+
+def test_bad_input():
+    call = partial(weak_error, WELL, time=2.0, key=jax.random.key(0), chains=100)
+    with pytest.raises(
+        ValueError, match=r"time must be a whole number of steps of 0\.3, got 2, .* nearest is 2\.1"
+    ):
+        call(ss.Hyperparameters(0.3))
+    with pytest.raises(ValueError, match="hyper must hold one learning rate"):
+        call(ss.Hyperparameters([0.1, 0.2]))
+    with pytest.raises(ValueError, match="chains must be even for antithetic pairs, got 101"):
+        call(HYPER, chains=101)
+    with pytest.raises(ValueError, match="SGD with Gaussian noise itself"):
+        call(HYPER, process=ss.Langevin)
+    with pytest.raises(ValueError, match="got noise='isotropic'"):
+        call(HYPER, process=partial(ss.Langevin, noise="isotropic", substeps=4))
+    with pytest.raises(ValueError, match="increments='two_point'"):
+        call(HYPER, process=partial(ss.Langevin, increments="two_point", substeps=4))
+    with pytest.raises(ValueError, match="got SVAG: it has no Brownian motion to share"):
+        call(HYPER, process=partial(ss.SVAG, l=2))
+    with pytest.raises(ValueError, match=r"process must be a function \(problem, hyper\) -> SDE"):
+        call(HYPER, process=ss.Langevin(WELL, HYPER, solver=diffrax.Heun()))
+    with pytest.raises(ValueError, match="observables must be a function of theta"):
+        call(HYPER, observables={"x": 3})
+    with pytest.raises(ValueError, match="observables must return one number"):
+        call(HYPER, observables=lambda x: jnp.stack([x, x]))
