@@ -352,6 +352,8 @@ class _Loop:
                 self.plan.start + self.done,
                 self.plan.start + self.plan.steps,
             )
+            # JAX ends every host soon after the first has gone: none goes before all have said so
+            _devices.agree(signal_number)
         raise Interrupted(signal_number)
 
     def _save(self) -> None:

@@ -49,13 +49,13 @@ def test_a_signal_to_one_host_stops_both_and_one_alone_goes_on(tmp_path, blocks)
     wait_for(second, "at 147")
     second.send_signal(signal.SIGTERM)
     said = [process.communicate(timeout=120) for process in (first, second)]
-    assert second.returncode == -signal.SIGTERM, said
-    # the other acts on the signal too, unless it first learns from JAX that its partner has gone
-    assert first.returncode in (-signal.SIGTERM, -signal.SIGABRT), said
+    # both act on the signal, unless one learns from JAX before that its partner has gone
+    for process in (first, second):
+        assert process.returncode in (-signal.SIGTERM, -signal.SIGABRT), said
     newest = max(int(path.name) for path in (folder / "chunk-00000").iterdir())
     assert 147 <= newest < STEPS
     for out, err in said:
-        assert out.splitlines()[-1] == f"saved {newest}"
+        assert f"saved {newest}" in out.splitlines()
         assert f"interrupted: saved at step {newest} of {STEPS}" in err
     again = ss.run(**jobs()["langevin"], checkpoint=folder, resume=True)
     assert blocks[0] == newest

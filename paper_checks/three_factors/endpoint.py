@@ -22,6 +22,7 @@ from paper_checks._card import Card, Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.three_factors._grid import EQUAL_EPOCHS, EQUAL_LOSS, Grid, grids
 from paper_checks.three_factors._paper import THREE_FACTORS
+from paper_checks.three_factors._ticks import plain_y_ticks
 
 SHARPNESS, LOSS, ACCURACY = (
     float(np.log(1.2)),
@@ -161,10 +162,7 @@ def _draw(made: list[Grid]) -> Any:
         ax.axvline(grid.level, color="black", lw=1, ls=(0, (1, 3)))
         ax.invert_xaxis()
         ax.set_yscale("log")
-        ax.minorticks_off()
-        low, high = ax.get_ylim()
-        ticks = [tick for tick in (0.5, 1, 2, 3, 5, 8, 12, 20) if low < tick < high]
-        ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        plain_y_ticks(ax)
         ax.set_xlabel("training loss (training goes on to the right)")
         ax.set_ylabel("λ₁ of the Hessian")
         ax.set_title(f"{grid.name}: one colour, one η/B;\nsolid, dashed, dotted: η and B x 1, x 2, x 4")

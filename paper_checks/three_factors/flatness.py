@@ -18,10 +18,10 @@ from paper_checks._card import Card, Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.three_factors._grid import CURVATURE, EQUAL_EPOCHS, EQUAL_LOSS, Grid, grids
 from paper_checks.three_factors._paper import THREE_FACTORS
+from paper_checks.three_factors._ticks import plain_y_ticks
 
 EXPONENT = -0.2
 CONFIDENCE = 0.99
-TICKS = [digit * 10.0**power for power in range(-1, 4) for digit in (1, 1.5, 2, 3, 5, 7)]
 
 
 def check(context: Context) -> Outcome:
@@ -130,10 +130,8 @@ def _draw(made: list[Grid], key: jax.Array) -> Any:
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_xticks(made[0].ratios, [f"{ratio:g}" for ratio in made[0].ratios])
-        low, high = ax.get_ylim()
-        ticks = [tick for tick in TICKS if low < tick < high]
-        ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-        ax.minorticks_off()
+        ax.set_xticks([], minor=True)
+        plain_y_ticks(ax)
         shapes = ", ".join(f"{shape} B = {size:g}" for shape, size in zip("○□◇", made[0].sizes, strict=False))
         ax.set_xlabel(f"η/B ({shapes})")
         ax.set_title(f"{text} at equal training loss")

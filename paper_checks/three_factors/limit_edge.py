@@ -22,6 +22,7 @@ from paper_checks._card import Card, Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.three_factors._networks import noisy_digits
 from paper_checks.three_factors._paper import THREE_FACTORS
+from paper_checks.three_factors._ticks import plain_y_ticks
 
 EDGE, NOISE = "squared error", "cross-entropy, noisy labels"
 # the learning rates are such that λ₁ of gradient flow would grow beyond 2/η
@@ -163,6 +164,7 @@ def _draw(found: dict[str, Exponents]) -> Any:
         ax.set_yscale("log")
         ax.set_xticks(rates, [f"{rate:g}" for rate in rates])
         ax.set_xticks([], minor=True)
+        plain_y_ticks(ax)
         ax.set_xlabel("learning rate η")
         share = one.share[0]
         ax.set_title(f"{name}\nB matters {share:.2f} times as much as η")

@@ -112,7 +112,7 @@ def _agrees(deviations: np.ndarray, chains: int) -> Measurement:
 
 def _networks(context: Context) -> tuple[dict[str, dict[str, np.ndarray]], Measurement]:
     """Training loss over epochs, shuffled and with replacement, on two data sets."""
-    size, epochs, seeds = context.pick(smoke=(80, 120, 12), quick=(160, 120, 32), full=(320, 240, 64))
+    size, epochs, seeds = context.pick(smoke=(80, 120, 12), quick=(160, 120, 96), full=(320, 240, 128))
     hidden = context.pick(smoke=(16,), quick=(64, 64), full=(64, 64))
     hyper = ss.Hyperparameters(NETWORK_RATE, NETWORK_BATCH)
     curves: dict[str, dict[str, np.ndarray]] = {}
@@ -170,6 +170,7 @@ def _draw(variances: Any, exact: Any, sde: np.ndarray, curves: Any) -> Any:
             name = "with replacement" if sampling == "replacement" else "shuffled"
             right.plot(epochs, mean, style, color=colour, lw=1.6, label=f"{data}, {name}")
             right.fill_between(epochs, mean - spread, mean + spread, color=colour, alpha=0.15, lw=0)
+    right.set_yscale("log")
     right.set_xlabel("epochs")
     right.set_ylabel("training loss, band ± 1 spread of a run")
     right.set_title("networks at one η/B: shuffling is less noise")
@@ -190,8 +191,8 @@ CARD = Card(
     our_setting="""
         Quadratic loss in 6 directions of curvature h = .25 to 8, N = 64 real examples, η = .1, B = 4;
         10 000, 20 000 or 200 000 chains, 16 epochs. Networks 64-64-64-10 on noisy digits and on teacher
-        data, N = 160, η = .08, B = 8, 120 epochs, 32 seeds (smoke: digits, N = 80, one hidden layer of 16, 12
-        seeds; full: N = 320, 240 epochs, 64 seeds).
+        data, N = 160, η = .08, B = 8, 120 epochs, 96 seeds (smoke: digits, N = 80, one hidden layer of 16, 12
+        seeds; full: N = 320, 240 epochs, 128 seeds).
     """,
     statistic="""
         Variance at the end of an epoch over the SDE's; over the exact law of shuffled SGD; root mean
