@@ -50,7 +50,7 @@ benchmarks: $(READY)  ## speed beside other libraries, installed first
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[benchmarks]'
 	$(BIN)/python -m benchmarks --results benchmarks/results
 
-paper-checks: $(READY)  ## check the claims of papers: a report in paper_checks/results, about 25 minutes on two cores
+paper-checks: $(READY)  ## check the claims of papers: a report in paper_checks/results, about ten minutes on two cores
 	$(BIN)/python -m paper_checks --scale quick --out paper_checks/results
 
 clean:  ## remove what these targets made

@@ -55,14 +55,14 @@ def main() -> None:
     )
 
     sizes = [2, 4, 8] if args.quick else [2, 4, 8, 16, 32, 64]
-    rates = [0.02, 0.08, 0.32] if args.quick else [0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28]
+    rates = [0.02, 0.08, 0.32] if args.quick else [0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56]
     if args.quick:
         sizes = [2, 8, 32]
     diagram = validity.phase_diagram(
         problem,
         learning_rate=rates,
         batch_size=sizes,
-        seeds=6 if args.quick else 16,
+        seeds=6 if args.quick else 32,
         epochs=3 if args.quick else 20,
         key=next(keys),
     )

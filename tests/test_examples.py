@@ -92,8 +92,8 @@ def test_readme_code_runs(tmp_path, monkeypatch):
         "1_000_000": "1_000",
         "20_000,\n    key": "200,\n    key",
     }
-    assert len(blocks) == 7
-    for block in blocks[:6]:
+    assert len(blocks) == 8
+    for block in blocks[:7]:
         small = block
         for written, smaller in sizes.items():
             small = small.replace(written, smaller)
@@ -104,6 +104,7 @@ def test_readme_code_runs(tmp_path, monkeypatch):
     assert ss.read_sweep("results/digits.nc").dataset.identical(names["result"].dataset)
     assert names["curves"]["loss"].shape == (3, 2, 7)
     assert names["diagnosis"].pilot.chains == 32
+    assert names["watch"]["λ₁"](names["theta"]) > 0
     assert (tmp_path / "checkpoints" / "well" / "sde_sgd.json").exists()
 
 

@@ -66,6 +66,16 @@ def test_the_convolutional_network_starts_as_the_others_do():
     assert problem.example_losses(theta).shape == (100,)
 
 
+def test_the_convolutional_network_learns_and_has_a_sharpness():
+    problem = _networks.convolutional_digits(channels=2, size=64, label_noise=0.0)
+    options = {"learning_rate": [0.1, 0.2], "batch_size": 4, "epochs": 20, "seeds": 2, "every": 10}
+    watched = {"loss": "loss", "accuracy": "accuracy", "λ₁": ss.curvature.Sharpness(problem)}
+    result = ss.sweep(ss.SGD, problem, **options, record=watched, key=jax.random.key(4))
+    assert (result["loss"].values[..., -1] < 0.5 * result["loss"].values[..., 0]).all()
+    assert (result["accuracy"].values[..., -1] > 0.3).all()
+    assert (result["λ₁"].values > 0).all()
+
+
 def made_up_grid():
     """Two runs whose curvature is the square of their loss; samples straddle the common level."""
     loss = np.array([[[[4.0, 2.0, 1.0]], [[4.0, 1.0, 0.5]]]])

@@ -55,7 +55,8 @@ def top_eigenpairs(
 
     Converges fast where eigenvalues are well apart, as the top ones of trained networks are: 15
     products usually give λ_1 to 1e-3 or better, and `residuals` says whether they did. With
-    `products` = d the answer is exact to rounding. Any `jax.vmap` over `theta` or `key` is fine.
+    `products` = d the answer is exact to rounding. Any `jax.vmap` over `theta` or `key` is fine; for many
+    runs of a network on a CPU `jax.lax.map` is faster by a third, since one run stays in the cache.
 
         pairs = top_eigenpairs(net, theta, 5, products=40, key=jax.random.key(0))
 

@@ -106,7 +106,7 @@ def phase_diagram(found: PhaseDiagram, *, ax: Axes | None = None) -> Figure:
     """Draw where runs of equal η/B agree and where they part.
 
     Colours are the deviation from the run of equal η/B with the smallest η, in standard deviations over
-    seeds. Rings mark the references, crosses the settings that break (grey: diverged). The solid line is
+    seeds. Rings mark the references, squares the settings that break (grey: diverged). The solid line is
     ηλ₁/(1 + m) = 1, half way to instability, where it lies inside the diagram.
 
     Args:
@@ -133,11 +133,12 @@ def phase_diagram(found: PhaseDiagram, *, ax: Axes | None = None) -> Figure:
         if reference[row, column]:
             axes.plot(sizes[column], rates[row], "o", ms=24, mfc="none", mec="black", mew=1.0)
         elif broken:
-            axes.plot(sizes[column], rates[row], "x", ms=24, color="black", mew=1.2)
+            axes.plot(sizes[column], rates[row], "s", ms=24, mfc="none", mec="black", mew=2.2)
     steep = found.steepness.values
     if np.nanmin(steep) < 1 < np.nanmax(steep):
         axes.contour(sizes, rates, np.log(steep), levels=[0.0], colors="black", linewidths=1.8)
     axes.set_title(
-        "runs of equal η/B after equal epochs\nO reference, X breaks; line: ηλ₁ = 1 + m", fontsize=10
+        "runs of equal η/B after equal epochs\nring: reference, square: breaks, line: ηλ₁ = 1 + m",
+        fontsize=10,
     )
     return made
