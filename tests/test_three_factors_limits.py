@@ -35,6 +35,7 @@ def test_the_distance_of_curves_is_in_spreads_of_a_run():
             both = (first.var(axis=0, ddof=1) + second.var(axis=0, ddof=1)) / 2
             noise = (first.var(axis=0, ddof=1) / 12 + second.var(axis=0, ddof=1) / 24) / both
             squares.append((found.z**2).mean() - noise.mean())
+            assert 0 < found.error < 1
         error = np.std(squares) / 10
         # the spread is estimated too: E 1/s² is a few per cent above 1/σ²
         assert abs(np.mean(squares) - shift**2) < 5 * error + 0.06 * shift**2

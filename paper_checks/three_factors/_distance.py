@@ -21,7 +21,7 @@ class Distance:
 
     Attributes:
         value: what is left of it without the part that finite numbers of seeds make.
-        error: its standard error.
+        error: its standard error, that of d² carried over to d: the reach upwards.
         p: for "as far as the margin or farther"; a small one says that the curves are near.
         z: the difference at each point, shape `(points,)`.
         n: seeds in both.
@@ -59,7 +59,7 @@ def distance(first: Any, second: Any, *, key: jax.Array, margin: float = MARGIN)
     value = float(np.sqrt(max(square, 0.0)))
     return Distance(
         value=value,
-        error=float(squares.std() / (value + np.sqrt(max(square + squares.std(), 0.0)))),
+        error=float(np.sqrt(value**2 + squares.std()) - value),
         p=float((1 + (squares >= margin**2).sum()) / (1 + _RESAMPLES)),
         z=z,
         n=len(a) + len(b),

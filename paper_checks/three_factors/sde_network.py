@@ -49,7 +49,7 @@ def check(context: Context) -> Outcome:
 
 def _curves(context: Context, name: str) -> dict[str, Curves]:
     """What is observed → process → curves, shape `(seeds, epochs)`."""
-    size, hidden = context.pick(smoke=(160, (16,)), quick=(1280, (64, 64)), full=(1280, (64, 64)))
+    size, hidden = context.pick(smoke=(160, (32, 32)), quick=(1280, (64, 64)), full=(1280, (64, 64)))
     epochs = context.pick(smoke=40, quick=10, full=40)
     seeds = context.pick(smoke=12, quick=12, full=64)
     substeps = context.pick(smoke=1, quick=1, full=4)
@@ -134,8 +134,8 @@ CARD = Card(
     our_setting="""
         tanh networks 64-64-64-10 on noisy digits and on teacher data, cross-entropy, N = 1280, η/B =
         .01, 10 epochs. SGD with replacement, B = 8, 24 seeds; the SDE with the exact empirical C(θ)
-        by Euler's method with dt = η = .08, 12 seeds (smoke: digits, N = 160, one hidden layer of
-        16, 40 epochs; full: 40 epochs, dt = .02, 64 seeds).
+        by Euler's method with dt = η = .08, 12 seeds (smoke: digits, N = 160, two hidden layers of
+        32, 40 epochs; full: 40 epochs, dt = .02, 64 seeds).
     """,
     statistic="""
         Root mean square over the epochs of the difference of two mean curves in spreads of single
