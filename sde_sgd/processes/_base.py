@@ -62,15 +62,14 @@ class Process(eqx.Module):
     def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
         """One unit of the clock, from `step` to `step + 1`."""
 
-    @abc.abstractmethod
     def steps(
         self, state: ChainState, begin: Int[Array, ""], end: Int[Array, ""], words: dict[str, Words]
     ) -> ChainState:
-        """All steps from `begin` to `end`, neither of which is compiled in.
+        """All steps from `begin` to `end`, neither of which is compiled in: `step` after `step`.
 
-        The same numbers as `step` after `step`. `each_step` does just that; a process that can
-        share work between steps has a loop of its own.
+        A process that can share work between steps may have a loop of its own, to the same numbers.
         """
+        return lax.fori_loop(begin, end, lambda number, state: self.step(state, number, words), state)
 
     def advance(
         self,
@@ -115,16 +114,6 @@ def check_schedule(schedule: object) -> None:
             f"schedule must be a function of the step that multiplies the learning rate, such as "
             f"optax.cosine_decay_schedule(1.0, 1000), got {schedule!r}."
         )
-
-
-Step = Callable[[ChainState, Int[Array, ""], dict[str, Words]], ChainState]
-
-
-def each_step(
-    step: Step, state: ChainState, begin: Int[Array, ""], end: Int[Array, ""], words: dict[str, Words]
-) -> ChainState:
-    """Call `step(state, number, words)` for every number from `begin` to `end − 1`, in a loop."""
-    return lax.fori_loop(begin, end, lambda number, state: step(state, number, words), state)
 
 
 def check_hyper(problem: object, hyper: object) -> None:

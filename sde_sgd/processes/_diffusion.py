@@ -52,7 +52,7 @@ class Diffusion(Process):
     ) -> ChainState:
         """Substep `number` of `step`, driven by the increment `brownian`."""
 
-    def each_substep(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
+    def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
         """One unit of the clock: all substeps, each with its own increment."""
 
         def one(number: Int[Array, ""] | int, state: ChainState) -> ChainState:

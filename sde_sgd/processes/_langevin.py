@@ -19,7 +19,6 @@ from sde_sgd.processes._base import (
     RateSchedule,
     check_hyper,
     check_schedule,
-    each_step,
     scheduled,
 )
 from sde_sgd.processes._diffusion import Diffusion, population_factor
@@ -122,7 +121,7 @@ class Langevin(Diffusion):
         if self._is_two_point:
             begin = jnp.asarray(step, jnp.int32)
             return self._steps_two_point(state, begin, begin + 1, words)
-        return self.each_substep(state, step, words)
+        return super().step(state, step, words)
 
     def substep(
         self,
@@ -141,7 +140,7 @@ class Langevin(Diffusion):
     ) -> ChainState:
         if self._is_two_point:
             return self._steps_two_point(state, begin, end, words)
-        return each_step(self.step, state, begin, end, words)
+        return super().steps(state, begin, end, words)
 
     @property
     def _is_two_point(self) -> bool:

@@ -17,7 +17,6 @@ from sde_sgd.processes._base import (
     RateSchedule,
     check_hyper,
     check_schedule,
-    each_step,
     minibatch_streams,
     scheduled,
 )
@@ -109,11 +108,6 @@ class SGD(Process):
         rate = scheduled(self.hyper.learning_rate, self.schedule, self.origin, step)
         theta, buffer = self._update(rate, state.theta, gradient, state.extra["optimizer"])
         return ChainState(theta, state.chain, {"optimizer": buffer, "sampler": order})
-
-    def steps(
-        self, state: ChainState, begin: Int[Array, ""], end: Int[Array, ""], words: dict[str, Words]
-    ) -> ChainState:
-        return each_step(self.step, state, begin, end, words)
 
     def _update(
         self, rate: Float[Array, "*chains"], theta: Any, gradient: Any, buffer: Any

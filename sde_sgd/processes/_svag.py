@@ -17,7 +17,6 @@ from sde_sgd.processes._base import (
     RateSchedule,
     check_hyper,
     check_schedule,
-    each_step,
     minibatch_streams,
     scheduled,
 )
@@ -119,8 +118,3 @@ class SVAG(Process):
 
         theta = lax.fori_loop(0, self.l, small_step, state.theta)
         return ChainState(theta, state.chain, None)
-
-    def steps(
-        self, state: ChainState, begin: Int[Array, ""], end: Int[Array, ""], words: dict[str, Words]
-    ) -> ChainState:
-        return each_step(self.step, state, begin, end, words)

@@ -18,7 +18,6 @@ from sde_sgd.processes._base import (
     RateSchedule,
     check_hyper,
     check_schedule,
-    each_step,
     scheduled,
 )
 from sde_sgd.processes._diffusion import Diffusion, population_factor
@@ -112,14 +111,6 @@ class UnderdampedLangevin(Diffusion):
             "brownian": random.stream(key, Stream.BROWNIAN),
             "levy_area": random.stream(key, Stream.LEVY_AREA),
         }
-
-    def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
-        return self.each_substep(state, step, words)
-
-    def steps(
-        self, state: ChainState, begin: Int[Array, ""], end: Int[Array, ""], words: dict[str, Words]
-    ) -> ChainState:
-        return each_step(self.step, state, begin, end, words)
 
     def substep(
         self,

@@ -17,7 +17,6 @@ from sde_sgd.processes._base import (
     RateSchedule,
     check_hyper,
     check_schedule,
-    each_step,
     minibatch_streams,
     scheduled,
 )
@@ -91,11 +90,6 @@ class WhiteNoiseGD(Process):
         gradient = _with_noise(gradient, size, words, step, state.chain)
         theta, velocity = heavy_ball(self.hyper, rate, state.theta, gradient, state.extra["velocity"])
         return ChainState(theta, state.chain, {"velocity": velocity})
-
-    def steps(
-        self, state: ChainState, begin: Int[Array, ""], end: Int[Array, ""], words: dict[str, Words]
-    ) -> ChainState:
-        return each_step(self.step, state, begin, end, words)
 
 
 class SGLD(Process):
@@ -175,11 +169,6 @@ class SGLD(Process):
         gradient = _with_noise(gradient, size, words, step, state.chain)
         theta, velocity = heavy_ball(self.hyper, rate, state.theta, gradient, state.extra["velocity"])
         return ChainState(theta, state.chain, {"velocity": velocity, "sampler": order})
-
-    def steps(
-        self, state: ChainState, begin: Int[Array, ""], end: Int[Array, ""], words: dict[str, Words]
-    ) -> ChainState:
-        return each_step(self.step, state, begin, end, words)
 
 
 def _temperature(value: Any) -> Float[Array, ""]:

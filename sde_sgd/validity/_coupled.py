@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 from sde_sgd import _tree
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
-from sde_sgd.processes._base import ChainState, Process, RateSchedule, each_step, scheduled
+from sde_sgd.processes._base import ChainState, Process, RateSchedule, scheduled
 from sde_sgd.processes._diffusion import Diffusion
 from sde_sgd.processes._draws import one_chain
 from sde_sgd.processes._heavy_ball import heavy_ball, still
@@ -90,8 +90,3 @@ class Coupled(Process):
         rate = scheduled(self.hyper.learning_rate, self.schedule, self.origin, step)
         at, velocity = heavy_ball(self.hyper, rate, at, gradient, state.extra["sgd"])
         return ChainState({"sgd": at, "sde": sde.theta}, state.chain, {"sgd": velocity, "sde": sde.extra})
-
-    def steps(
-        self, state: ChainState, begin: Int[Array, ""], end: Int[Array, ""], words: dict[str, Words]
-    ) -> ChainState:
-        return each_step(self.step, state, begin, end, words)
