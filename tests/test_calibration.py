@@ -280,6 +280,13 @@ def stated(test, words):
     return float(found[1])
 
 
+def test_power_of_energy_in_space_is_that_of_the_same_statistic():
+    x, y = np.random.default_rng(4).normal(size=(2, 50, 3))
+    with jax.enable_x64(True):
+        found = float(measure_power._energy(x, y))
+    assert found == pytest.approx(st.energy(x, y, key=jax.random.key(0), permutations=19).value, rel=1e-10)
+
+
 @pytest.mark.parametrize(
     ("test", "words", "case", "replicates"),
     [
