@@ -7,6 +7,7 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
@@ -137,10 +138,31 @@ class Langevin(Diffusion):
         """Whether this is no SDE but SGD with Gaussian noise: one step of Euler's method for each of SGD."""
         return isinstance(self.solver, diffrax.Euler) and self.substeps == 1 and self.noise != "none"
 
+    @property
+    def method(self) -> str:
+        """The solver and its steps in words."""
+        steps = f"{self.substeps} substep" + ("s" if self.substeps > 1 else "")
+        text = f"{type(self.solver).__name__}, {steps}"
+        return f"{text}: SGD with Gaussian noise, not the SDE" if self.is_gaussian_sgd else text
+
+    def __repr__(self) -> str:
+        hyper = ", ".join(
+            f"{name}={_shown(value)}"
+            for name, value in (
+                ("learning_rate", self.hyper.learning_rate),
+                ("batch_size", self.hyper.batch_size),
+                ("momentum", self.hyper.momentum),
+            )
+        )
+        return (
+            f"Langevin({type(self.problem).__name__}, {hyper}, noise={self.noise!r}, "
+            f"increments={self.increments!r}; {self.method})"
+        )
+
     def increment(
         self, state: ChainState, step: Int[Array, ""], number: Int[Array, ""] | int, words: dict[str, Words]
     ) -> PyTree:
-        """As for any `Diffusion`; for the scheme of Leimkuhler and Matthews two normals, of this and the next."""
+        """For the scheme of Leimkuhler and Matthews the unit normals of this substep and of the next."""
         if not self._uses_twice:
             return super().increment(state, step, number, words)
         return (
@@ -214,7 +236,11 @@ class Langevin(Diffusion):
         return lax.fori_loop(begin, end, one, (state, first))[0]
 
     def _unit_normal(
-        self, state: ChainState, step: Int[Array, ""] | int, number: Int[Array, ""] | int, words: dict[str, Words]
+        self,
+        state: ChainState,
+        step: Int[Array, ""] | int,
+        number: Int[Array, ""] | int,
+        words: dict[str, Words],
     ) -> PyTree:
         here = random.at(words["brownian"], step, number)
         return _draws.normal(here, state.chain, self._driving(state.theta), 1.0)
@@ -294,6 +320,11 @@ class Langevin(Diffusion):
                 noise["direction"] = _draws.signs(here["direction"], chain, _draws.one_chain(theta))
             terms = LangevinTerm(self.problem, rate, scale, self.noise, noise)
         return step_once(self.solver, terms, theta, dt, carried)
+
+
+def _shown(value: Any) -> str:
+    """A number, or how many there are: one for each chain."""
+    return f"{float(value):.6g}" if np.ndim(value) == 0 and _checks.is_concrete(value) else f"{value!s:.40}"
 
 
 def _two_point(pairs: PyTree, shapes: PyTree, number: Array, size: float) -> PyTree:
