@@ -54,7 +54,7 @@ def gibbs(
         bounds: (low, high), or two such pairs in the plane. By default grown from the minima until
             the density at the edge is below e⁻⁴⁰ of the peak.
         points: grid points for each axis; by default 20 001 on the line and 801 in the plane, doubled
-            until the error is below 1e-7 or there are 640 001 and 3201.
+            until the error is below 1e-6 or there are 640 001 and 3201.
 
     Returns:
         `Density1D` or `Density2D`, whose `error` says how far a probability may be off.

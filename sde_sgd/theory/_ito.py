@@ -37,7 +37,7 @@ def ito_density(
         hyper: one η, B and m.
         bounds: (low, high); by default grown until less than 1e-9 of the probability is outside.
         points: of the grid; by default 20 001, more for heavy tails, doubled until the error is below
-            1e-7 or there are more than a million.
+            1e-6 or there are more than a million.
 
     Returns:
         `Density1D`, whose `error` says how far a probability may be off.
@@ -59,9 +59,9 @@ def ito_density(
         fewest = int(50 * (high - low) / _core(line, setting, low, high))
         if fewest > 500_001:
             raise ValueError(
-                f"the tails are too heavy for an even grid: 1e-9 of the probability lies beyond ({low:.3g}, "
-                f"{high:.3g}). Give bounds and points, or use a smaller η/B; online regression has a closed "
-                f"form in online_regression_law."
+                f"the tails are too heavy, or wells too narrow, for an even grid: 1e-9 of the probability "
+                f"lies beyond ({low:.3g}, {high:.3g}), and {fewest} points would be needed. Give bounds and "
+                f"points, or another η/B; online regression has a closed form in online_regression_law."
             )
     else:
         low, high = given_bounds(bounds)
@@ -71,7 +71,10 @@ def ito_density(
         exponents = _exponents(line, setting, grid)
         if bounds is not None:
             check_edges(_per_decade(grid, exponents, line), low, high, line.minima())
-        return Density1D(grid, -exponents, "Itô")
+        # the exponents are integrals themselves
+        coarse = Density1D(grid[::2], -_exponents(line, setting, grid[::2]))
+        error = np.abs(coarse.cdf(coarse.grid) - Density1D(grid, -exponents).cdf(coarse.grid)).max()
+        return Density1D(grid, -exponents, "Itô", error)
 
     return resolved(make, count, max(20_001, fewest | 1), _MOST)
 

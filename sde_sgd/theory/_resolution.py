@@ -6,13 +6,13 @@ from typing import TypeVar
 from sde_sgd.theory._density import Density1D, Density2D
 
 # What is asked for by default, and what is refused
-_WANTED, _REFUSED = 1e-7, 1e-4
+_WANTED, _REFUSED = 1e-6, 1e-4
 
 AnyDensity = TypeVar("AnyDensity", Density1D, Density2D)
 
 
 def resolved(make: Callable[[int], AnyDensity], points: int | None, first: int, most: int) -> AnyDensity:
-    """A density on `points`, or on `first` points doubled until its error is below 1e-7.
+    """A density on `points`, or on `first` points doubled until its error is below 1e-6.
 
     Args:
         make: a density from an odd number of points, for each axis.
