@@ -9,12 +9,11 @@ from scipy import stats
 from sde_sgd import _checks
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.theory._density import Density1D, Density2D
+from sde_sgd.theory._fokker_planck_cells import TooWideError
 from sde_sgd.theory._potential import parameter_shape, potential
 
 # A density below e⁻³⁰ of its largest value is left out of boxes found here; e⁻²⁰ is refused in given ones.
 _DEPTH, EDGE = 30.0, 20.0
-# Cells for each axis where none are asked for, in one and two dimensions
-_CELLS = (600, 160)
 # Standard deviations of a Gaussian start inside a box found here: 1e-15 of it is outside
 _TAILS = 8.0
 
@@ -65,7 +64,7 @@ class Grid:
 
 
 def make_grid(
-    problem: Problem, diffusion: float | None, initial: Any, std: Any, bounds: Any, cells: Any
+    problem: Problem, diffusion: float | None, initial: Any, std: Any, bounds: Any, cells: int
 ) -> Grid:
     """The box that is given, or one that no probability leaves, cut into cells.
 
@@ -73,7 +72,6 @@ def make_grid(
         ValueError: for a box of the wrong shape, or none where the noise is not isotropic.
     """
     dimension = max((1, *parameter_shape(problem)))
-    count = _checks.integer("cells", _CELLS[dimension - 1] if cells is None else cells, at_least=8)
     if bounds is not None:
         _checks.number("bounds", bounds)
         box = np.asarray(bounds, np.float64)
@@ -88,7 +86,7 @@ def make_grid(
         )
     else:
         low, high = _grow(problem, diffusion, *_start_box(problem, initial, std, dimension))
-    return Grid(low, high, (count,) * dimension)
+    return Grid(low, high, (cells,) * dimension)
 
 
 def start_on(grid: Grid, initial: Any, std: Any) -> np.ndarray:
@@ -162,7 +160,7 @@ def _from_density(grid: Grid, initial: Density1D | Density2D) -> np.ndarray:
     weights = initial.pdf(points[..., 0] if dimension == 1 else points)
     total = float(weights.sum() * grid.volume)
     if abs(total - 1) > 0.01:
-        raise ValueError(
+        raise TooWideError(
             f"cells {grid.shape} over {_show(grid)} are too wide for initial: its density at their centres "
             f"adds up to {total:.4g} where it should be 1. Ask for more cells."
         )
