@@ -109,7 +109,7 @@ def fokker_planck(
         bounds: (low, high), or two such pairs in the plane. By default a box that holds all but
             e⁻³⁰ of the probability at all times, for noise that is isotropic and constant.
         cells: for each axis; by default 600 on the line and 160 in the plane, and more until the
-            `error` is below 1e-3, variances being right to .3 % or so, or it would take some ten seconds. The
+            `error` is below 2e-3, variances being right to .5 % or so, or it would take some ten seconds. The
             time it takes grows as their third power on the line and their fourth in the plane.
         reflecting: keep what reaches the edge inside, instead of refusing it.
 
@@ -186,7 +186,7 @@ def relaxation_time(
         problem: with isotropic noise, or one parameter.
         hyper: one learning rate and momentum.
         bounds: as in `fokker_planck`.
-        cells: as in `fokker_planck`; by default so many that half of them give the same to .1 %.
+        cells: as in `fokker_planck`; by default so many that half of them give the same to .2 %.
 
     Raises:
         ValueError: as in `fokker_planck`, if half the cells give a time that differs by more than 2 %, or

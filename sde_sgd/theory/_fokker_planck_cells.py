@@ -6,7 +6,7 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 # The error that is good enough, and the one that is refused
-WANTED, REFUSED = 1e-3, 2e-2
+WANTED, REFUSED = 2e-3, 2e-2
 _LARGEST_STEP = 4.0
 
 
