@@ -42,7 +42,7 @@ def test_narrow_wells_get_finer_grids():
     law = theory.modified_gibbs(problem, hyper(1e-7))
     assert law.error < 1e-6
     # narrow along a diagonal, so that no box around it is
-    hessian = np.array([[100.0, 99.0], [99.0, 100.0]])
+    hessian = np.array([[1000.0, 999.0], [999.0, 1000.0]])
     plane = theory.gibbs(ss.problems.Quadratic(hessian), hyper(0.2))
     assert len(plane.x) > 801
     np.testing.assert_allclose(plane.marginal(0).variance, 0.1 * np.linalg.inv(hessian)[0, 0], rtol=1e-6)
