@@ -1,6 +1,7 @@
 """Default grids are fine enough, say how far they may be off, and refuse what they do not resolve."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -134,6 +135,19 @@ def test_half_planes_are_marginals():
     )
     with pytest.raises(ValueError, match="yes or no for one point"):
         law.probability(lambda p: p < 0)
+
+
+def test_draws_fill_cells_in_both_directions(normal):
+    """On four cells: the place within a cell is uniform in each direction and not the same in both."""
+    ticks = np.array([0.0, 1.0, 2.0])
+    flat = theory.Density2D(ticks, ticks, np.zeros((3, 3)))
+    place = np.asarray(flat.sample(20_000, key=jax.random.key(4)), np.float64) % 1
+    for axis in (0, 1):
+        assert stats.kstest(place[:, axis], "uniform").pvalue > 1e-6
+    # independent uniforms have a correlation of standard error 1/√n
+    assert abs(np.corrcoef(place.T)[0, 1]) < 5 / np.sqrt(20_000)
+    draws = np.asarray(normal.sample(20_000, key=jax.random.key(5)), np.float64)
+    assert abs(np.corrcoef(draws.T)[0, 1]) < 5 / np.sqrt(20_000)
 
 
 def test_the_odds_of_two_wells_do_not_jump_with_the_split():
