@@ -129,12 +129,24 @@ def test_half_planes_are_marginals():
             got = law.probability(lambda p, axis=axis, cut=cut: p[axis] < cut)
             np.testing.assert_allclose(got, law.marginal(axis).cdf(cut), atol=1e-6)
     grid = np.linspace(0, 1, 41)
-    ramp = theory.Density2D(grid, grid, np.log(1 + grid[:, None] + 0 * grid))
-    np.testing.assert_allclose(
-        ramp.probability(lambda p: p[0] < 0.512), (0.512 + 0.512**2 / 2) / 1.5, atol=1e-6
-    )
+    slope = theory.Density2D(grid, grid, 2 * grid[:, None] + 0 * grid)
+    exact = np.expm1(2 * 0.512) / np.expm1(2.0)
+    np.testing.assert_allclose(slope.probability(lambda p: p[0] < 0.512), exact, atol=1e-6)
     with pytest.raises(ValueError, match="yes or no for one point"):
         law.probability(lambda p: p < 0)
+
+
+def test_expectations_of_indicators_are_probabilities(normal):
+    """Wherever the edges fall between the points, as a share of a well is asked for."""
+    line = theory.gibbs(ss.problems.DoubleWell(tilt=0.03), hyper(0.2), points=401)
+    for cut in np.linspace(0.3, 0.32, 5):
+        found = line.expectation(lambda x, cut=cut: (x < cut).astype(float))
+        np.testing.assert_allclose(found, line.cdf(cut), atol=1e-6)
+        found = line.expectation(lambda x, cut=cut: jnp.abs(x) > cut)
+        np.testing.assert_allclose(found, 1 - line.probability(-cut, cut), atol=1e-6)
+        found = normal.expectation(lambda p, cut=cut: (p[0] < cut).astype(float))
+        np.testing.assert_allclose(found, stats.norm.cdf(cut), atol=1e-6)
+    assert line.expectation(lambda x: 1.0 + 0 * x) == pytest.approx(1, abs=1e-12)
 
 
 def test_draws_fill_cells_in_both_directions(normal):

@@ -11,7 +11,7 @@ from scipy import integrate, interpolate
 
 from sde_sgd import _checks
 from sde_sgd.random import check_key
-from sde_sgd.theory._region import region_probability
+from sde_sgd.theory._region import edges_on_line, is_indicator, region_probability
 
 
 class Density1D:
@@ -52,12 +52,21 @@ class Density1D:
         return np.asarray(np.clip(self._smooth(inside), 0.0, 1.0))
 
     def expectation(self, function: Callable[[Any], Any]) -> float:
-        """E f(X) for a smooth function of one point, by Simpson's rule; see `probability` for steps."""
+        """E f(X) for a smooth function of one point, by Simpson's rule.
+
+        A function whose values are 0 and 1 on the grid is taken for an indicator: a probability, between
+        edges that are found by bisection. Any other function with a jump is off by as much as a cell holds.
+        """
         values = np.asarray(jax.vmap(function)(jnp.asarray(self.grid, dtype=float)), np.float64)
         if values.shape != self.grid.shape:
             raise ValueError(
                 f"function must return one number per point, got shape {values.shape[1:]} per point."
             )
+        if is_indicator(values):
+            ends = np.concatenate([self.grid[:1], edges_on_line(self.grid, function), self.grid[-1:]])
+            # every second interval is inside, from the first one or the second one on
+            inside = np.diff(self.cdf(ends))[0 if values[0] else 1 :: 2]
+            return float(inside.sum())
         return float(integrate.simpson(values * self._values, x=self.grid))
 
     def probability(self, low: float | int, high: float | int) -> float:
@@ -126,7 +135,8 @@ class Density2D:
     def expectation(self, function: Callable[[Any], Any]) -> float:
         """E f(θ) for a smooth function of one point of shape `(2,)`, by Simpson's rule.
 
-        That of a function with a jump is off by as much as a line of cells holds; `probability` is not.
+        A function whose values are 0 and 1 on the grid is taken for an indicator, as by `probability`. Any
+        other function with a jump is off by as much as a line of cells holds.
         """
         points = jnp.asarray(np.stack(np.meshgrid(self.x, self.y, indexing="ij"), axis=-1), float)
         values = np.asarray(jax.jit(jax.vmap(jax.vmap(function)))(points), np.float64)
@@ -134,6 +144,8 @@ class Density2D:
             raise ValueError(
                 f"function must return one number per point, got shape {values.shape[2:]} per point."
             )
+        if is_indicator(values):
+            return region_probability(self.x, self.y, self.values, function)
         return self._integral(values * self.values)
 
     def probability(self, inside: Callable[[Any], Any]) -> float:

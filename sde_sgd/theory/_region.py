@@ -30,7 +30,7 @@ def region_probability(
     Args:
         x, y: evenly spaced points, shapes `(n,)` and `(m,)`.
         density: at them, shape `(n, m)`, up to a constant.
-        inside: of one point of shape `(2,)`, whether it is inside.
+        inside: of one point of shape `(2,)`, whether it is inside (or not 0).
     """
     test = _predicate(inside)
     flags = test(*np.meshgrid(x, y, indexing="ij"))
@@ -49,6 +49,28 @@ def region_probability(
     low = np.stack([x[i], y[j]], axis=1)
     covered = _covered(low, size, test, spline, 2) / np.prod(size)
     return float((found + covered) / total)
+
+
+def is_indicator(values: np.ndarray) -> bool:
+    """Whether only 0 and 1 occur, and both."""
+    return bool(((values == 0) | (values == 1)).all() and values.any() and not values.all())
+
+
+def edges_on_line(grid: np.ndarray, inside: Callable[[Any], Any]) -> np.ndarray:
+    """The points, ascending, where an indicator jumps, each between two points of the grid."""
+    compiled = jax.jit(jax.vmap(lambda x: jnp.asarray(inside(x)).astype(bool)))
+
+    def test(x: np.ndarray) -> np.ndarray:
+        return np.asarray(compiled(jnp.asarray(x, dtype=float)))
+
+    flags = test(grid)
+    first = np.flatnonzero(flags[1:] != flags[:-1])
+    low, high = grid[first], grid[first + 1]
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        same = test(middle) == flags[first]
+        low, high = np.where(same, middle, low), np.where(same, high, middle)
+    return (low + high) / 2
 
 
 def _per_cell(values: np.ndarray) -> np.ndarray:
