@@ -8,7 +8,10 @@ import pytest
 from scipy import integrate, special, stats
 
 import sde_sgd as ss
+from sde_sgd.theory._chain import _distance
+from sde_sgd.theory._line import Line
 from sde_sgd.theory._potential import potential
+from sde_sgd.theory._setting import one_setting
 
 theory = ss.theory
 
@@ -119,6 +122,19 @@ SEEN = 1.0 + 0.04 * np.linspace(0, 1, 5)
 def test_probabilities_of_regions(normal, inside, right):
     """Half planes at any angle, a disc and what is outside of it, a quarter, a band: to 1e-6."""
     np.testing.assert_allclose(normal.probability(inside), right, atol=1e-6)
+
+
+def test_an_edge_that_passes_between_points(normal):
+    """Tongues that reach into cells whose corners are all outside: x < c + a cos 2πy/h, to order a².
+
+    One to each cell: without its neighbours a cell would miss them, 5e-4 in all.
+    """
+    h = normal.x[1] - normal.x[0]
+    point, row = normal.x[len(normal.x) // 2 + 20], normal.y[0] + h / 2
+    c, a = point - 0.05 * h, 0.3 * h
+    found = normal.probability(lambda p: p[0] < c + a * jnp.cos(2 * jnp.pi * (p[1] - row) / h))
+    exact = stats.norm.cdf(c) - c * stats.norm.pdf(c) * a**2 / 4
+    np.testing.assert_allclose(found, exact, atol=5e-6)
 
 
 def test_half_planes_are_marginals():
@@ -242,6 +258,20 @@ def test_the_error_of_the_chain_bounds_that_of_any_probability():
     law = theory.chain_law(ss.problems.Quadratic(1.0), hyper(rate), bounds=(-5, 5), points=30)
     true = np.abs(law.cdf(x) - stats.norm.cdf(x / spread)).max()
     assert true <= law.error < 1e-5
+
+
+def test_the_distance_of_two_laws_is_in_total_variation():
+    """One step takes a normal law shifted by δ to one shifted by (1 − η)δ: 2Φ((1 − η)δ/2s) − 1 away.
+
+    The sum of absolute values over 401 points is good to 1e-3.
+    """
+    rate, shift = 0.5, 0.1
+    line, setting = Line(ss.problems.Quadratic(1.0), "a test"), one_setting(hyper(rate))
+    spread = np.sqrt(rate / (2 - rate))
+    grids = np.linspace(-5, 5, 301), np.linspace(-5, 5, 401)
+    laws = [stats.norm.pdf(grid, at, spread) for grid, at in zip(grids, (shift, 0.0), strict=True)]
+    found = _distance(line, setting, (grids[0], laws[0], 0.0), (grids[1], laws[1], 0.0))
+    assert found == pytest.approx(2 * stats.norm.cdf((1 - rate) * shift / 2 / spread) - 1, rel=1e-3)
 
 
 @pytest.mark.parametrize("noise_law", ["rademacher", "exponential"])
