@@ -101,7 +101,8 @@ def test_diverged_pairs_are_dropped_and_counted():
     assert found.dropped > 0
     assert found.n + found.dropped == 200
     assert np.isfinite(found.value).all()
-    assert f"n = {found.n}, {found.dropped} diverged and left out" in str(found)
+    diverged = found.dropped - found.not_finite
+    assert f"n = {found.n}, {diverged} diverged and left out" in str(found)
 
 
 def test_it_prints_itself(error):
