@@ -174,7 +174,7 @@ class Pooled:
 
     def null_quantile(self, statistic: Statistic, level: float) -> float:
         """What a statistic exceeds with odds `level` when labels are dealt out anew; nan for a tiny level."""
-        draws = int(min(DRAWS, np.ceil(30 / level)))
+        draws = int(min(DRAWS, np.ceil(10 / level)))
         if draws * level < 5:
             return float("nan")
         cells, rng = self.cells(2 * _CELLS), stream(self.points, len(self.x))
@@ -184,6 +184,8 @@ class Pooled:
     def cells(self, singles: int) -> Cells:
         """One for each distinct value, or 256, finer in the tails, where there are more than `singles`."""
         counts, points = self.counts, self.points
+        # a swap costs as many numbers as there are pairs and cells
+        singles = singles if self.pairs is None else min(singles, 2 * _CELLS)
         of_x = np.diff(np.searchsorted(self.x, points, "right"), prepend=0)
         if len(points) > singles:
             tails = np.sin(np.linspace(0, np.pi / 2, _CELLS + 1)[1:]) ** 2
