@@ -93,6 +93,10 @@ class Law:
 
     def atoms(self, x: np.ndarray) -> "Atoms | None":
         """The law as probabilities of cells, if the sample `x` meets values with probability of their own."""
+        if isinstance(self.source, Density1D) or isinstance(
+            getattr(self.source, "dist", None), stats.rv_continuous
+        ):
+            return None
         points = np.unique(x)
         at_sample = self.jump(points)
         discrete = isinstance(getattr(self.source, "dist", self.source), stats.rv_discrete)

@@ -184,7 +184,7 @@ class Pooled:
     def cells(self, singles: int) -> Cells:
         """One for each distinct value, or 256, finer in the tails, where there are more than `singles`."""
         counts, points = self.counts, self.points
-        # a swap costs as many numbers as there are pairs and cells
+        # of many pairs a covariance between cells is needed
         singles = singles if self.pairs is None else min(singles, 2 * _CELLS)
         of_x = np.diff(np.searchsorted(self.x, points, "right"), prepend=0)
         if len(points) > singles:
@@ -200,9 +200,7 @@ class Pooled:
     ) -> Iterator[np.ndarray]:
         """Gaps over the cells with labels dealt out anew, some at a time, shape `(·, k − 1)`."""
         if self.pairs is not None:
-            swaps = _Swaps.of(self.pairs, cells)
-            for size in chunks(draws, swaps.width, at_once):
-                yield swaps.draw(size, rng)
+            yield from _Swaps.of(self.pairs, cells).draw(draws, rng, at_once)
             return
         width = len(cells.counts) if not _singly(cells.counts) else int(cells.counts.sum())
         for size in chunks(draws, width, at_once):
@@ -217,43 +215,47 @@ class _Swaps:
     where both laws are one, and a swap turns its sign.
 
     Attributes:
-        steps: that difference over the pairs that differ, shape `(pairs, k − 1)`; for many pairs a root of
-            its covariance instead.
+        x, y: the cells of the pairs that differ.
         n: all pairs.
-        normal: whether the signs are normal numbers instead.
+        cells: how many.
     """
 
-    steps: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
     n: int
-    normal: bool
+    cells: int
 
     @classmethod
     def of(cls, pairs: np.ndarray, cells: Cells) -> "_Swaps":
-        n, k = pairs.shape[1], len(cells.points)
         x, y = np.searchsorted(cells.points, pairs)
-        x, y = x[x != y], y[x != y]
-        at = np.arange(k - 1)
-        if len(x) <= _PAIRS:
-            return cls((x[:, None] <= at).astype(np.float32) - (y[:, None] <= at), n, False)
-        covariance = np.zeros((k - 1, k - 1))
-        for begin in range(0, len(x), _PAIRS):
-            block = slice(begin, begin + _PAIRS)
-            steps = (x[block, None] <= at).astype(np.float32) - (y[block, None] <= at)
+        return cls(x[x != y], y[x != y], pairs.shape[1], len(cells.points))
+
+    def draw(self, draws: int, rng: np.random.Generator, at_once: int | None) -> Iterator[np.ndarray]:
+        """Gaps, some draws at a time, shape `(·, k − 1)`: of many pairs as normal numbers."""
+        if len(self.x) > _PAIRS:
+            root = self._root()
+            for size in chunks(draws, self.cells, at_once):
+                yield rng.standard_normal((size, len(root))) @ root / self.n
+            return
+        order = np.argsort(np.concatenate([self.x, self.y]), kind="stable")
+        which, sign = order % max(len(self.x), 1), np.where(order < len(self.x), 1, -1).astype(np.int8)
+        met, begin = np.unique(np.concatenate([self.x, self.y])[order], return_index=True)
+        for size in chunks(draws, max(2 * len(self.x), self.cells), at_once):
+            steps = np.zeros((size, self.cells), np.int32)
+            if len(met):
+                signs = rng.integers(0, 2, (size, len(self.x)), dtype=np.int8) * 2 - 1
+                steps[:, met] = np.add.reduceat(signs[:, which] * sign, begin, axis=1, dtype=np.int32)
+            yield np.cumsum(steps, axis=1)[:, :-1] / self.n
+
+    def _root(self) -> np.ndarray:
+        """R with RᵀR the covariance of n D under swaps, shape `(k − 1, k − 1)`."""
+        at, covariance = np.arange(self.cells - 1), np.zeros((self.cells - 1, self.cells - 1))
+        for begin in range(0, len(self.x), 4000):
+            block = slice(begin, begin + 4000)
+            steps = (self.x[block, None] <= at).astype(np.float32) - (self.y[block, None] <= at)
             covariance += steps.T @ steps
         values, vectors = np.linalg.eigh(covariance)
-        return cls(np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T, n, True)
-
-    @property
-    def width(self) -> int:
-        return max(self.steps.shape)
-
-    def draw(self, size: int, rng: np.random.Generator) -> np.ndarray:
-        shape = size, len(self.steps)
-        if self.normal:
-            return np.asarray(rng.standard_normal(shape) @ self.steps / self.n)
-        signs = rng.integers(0, 2, shape, dtype=np.int8).astype(np.float32) * 2 - 1
-        # whole numbers, exact in float32
-        return np.asarray(signs @ self.steps, np.float64) / self.n
+        return np.asarray(np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T)
 
 
 def stream(data: np.ndarray, n: int) -> np.random.Generator:

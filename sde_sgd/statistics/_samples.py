@@ -134,12 +134,15 @@ def _values(name: str, sample: Any, observable: Callable[[Any], Any] | None) -> 
     if is_result(sample):
         return _mapped(sample.samples(), observable), int(sample.diverged)
     try:
-        return _mapped(sample, None), 0
+        leaves = _mapped(sample, None)
     except (TypeError, ValueError):
+        leaves = []
+    if not leaves:
         raise ValueError(
             f"{name} must be a Result, an array of numbers or, as a reference, a law with a cdf (a Density1D "
             f"or a frozen scipy.stats distribution), got {type(sample).__name__}."
-        ) from None
+        )
+    return leaves, 0
 
 
 def sample_values(name: str, sample: Any, observable: Callable[[Any], Any] | None) -> tuple[np.ndarray, int]:
