@@ -109,9 +109,11 @@ def test_the_level_is_in_every_line():
         assert one.ks_null == pytest.approx(stats.kstwo.isf(level, 200))
         assert two.ks_null == pytest.approx(stats.kstwobign.isf(level) / np.sqrt(120))
         assert f"at level {level:g} (a distance of {two.ks_null:.2g} would be)" in two.verdict
+    many = draws(2000, 3)
+    assert compare(many, NORMAL).ks_null == pytest.approx(stats.kstwo.isf(0.01, 2000), rel=1e-4)
     seen = compare(x, x * 1.5, level=0.2)
     assert seen.verdict == f"different (p = {seen.ks_p:.1g}, level 0.2)"
-    assert compare(x, draws(1000, 4) + 9).verdict == "different (p < 1e-300, level 0.01)"
+    assert compare(draws(5000) + 9, NORMAL).verdict == "different (p < 1e-300, level 0.01)"
 
 
 def test_the_level_of_tied_values_is_that_of_their_permutations():
