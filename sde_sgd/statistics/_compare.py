@@ -27,7 +27,7 @@ class Comparison:
         n: independent values in the sample; `n_reference` in the other one, None for a law.
         ks: Kolmogorov-Smirnov distance sup |F − G|, with standard error `ks_error` (that of
             F − G at the point where it is largest) and p-value `ks_p` under "same law".
-        ks_null: the distance that same laws exceed with odds `level`.
+        ks_null: the distance that same laws exceed with odds `level` (less, for a law with atoms).
         w1: Wasserstein-1 distance ∫ |F − G| dx, and `w1_null`, its mean for same laws.
         effect: (mean − reference mean) / reference standard deviation, ± `effect_error`.
         variance_ratio: sample variance over reference variance, ± `variance_ratio_error`.
@@ -35,9 +35,9 @@ class Comparison:
         dropped: values left out because their chain diverged; pairs of them if `paired`.
         paired: whether both runs have one key, so that chain i is compared with chain i: errors and p are
             those of pairs.
-        equilibrium: where a sample does not follow a law: "not at equilibrium", "cannot tell whether the
-            chains are at equilibrium" or "no drift seen over the second half of the run"; "" if nothing
-            is known.
+        equilibrium: where a sample does not follow a law, taken for a stationary one: "not at equilibrium",
+            "cannot tell whether the chains are at equilibrium" or "no drift seen over the second half of
+            the run"; "" if nothing is known.
         reasons: why, a line each.
         no_scale: why `effect` and `variance_ratio` are nan, if they are.
     """

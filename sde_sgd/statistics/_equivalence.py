@@ -61,6 +61,8 @@ def equivalence(
       moments and Welch's degrees of freedom: no normal law is assumed;
     * "law": sup|F − G| < margin, by D + z·(its standard error) (one-sided: a distance has one side).
 
+    Where two runs share their key all errors are those of pairs of chains.
+
     Args:
         sample: independent values, shape `(n,)`, or a `Result` (the ends of its chains; diverged
             ones are left out).

@@ -94,7 +94,7 @@ class Law:
     def atoms(self, x: np.ndarray) -> "Atoms | None":
         """The law as probabilities of cells, if the sample `x` meets values with probability of their own."""
         if isinstance(self.source, Density1D) or isinstance(
-            getattr(self.source, "dist", None), stats.rv_continuous
+            getattr(self.source, "dist", self.source), stats.rv_continuous
         ):
             return None
         points = np.unique(x)
