@@ -78,6 +78,15 @@ def test_shares_of_the_wells():
     assert fair.p > ALARM
 
 
+def test_p_of_the_shares_by_hand():
+    """Twice the smaller of two binomial tests: left of the first edge, and left of the second."""
+    law = mixture((0.3, -3, 0.4), (0.4, 0, 0.4), (0.3, 3, 0.4))
+    found = wells(np.repeat([-3.0, 0.0, 3.0], [40, 38, 22]), Law(law.cdf, law))
+    assert found is not None
+    each = [stats.binomtest(count, 100, odds).pvalue for count, odds in ((40, 0.3), (78, 0.7))]
+    assert found.p == pytest.approx(2 * min(each), rel=1e-2)
+
+
 def test_p_of_the_shares_keeps_its_level():
     """300 samples of 200 values: P(p ≤ .05) ≤ .05, beyond which by chance once in 10⁶ times."""
     rng, law = np.random.default_rng(1), mixture((0.3, -3, 0.4), (0.4, 0, 0.4), (0.3, 3, 0.4))
@@ -128,6 +137,11 @@ def test_a_difference_that_is_not_in_the_shares():
     side = rng.choice([-1.0, 1.0], 2000)
     found = st.compare(2 * side + 0.8 * rng.normal(size=2000), WELLS)
     assert not found.same
+    assert found.equilibrium == ""
+    assert "the difference is not in the shares" in str(found)
+    # shares that are surely off, by less than the shapes
+    side = np.where(rng.random(20_000) < 0.47, 1.0, -1.0)
+    found = st.compare(2 * side + 0.8 * rng.normal(size=20_000), WELLS)
     assert found.equilibrium == ""
     assert "the difference is not in the shares" in str(found)
 

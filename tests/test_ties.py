@@ -10,6 +10,7 @@ from scipy import stats
 
 import sde_sgd.statistics as st
 from sde_sgd.statistics import _law, _pooled
+from sde_sgd.statistics._hypothesis_test import sequential_p
 
 KEY = jax.random.key(0)
 DISTANCES = st.kolmogorov_smirnov, st.cramer_von_mises, st.anderson_darling
@@ -239,6 +240,15 @@ def test_p_is_a_function_of_the_values():
     x, y = draw(rng, LAWS["errors in 10"], 100), draw(rng, LAWS["errors in 10"], 80)
     for test in DISTANCES:
         assert test(x, y) == test(x[::-1], y) == test(x, y)
+
+
+def test_sequential_p_by_hand():
+    """The third that is as far out comes with the fifth draw; of six draws two do; of three none does."""
+    null = [np.array([0.0, 1.0, 0.0]), np.array([2.0, 1.0, 0.0])]
+    assert sequential_p(1.0, iter(null), hits=3) == 3 / 5
+    assert sequential_p(1.0, iter(null), hits=4) == 4 / 7
+    assert sequential_p(2.0, iter(null), hits=3) == 2 / 7
+    assert sequential_p(3.0, iter(null[:1])) == 1 / 4
 
 
 def test_labels_are_dealt_out_alike_by_values_and_by_counts():
