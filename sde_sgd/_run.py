@@ -368,6 +368,8 @@ def _result(job: _Job, outcomes: list[Outcome], seconds: float) -> Result:
         diverged_at=joined.diverged,
         stopped_at=joined.stopped,
         seconds=seconds,
+        key=job.key,
+        start=job.plan.start,
     )
 
 

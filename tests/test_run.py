@@ -1,5 +1,7 @@
 """The loop: recording, continuing, dividing over devices, divergence, and what it refuses."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,6 +68,15 @@ def test_continuing_is_the_same_run(key):
     np.testing.assert_array_equal(whole.record["x"], np.concatenate([first.record["x"], second.record["x"]]))
     np.testing.assert_array_equal(second.record_steps, [30, 40, 50, 60])
     assert second.steps == 60
+
+
+def test_a_result_knows_its_key_and_its_place_on_the_clock(key):
+    first = ss.run(ss.SGD(WELL, HYPER), chains=2, steps=20, key=key)
+    second = ss.run(ss.SGD(WELL, HYPER), chains=2, steps=5, key=jax.random.key(1), initial=first)
+    again = pickle.loads(pickle.dumps(second))
+    for result, seed, start, steps in ((first, 0, 0, 20), (second, 1, 20, 25), (again, 1, 20, 25)):
+        assert (result.start, result.steps) == (start, steps)
+        assert result.key == jax.random.key(seed)
 
 
 @pytest.mark.parametrize("pace", [1.0, 7.0, 1e9])
