@@ -126,6 +126,7 @@ def run(
             outcomes.append(localised(outcome, part.task.layout, to_host=job.chunk < job.chains))
     result = _result(job, outcomes, time.perf_counter() - started)
     _report_divergence(result, throw)
+    _report_not_finite(result)
     return result
 
 
@@ -360,7 +361,7 @@ def _result(job: _Job, outcomes: list[Outcome], seconds: float) -> Result:
         record=joined.record,
         moments=finished_moments(joined, joined.diverged < 0),
         histograms={
-            name: HistogramCounts(ask.edges, counts[1:-1], int(counts[0]), int(counts[-1]))
+            name: HistogramCounts(ask.edges, counts[1:-2], int(counts[0]), int(counts[-2]), int(counts[-1]))
             for (name, ask), counts in zip(
                 job.recorder.histograms.items(), joined.histograms.values(), strict=True
             )
@@ -421,3 +422,23 @@ def _report_divergence(result: Result, throw: bool) -> None:
     if throw:
         raise FloatingPointError(message)
     warnings.warn(message, stacklevel=3)
+
+
+def _report_not_finite(result: Result) -> None:
+    """Say which observables had no finite value where the parameters had not diverged."""
+    for name, histogram in result.histograms.items():
+        if histogram.not_a_number:
+            warnings.warn(
+                f"histogram {name!r}: {histogram.not_a_number} of {histogram.not_a_number + histogram.total} "
+                f"samples are not a number (NaN); they are counted in not_a_number and in no bin.",
+                stacklevel=3,
+            )
+    for name, moments in result.moments.items():
+        if moments.not_finite:
+            first = int((result.alive & ~moments.finite).argmax())
+            warnings.warn(
+                f"moments of {name!r}: it was not finite at some sample in {moments.not_finite} of "
+                f"{len(result.alive)} chains that did not diverge (first chain {first}); mean, variance and "
+                f"standard_error leave them out.",
+                stacklevel=3,
+            )

@@ -13,6 +13,7 @@ PACKAGE = ROOT / "sde_sgd"
 # What is not named belongs to the folder or module of its first word.
 FLOORS = {
     "_checks": 0,
+    "_compensated": 0,
     "_tree": 0,
     "_devices": 0,
     "_progress": 0,
