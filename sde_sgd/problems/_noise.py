@@ -164,8 +164,9 @@ class LawSampler(Sampler):
     """Means of B independent draws of unit variance: Gaussian, Rademacher or centred exponential.
 
     The per-example noise is C^{1/2}ζ with E ζ = 0 and E ζζᵀ = I; a batch averages B of them.
-    For the Gaussian that mean is drawn at once (it is N(0, I/B) exactly); the other two add up
-    B real draws. Skewness per coordinate: 0, 0 and 2.
+    For the Gaussian that mean is drawn at once (it is N(0, I/B) exactly), and so is that of more than
+    64 exponentials, whose sum has a Gamma law; else B real draws are added up. Skewness per
+    coordinate: 0, 0 and 2.
     """
 
     law: str = eqx.field(static=True)
@@ -193,6 +194,5 @@ class LawSampler(Sampler):
             total = random.rademacher_sum(here, chain, self.shape, count)
             mean = total.astype(self.dtype) / count
         else:
-            total = random.exponential_sum(here, chain, self.shape, count, self.dtype)
-            mean = total / count - 1.0
+            mean = random.exponential_mean(here, chain, self.shape, count, self.dtype)
         return mean, None
