@@ -33,8 +33,8 @@ class Histogram(eqx.Module):
     observable: Observable | None
 
     def __init__(self, low: float, high: float, bins: int = 100, observable: Observable | None = None):
-        _checks.number("low", low)
-        _checks.number("high", high, above=float(low), hint="Give low < high.")
+        _checks.number("low", low, kept=True)
+        _checks.number("high", high, above=float(low), hint="Give low < high.", kept=True)
         self.low, self.high = float(low), float(high)
         self.bins = _checks.integer("bins", bins, at_least=1)
         self.observable = observable

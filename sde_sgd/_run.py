@@ -189,8 +189,7 @@ def make_recorder(
     asked = dict(record or {}), dict(moments or {}), dict(histograms or {})
     if stop_loss is None:
         return Recorder(*asked)
-    _checks.number("stop_loss", stop_loss)
-    return Recorder(*asked, loss=process.problem.loss, stop_loss=jnp.asarray(stop_loss, dtype=float))
+    return Recorder(*asked, loss=process.problem.loss, stop_loss=_checks.array("stop_loss", stop_loss))
 
 
 def open_store(

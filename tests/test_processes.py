@@ -5,6 +5,7 @@ the whole file raises a false alarm less than once in 10⁶ sets of keys.
 """
 
 import functools
+from typing import NamedTuple
 
 import diffrax
 import jax
@@ -166,6 +167,62 @@ def test_langevin_takes_a_rate_per_chain(key):
     together = advance(many, start(many, 2), 0, 10, key)
     alone = advance(one, start(one, 2), 0, 10, key)
     np.testing.assert_allclose(leaves(together.theta)[0][1], leaves(alone.theta)[0][1], rtol=1e-5, atol=1e-6)
+
+
+QUIET = ss.problems.Quadratic(1.0, noise_variance=0.0)
+
+
+class RawKey(NamedTuple):
+    """A state as older optimisers have it."""
+
+    rng_key: jax.Array
+
+
+def shaken(rate, key=0):
+    if getattr(key, "dtype", None) != jnp.uint32:
+        return optax.noisy_sgd(rate, eta=1.0, gamma=0.0, key=key)
+
+    def update(gradient, state, _=None):
+        own, draw = jax.random.split(state.rng_key)
+        return gradient + jax.random.normal(draw, gradient.shape), RawKey(own)
+
+    return optax.chain(optax.GradientTransformation(lambda _: RawKey(key), update), optax.sgd(rate))
+
+
+@pytest.mark.parametrize("own", [0, jax.random.key(3), jax.random.PRNGKey(3)], ids=["seed", "typed", "raw"])
+def test_an_optimizer_shakes_every_chain_with_noise_of_its_own(own, key):
+    """Null: θ ← (1 − η)θ − η ξ with ξ ~ N(0, 1) of each step, chain and key of the run, without correlations
+    between them."""
+    process = ss.SGD(QUIET, HYPER, optimizer=functools.partial(shaken, key=own))
+    chains, rate = 20_000, 0.05
+    begin = process.init(jnp.zeros((chains,)), ss.random.chain_numbers(chains))
+    first = advance(process, begin, 0, 1, key)
+    second = advance(process, first, 1, 1, key)
+    other = advance(process, begin, 0, 1, jax.random.key(7))
+    few = advance(process, process.init(jnp.zeros((3,)), ss.random.chain_numbers(3)), 0, 2, key)
+    np.testing.assert_array_equal(few.theta, second.theta[:3])
+    xi = [-first.theta / rate, -(second.theta - (1 - rate) * first.theta) / rate, -other.theta / rate]
+    found = np.corrcoef(np.stack(xi))
+    assert np.abs(found - np.eye(3)).max() < BOUND / np.sqrt(chains)
+    for one in xi:
+        assert abs(float(jnp.var(one)) - 1) < BOUND * np.sqrt(2 / chains)
+        assert abs(float(jnp.mean(one))) < BOUND / np.sqrt(chains)
+    # neighbours
+    assert abs(float(np.corrcoef(xi[0][:-1], xi[0][1:])[0, 1])) < BOUND / np.sqrt(chains)
+
+
+def test_an_optimizer_whose_key_cannot_be_found_is_refused():
+    def hidden(rate):
+        noise = optax.stateless(lambda g, _: g + jax.random.normal(jax.random.key(0), g.shape))
+        return optax.chain(noise, optax.sgd(rate))
+
+    begin = jnp.zeros((2,)), ss.random.chain_numbers(2)
+    with pytest.raises(ValueError, match="state holds no key that can be told for one"):
+        ss.SGD(QUIET, HYPER, optimizer=hidden).init(*begin)
+    fast = functools.partial(shaken, key=jax.random.key(0, impl="rbg"))
+    with pytest.raises(ValueError, match="kind rbg, whose numbers depend on how many chains"):
+        ss.SGD(QUIET, HYPER, optimizer=fast).init(*begin)
+    ss.SGD(QUIET, HYPER, optimizer=optax.adam).init(*begin)
 
 
 def test_heavy_ball_is_optax_sgd_with_momentum(key):

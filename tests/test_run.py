@@ -300,6 +300,25 @@ def test_starting_points(key):
     np.testing.assert_allclose(each.theta, np.arange(4.0), atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["rbg", "unsafe_rbg", "threefry2x32"])
+def test_no_kind_of_key_makes_a_start_depend_on_how_many_there_are(kind):
+    options = {"steps": 1, "key": jax.random.key(0, impl=kind), "devices": jax.devices()[:1]}
+    problem = ss.problems.MullerBrown()
+    whole, cut, few = (
+        np.asarray(ss.run(ss.SGD(problem, ss.Hyperparameters(1e-9)), **options, **more).theta)
+        for more in ({"chains": 6}, {"chains": 6, "chunk": 2}, {"chains": 1})
+    )
+    np.testing.assert_array_equal(whole, cut)
+    np.testing.assert_array_equal(whole[:1], few)
+    assert len(np.unique(whole)) == 12
+
+
+def test_starting_points_of_the_usual_keys_are_what_they_were():
+    """Threefry is counted, so these numbers stay whatever the version."""
+    theta = ss.run(ss.SGD(WELL, ss.Hyperparameters(1e-9)), chains=3, steps=1, key=jax.random.key(0)).theta
+    np.testing.assert_allclose(theta, [0.93880033, 0.12999558, -1.495511], atol=1e-6)
+
+
 def test_float64_where_the_user_enables_it(key):
     with jax.enable_x64(True):
         problem = ss.problems.DoubleWell()
@@ -339,6 +358,7 @@ def failing(_x):
         ({"record": {"pair": lambda x: (x, x)}}, "the observable 'pair' must return one array"),
         ({"histograms": ss.Histogram(0, 1, observable=lambda x: jnp.stack([x, x]))}, "one number per chain"),
         ({"devices": []}, "devices must be a list"),
+        ({"stop_loss": 1e300}, "stop_loss must be finite, got 1e.300, which is inf in float32"),
     ],
 )
 def test_bad_input(change, message, key):

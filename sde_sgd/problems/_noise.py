@@ -56,13 +56,13 @@ class Isotropic(GradientNoise):
     is_additive = True
 
     def __init__(self, variance: Any = 1.0):
-        _checks.number("noise_variance", variance, at_least=0)
+        sigma_squared = _checks.array("noise_variance", variance, at_least=0)
         if np.ndim(variance):
             raise ValueError(
                 f"noise_variance must be one number, got an array of shape {np.shape(variance)}; "
                 f"one for each parameter belongs in Diagonal."
             )
-        self.sigma_squared = jnp.asarray(variance, dtype=float)
+        self.sigma_squared = sigma_squared
 
     def apply(self, theta: Array, xi: Array) -> Array:
         del theta
@@ -90,8 +90,7 @@ class Diagonal(GradientNoise):
     is_additive = True
 
     def __init__(self, variances: Any):
-        _checks.number("variances", variances, at_least=0)
-        self.variances = jnp.asarray(variances, dtype=float)
+        self.variances = _checks.array("variances", variances, at_least=0)
 
     def apply(self, theta: Array, xi: Array) -> Array:
         _matching("variances", self.variances.shape, theta)

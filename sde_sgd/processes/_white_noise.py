@@ -183,7 +183,7 @@ class SGLD(Process):
 
 
 def _temperature(value: Any) -> Float[Array, ""]:
-    return jnp.asarray(_checks.scalar("temperature", value, at_least=0), dtype=float)
+    return jnp.asarray(_checks.scalar("temperature", value, at_least=0, kept=True), dtype=float)
 
 
 def _kicked(
