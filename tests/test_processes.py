@@ -211,6 +211,17 @@ def test_an_optimizer_shakes_every_chain_with_noise_of_its_own(own, key):
     assert abs(float(np.corrcoef(xi[0][:-1], xi[0][1:])[0, 1])) < BOUND / np.sqrt(chains)
 
 
+def test_an_optimizer_with_a_key_can_be_cut_into_chunks_and_saved(key, tmp_path):
+    process = ss.SGD(QUIET, HYPER, optimizer=shaken)
+    options = {"steps": 6, "key": key, "initial": 0.0, "devices": jax.devices()[:1]}
+    whole = ss.run(process, chains=4, **options)
+    cut = ss.run(process, chains=4, **options, chunk=2, checkpoint=tmp_path / "run")
+    again = ss.run(process, chains=4, **options, chunk=2, checkpoint=tmp_path / "run", resume=True)
+    np.testing.assert_array_equal(whole.theta, cut.theta)
+    np.testing.assert_array_equal(whole.theta, again.theta)
+    assert len(np.unique(whole.theta)) == 4
+
+
 def test_an_optimizer_whose_key_cannot_be_found_is_refused():
     def hidden(rate):
         noise = optax.stateless(lambda g, _: g + jax.random.normal(jax.random.key(0), g.shape))

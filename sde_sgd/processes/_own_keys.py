@@ -13,10 +13,21 @@ from sde_sgd.random import Words
 _DRAWING = ("random_bits", "random_gamma", "threefry2x32", "rng_bit_generator", "rng_uniform")
 
 
-def of_each_chain(memory: PyTree, words: Words, chain: UInt32[Array, " chains"]) -> Any:
+def plain(memory: PyTree) -> Any:
+    """A state with the data of its typed keys in their place, which can be stored."""
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_typed(leaf) else leaf, memory)
+
+
+def of_each_chain(memory: PyTree, like: PyTree, words: Words, chain: UInt32[Array, " chains"]) -> Any:
     """The state of an ensemble's optimisers with its keys mixed with the run's key and the chain's number.
 
     Done before every step: what a key becomes in a step is mixed again in the next.
+
+    Args:
+        memory: the state as `plain` leaves it.
+        like: the shapes of the state as the optimiser wants it.
+        words: of the run's key.
+        chain: the numbers of the chains.
     """
 
     def mixed(key: Array, number: Array) -> Array:
@@ -24,15 +35,13 @@ def of_each_chain(memory: PyTree, words: Words, chain: UInt32[Array, " chains"])
             key = jax.random.fold_in(key, data)
         return key
 
-    def one(path: Any, leaf: Array) -> Array:
-        if not _is_key(path, leaf):
+    def one(path: Any, wanted: Any, leaf: Array) -> Array:
+        if not _is_key(path, wanted):
             return leaf
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return jax.vmap(mixed)(leaf, chain)
-        keys = jax.random.wrap_key_data(leaf, impl="threefry2x32")
-        return jax.random.key_data(jax.vmap(mixed)(keys, chain))
+        keys = jax.vmap(mixed)(jax.random.wrap_key_data(leaf, impl="threefry2x32"), chain)
+        return keys if _is_typed(wanted) else jax.random.key_data(keys)
 
-    return jax.tree_util.tree_map_with_path(one, memory)
+    return jax.tree_util.tree_map_with_path(one, like, memory)
 
 
 def check(update: Callable[..., Any], rate: Array, theta: PyTree, memory: PyTree) -> None:
@@ -44,7 +53,7 @@ def check(update: Callable[..., Any], rate: Array, theta: PyTree, memory: PyTree
     """
     keys = [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(memory) if _is_key(path, leaf)]
     for key in keys:
-        typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        typed = _is_typed(key)
         kind = str(jax.random.key_impl(key)) if typed else "threefry2x32"
         if kind != "threefry2x32" or (not typed and key.shape[1:] != (2,)):
             raise ValueError(
@@ -59,9 +68,13 @@ def check(update: Callable[..., Any], rate: Array, theta: PyTree, memory: PyTree
         )
 
 
+def _is_typed(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
+
+
 def _is_key(path: Any, leaf: Any) -> bool:
     """Typed keys are known by their dtype, raw ones by their name."""
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if _is_typed(leaf):
         return True
     name = str(getattr(path[-1], "name", getattr(path[-1], "key", ""))) if path else ""
     return leaf.dtype == jnp.uint32 and leaf.ndim > 1 and any(word in name.lower() for word in ("key", "rng"))

@@ -96,9 +96,9 @@ class SGD(Process):
     def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
         sampler = self.problem.sampler(self.sampling, self.hyper.batch_size)
         if self.optimizer is not None:
-            begin = _map_rates(lambda rate, at: self._transformation(rate).init(at), self.hyper.learning_rate)
-            buffer = begin(theta)
+            buffer = self._memory(theta)
             own_keys.check(self._update, self.hyper.learning_rate, theta, buffer)
+            buffer = own_keys.plain(buffer)
         else:
             buffer = still(self.hyper, theta)
         return ChainState(theta, chain, {"optimizer": buffer, "sampler": sampler.init(chain)})
@@ -113,8 +113,11 @@ class SGD(Process):
         rate = scheduled(self.hyper.learning_rate, self.schedule, self.origin, step)
         memory = state.extra["optimizer"]
         if self.optimizer is not None:
-            memory = own_keys.of_each_chain(memory, words["minibatch"], state.chain)
+            like = jax.eval_shape(self._memory, state.theta)
+            memory = own_keys.of_each_chain(memory, like, words["minibatch"], state.chain)
         theta, buffer = self._update(rate, state.theta, gradient, memory)
+        if self.optimizer is not None:
+            buffer = own_keys.plain(buffer)
         return ChainState(theta, state.chain, {"optimizer": buffer, "sampler": order})
 
     def _update(
@@ -129,6 +132,11 @@ class SGD(Process):
 
             return _map_rates(update, rate)(theta, gradient, buffer)
         return heavy_ball(self.hyper, rate, theta, gradient, buffer)
+
+    def _memory(self, theta: Any) -> Any:
+        """The state of the chains' optimisers before the first step."""
+        begin = _map_rates(lambda rate, at: self._transformation(rate).init(at), self.hyper.learning_rate)
+        return begin(theta)
 
     def _transformation(self, rate: Array) -> optax.GradientTransformation:
         assert self.optimizer is not None
