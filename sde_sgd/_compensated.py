@@ -5,7 +5,10 @@ costs next to nothing, and the sums of such blocks in pairs of floats with twice
 comes out depends on the samples alone, not on where a run is cut.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int
 
 # Samples in a block: so few that plain sums lose nothing that matters, so many that pairs cost nothing.
@@ -63,3 +66,19 @@ def add_block(
     share = taken.astype(dtype) / jnp.maximum(merged + taken, 1).astype(dtype)
     between = gap * gap * (share * merged.astype(dtype))
     return add(mean, share * gap), add(add(square, block[1]), between)
+
+
+def whole(block: Any, mean: Any, square: Any, merged: Any, count: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and sum of squared deviations of all samples, in float64 on the host.
+
+    Args:
+        block: the two of the samples that were not merged, counted from the high part of `mean`.
+        mean, square: pairs of those that were.
+        merged: how many that is, but for chains that have stopped before.
+        count: samples of each chain, shape `(chains,)`.
+    """
+    block, mean, square = ([np.asarray(part, np.float64) for part in pair] for pair in (block, mean, square))
+    before = np.minimum(count, merged).reshape(-1, *(1,) * (block[0].ndim - 1))
+    share = 1 - before / np.maximum(count, 1).reshape(before.shape)
+    gap = block[0] - mean[1]
+    return sum(mean) + share * gap, sum(square) + block[1] + gap * gap * share * before

@@ -17,6 +17,7 @@ from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _devices, _tree
 from sde_sgd._checkpoint import CheckpointError, Part, Store, due
+from sde_sgd._compensated import whole
 from sde_sgd._devices import Layout
 from sde_sgd._interrupt import Interrupt, Interrupted
 from sde_sgd._memory import MemoryPrediction, check, predict
@@ -381,13 +382,10 @@ class _Loop:
             return np.array(self.layout.pad(leaf[: self.layout.chains]))
 
         def leaves(name: str, like: PyTree) -> PyTree:
-            wanted = jax.tree.leaves(like)
-            found = [
-                leaf for leaf in (arrays.get(f"{name}.{n}") for n in range(len(arrays))) if leaf is not None
-            ]
-            if [(leaf.shape[1:], leaf.dtype) for leaf in found] != [
-                (leaf.shape[1:], leaf.dtype) for leaf in wanted
-            ]:
+            numbered = (arrays.get(f"{name}.{number}") for number in range(len(arrays)))
+            found = [leaf for leaf in numbered if leaf is not None]
+            wanted = [(leaf.shape[1:], leaf.dtype) for leaf in jax.tree.leaves(like)]
+            if [(leaf.shape[1:], leaf.dtype) for leaf in found] != wanted:
                 raise CheckpointError(
                     f"the checkpoint's {name} has other arrays than this version of sde_sgd keeps for such a "
                     f"run: another version wrote it. Resume with that one, or start in another folder."
@@ -447,32 +445,20 @@ class _Loop:
         # the last steps may lie beyond the last sample, and their end is what `samples` hands out
         finite = self.layout.to_host(_finite(self.state.theta))
         diverged = np.where(~finite & (diverged < 0), self.plan.start + self.done, diverged)
+        sums, merged = self.layout.to_host(self.kept["moments"]), _devices.fetch(self.kept["merged"])
         return Outcome(
             state=self.state,
             diverged=diverged,
             stopped=stopped,
             count=count,
-            moments=self._moments(count),
+            moments={
+                name: whole(block, sums["mean"][name], sums["square"][name], merged, count)
+                for name, block in self.layout.to_host(self.kept["block"]).items()
+            },
             record=record,
             record_steps=steps,
             histograms=self.counts,
         )
-
-    def _moments(self, count: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Mean and sum of squared deviations of every chain, of `count` samples each, in float64."""
-        merged = np.minimum(count, _devices.fetch(self.kept["merged"]))
-        host: dict[str, Any] = jax.tree.map(
-            lambda leaf: self.layout.to_host(leaf).astype(np.float64),
-            {"block": self.kept["block"], **self.kept["moments"]},
-        )
-        found = {}
-        for name, (mean, square) in host["block"].items():
-            old_mean, old_square = sum(host["mean"][name]), sum(host["square"][name])
-            share = ((count - merged) / np.maximum(count, 1)).reshape(-1, *(1,) * (mean.ndim - 1))
-            gap = mean - host["mean"][name][1]
-            between = gap * gap * share * merged.reshape(share.shape)
-            found[name] = old_mean + share * gap, old_square + square + between
-        return found
 
 
 _finite = eqx.filter_jit(_tree.finite_chains)

@@ -29,6 +29,7 @@ FLOORS = {
     "curvature": 2,
     "statistics": 2,
     "_recording": 3,
+    "_key_use": 3,
     "_program": 3,
     "_memory": 3,
     "_engine": 3,

@@ -319,6 +319,52 @@ def test_starting_points_of_the_usual_keys_are_what_they_were():
     np.testing.assert_allclose(theta, [0.93880033, 0.12999558, -1.495511], atol=1e-6)
 
 
+@pytest.fixture
+def no_uses(monkeypatch):
+    """As in a new process: no key was used yet."""
+    from sde_sgd import _key_use
+
+    monkeypatch.setattr(_key_use, "_USES", type(_key_use._USES)(maxlen=3))
+    return _key_use._USES
+
+
+@pytest.mark.usefixtures("no_uses")
+@pytest.mark.parametrize("form", [lambda theta: theta, np.asarray, lambda theta: np.array(theta, float)])
+def test_a_second_stage_with_the_key_of_the_first_is_warned_of(form, key):
+    """Its noise would be the first one's again: the variance of the sum four times that of one, not twice."""
+    process = ss.Langevin(ss.problems.Quadratic(1.0), ss.Hyperparameters(1e-4, 1))
+    options = {"chains": 2000, "steps": 30, "key": key}
+    first = ss.run(process, initial=0.0, **options)
+    with pytest.warns(UserWarning, match=r"a run of 30 steps with this very key ended.*initial=result"):
+        again = ss.run(process, initial=form(first.theta), **options)
+    assert np.var(np.asarray(again.theta)) > 3.5 * np.var(np.asarray(first.theta))
+    on = ss.run(process, initial=first, **options)
+    other = ss.run(process, initial=form(first.theta), **options | {"key": jax.random.fold_in(key, 1)})
+    for result in (on, other):
+        assert abs(np.var(np.asarray(result.theta)) / np.var(np.asarray(first.theta)) / 2 - 1) < 0.2
+
+
+@pytest.mark.usefixtures("no_uses")
+def test_the_same_run_again_and_an_sde_beside_sgd_are_not_warned_of(key):
+    """Warnings are errors here."""
+    options = {"chains": 4, "steps": 6, "key": key}
+    quiet = ss.problems.Quadratic(1.0, noise_variance=0.0)
+    for process, start in ((ss.SGD(WELL, HYPER), 0.5), (ss.SGD(quiet, HYPER), 0.0)):
+        first = ss.run(process, initial=start, **options)
+        ss.run(process, initial=start, **options)
+        ss.run(process, initial=first.theta, **options | {"key": jax.random.key(5)})
+        ss.run(process, initial=first.theta, **options | {"key": jax.random.key(5)})
+        ss.run(process, initial=first, **options)
+    end = ss.run(ss.SGD(WELL, HYPER), **options).theta
+    ss.run(ss.Langevin(WELL, HYPER), initial=end, **options)
+
+
+def test_runs_are_remembered_without_end_but_not_all(no_uses):
+    for seed in range(5):
+        ss.run(ss.SGD(WELL, HYPER), chains=2, steps=1, key=jax.random.key(seed))
+    assert len(no_uses) == 3
+
+
 def test_float64_where_the_user_enables_it(key):
     with jax.enable_x64(True):
         problem = ss.problems.DoubleWell()
