@@ -162,23 +162,21 @@ class UnderdampedLangevin(Diffusion):
     def _solve(
         self, theta: Any, velocity: Any, rate: Float[Array, ""], friction: Float[Array, ""], noises: Any
     ) -> Any:
-        """One step of the diffrax solver for one chain, in θ and q = dθ/ds = −ηv/(1 − m).
+        """One step of the diffrax solver for one chain, in y = (θ − θ₀)(1 − m)/η and dy/ds = −v.
 
         In the time s = (1 − m)k the friction is 1 for all chains, so that diffrax's check of its
-        coefficients is folded away. The noise may have any covariance: its increments are scaled so
-        that diffrax's factor √2 fits.
+        coefficients is folded away, and nothing is divided by η, which may be 0. The noise may have
+        any covariance: its increments are scaled so that diffrax's factor √2 fits.
         """
         problem: Any = self.problem
         dtype = theta.dtype
         unit = rate / friction
-        increments = [
-            problem.noise.scaled(theta, unit * self._per_example / 2**0.5, noise) for noise in noises
-        ]
+        increments = [problem.noise.scaled(theta, self._per_example / 2**0.5, noise) for noise in noises]
         end = friction.astype(dtype) / self.substeps
         path: Any = _GivenPath(diffrax.SpaceTimeTimeLevyArea(end, *increments))
 
         def force(at: Any, _args: Any) -> Any:
-            return (unit / friction) * self.problem.gradient(at)
+            return self.problem.gradient(theta + unit * at) / friction
 
         one, start = jnp.ones((), dtype), jnp.zeros((), dtype)
         terms: Any = diffrax.MultiTerm(
@@ -186,11 +184,10 @@ class UnderdampedLangevin(Diffusion):
             diffrax.UnderdampedLangevinDiffusionTerm(one, one, path),
         )
         solver: Any = self.solver
-        begun = solver.init(terms, start, end, (theta, -unit * velocity), None)
-        (theta, speed), *_ = solver.step(
-            terms, start, end, (theta, -unit * velocity), None, begun, made_jump=False
-        )
-        return theta, -speed / unit
+        begin = jnp.zeros_like(theta), -velocity
+        begun = solver.init(terms, start, end, begin, None)
+        (way, speed), *_ = solver.step(terms, start, end, begin, None, begun, made_jump=False)
+        return theta + unit * way, -speed
 
 
 class _GivenPath(eqx.Module):
