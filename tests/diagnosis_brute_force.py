@@ -32,6 +32,7 @@ import numpy as np
 
 import sde_sgd as ss
 from sde_sgd import validity
+from sde_sgd.validity._coupled import Coupled
 
 SETTINGS = 40
 FAMILIES = ("well", "quadratic", "logistic", "network")
@@ -196,7 +197,7 @@ class Law:
         if setting.sampling == "shuffle" and isinstance(process, ss.SGD):
             epoch = setting.problem.dataset_size // setting.hyper.batch_size
             every = next(n for n in range(every, every + epoch + 1) if math.gcd(n, epoch) == 1)
-        record = {"at": _Along(directions), "loss": setting.problem.loss}
+        record = {"at": _Along(directions), "loss": _Loss(setting.problem)}
         if setting.inside is not None:
             record["inside"] = _Inside(setting.inside)
         with warnings.catch_warnings():
@@ -237,10 +238,22 @@ class Law:
         return np.stack([one for one, _ in found]), np.stack([error for _, error in found])
 
 
+def _of_sgd(theta):
+    return theta["sgd"] if isinstance(theta, dict) and "sgd" in theta else theta
+
+
+class _Loss(eqx.Module):
+    problem: ss.problems.Problem
+
+    def __call__(self, theta):
+        return self.problem.loss(_of_sgd(theta))
+
+
 class _Along(eqx.Module):
     directions: jax.Array
 
     def __call__(self, theta):
+        theta = _of_sgd(theta)
         return self.directions @ jax.flatten_util.ravel_pytree(theta)[0]
 
 
@@ -248,7 +261,7 @@ class _Inside(eqx.Module):
     test: object
 
     def __call__(self, theta):
-        return jnp.asarray(self.test(jnp.atleast_1d(theta)), dtype=float)
+        return jnp.asarray(self.test(jnp.atleast_1d(_of_sgd(theta))), dtype=float)
 
 
 def compared(one, other):
@@ -341,10 +354,9 @@ def _without(cause, setting, frame, sde, seed):
     problem, hyper = setting.problem, setting.hyper
     directions, steps, chains = frame
     rows = slice(1, 3) if cause == "skewness" else slice(0, 1)
+    top = ss.curvature.top_eigenpairs(problem, setting.start, 1, key=jax.random.key(0))
+    fast = float(hyper.effective_learning_rate) * float(top.values[0])
     if cause == "step size":
-        fast = float(hyper.effective_learning_rate) * float(
-            ss.curvature.top_eigenpairs(problem, setting.start, 1, key=jax.random.key(0)).values[0]
-        )
         plain = ss.Hyperparameters(float(hyper.effective_learning_rate), hyper.batch_size)
         smaller = 2 ** max(3, math.ceil(math.log2(4 * fast)))
         process = ss.SVAG(problem, plain, l=smaller)
@@ -352,7 +364,9 @@ def _without(cause, setting, frame, sde, seed):
     elif cause == "sampling":
         process = ss.SGD(problem, hyper)
     elif cause == "skewness":
-        process = ss.Langevin(problem, hyper, substeps=1, solver=diffrax.Euler())
+        # SGD, momentum and all, whose noise is the sum of Gaussian increments; the SDE beside it is not used
+        substeps = 2 ** max(1, math.ceil(math.log2(fast)))
+        process = Coupled(ss.Langevin(problem, hyper, substeps=substeps, solver=diffrax.Euler()), False)
     elif cause == "momentum":
         process, frame = ss.SGD(problem, hyper, sampling=setting.sampling), (directions, 4 * steps, chains)
     else:

@@ -124,10 +124,8 @@ def causes(
 ) -> list[Cause]:
     """Every cause, worst first."""
     skewness = _skewness(pilot, hyper, sampling, dataset_size)
-    # where the noise of the finer run differs from SGD's, a ratio to it shows both causes
-    apart = pilot.finer_is_gaussian and skewness.answer != WITHIN
     found = [
-        _step_size(pilot, hyper, alone=apart),
+        _step_size(pilot, hyper, skewness),
         _sampling(pilot, hyper, sampling, dataset_size),
         skewness,
         _momentum(hyper, steps),
@@ -166,16 +164,16 @@ def _worst(found: Estimate, which: np.ndarray) -> tuple[int, float, Interval]:
     return int(np.flatnonzero(which)[place]), max(float(effects[place]), 0.0), Interval(low, high)
 
 
-def _step_size(pilot: Pilot, hyper: Hyperparameters, *, alone: bool = False) -> Cause:
+def _step_size(pilot: Pilot, hyper: Hyperparameters, skewness: Cause) -> Cause:
     r"""Variance of SGD over that of the same SDE in small steps, ⟨C⟩(1 + e)/h over ⟨C⟩/h; see `Orbit`.
 
     On a quadratic it is `step_size_factor`; elsewhere it contains what larger swings do to the
     curvature and the noise that the chains meet. λ₁ is asked for a second opinion: a curvature that is
     beyond the limit by itself makes an answer of "within" a "cannot tell".
 
-    Args:
-        pilot, hyper: what was seen.
-        alone: take 1 + e by itself, which nothing but the length of a step makes.
+    Where the finer run has Gaussian noise its variance differs from that of SGD by what `skewness` does
+    as well; at most as much as on one side of the mean is taken off, down to 1 + e, which nothing but
+    the length of a step makes.
     """
     limit = LIMITS["step size"]
     edge = 2 * (1 + float(hyper.momentum))
@@ -190,21 +188,31 @@ def _step_size(pilot: Pilot, hyper: Hyperparameters, *, alone: bool = False) -> 
     if pilot.diverged:
         text += f"; {pilot.diverged} of {pilot.chains} chains diverged"
         return Cause("step size", "sde", math.inf, limit, Interval(math.inf, math.inf), text)
-    finer = None if alone else pilot.finer
-    warm = pilot.sgd.spread() if finer is not None else pilot.sgd.excess()
-    cold = None if finer is None else finer.cold_spread()
-    place, effect, interval = _worst(_less(warm, cold), _resolved(pilot))
-    if not np.isfinite(warm.value[place]) or not math.isfinite(interval.high):
+    own = pilot.sgd.excess()
+    found = own if pilot.finer is None else _less(pilot.sgd.spread(), pilot.finer.cold_spread())
+    place, effect, interval = _worst(found, _resolved(pilot))
+    if pilot.finer is not None and pilot.finer_is_gaussian and skewness.answer != WITHIN:
+        _, least, bare = _worst(own, _resolved(pilot))
+        effect = max((1 + effect) / _one_side(skewness.effect) - 1, least)
+        interval = Interval(
+            max((1 + interval.low) / _one_side(skewness.interval.high) - 1, bare.low), interval.high
+        )
+    if not np.isfinite(found.value[place]) or not math.isfinite(interval.high):
         effect, interval = at, Interval(max(low, 0.0), high)
         text += f": a variance {1 + at:.3g} times the SDE's, if the loss were quadratic"
     else:
-        ratio = math.exp(float(_less(warm, cold).value[place]))
-        than = "that its noise gives it" if finer is None else f"with {pilot.finer_name}"
+        ratio = math.exp(float(found.value[place]))
+        than = "that its noise gives it" if pilot.finer is None else f"with {pilot.finer_name}"
         text += f": direction {place + 1} has {ratio:.3g} times the variance {than}"
         if interval.high < limit < low:
             interval = Interval(interval.low, high)
             text += f", though {1 + at:.3g} times by λ₁"
     return Cause("step size", "sde", effect, limit, interval, text)
+
+
+def _one_side(skewness: float) -> float:
+    """Variance on one side of the mean over that on both, to first order in the skewness."""
+    return 1 + 2 / (3 * math.sqrt(2 * math.pi)) * skewness
 
 
 def _places(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -54,7 +54,7 @@ def finer(problem: Problem, hyper: Hyperparameters, sharpest: float, steps: int)
     rate = float(hyper.effective_learning_rate)
     wanted = max(_TIMES_FINER, rate * max(sharpest, 0.0) / _FINE)
     if isinstance(problem, AnalyticProblem):
-        substeps = 2 ** math.ceil(math.log2(wanted))
+        substeps = _power_of_two(wanted)
         if substeps * steps > _MOST_STEPS:
             return None
         additive = problem.noise.is_additive
@@ -68,7 +68,7 @@ def finer(problem: Problem, hyper: Hyperparameters, sharpest: float, steps: int)
         part for part in range(1, size + 1) if (size % part == 0 and size >= wanted * part) or part == 1
     )
     units = size // smaller
-    amplified = 2 ** max(0, math.ceil(math.log2(wanted / units)))
+    amplified = _power_of_two(wanted / units)
     if units * amplified * steps > _MOST_STEPS:
         return None
     # in these units the rate is that of plain SGD: the SDE knows momentum by η/(1 − m) only
@@ -76,3 +76,8 @@ def finer(problem: Problem, hyper: Hyperparameters, sharpest: float, steps: int)
     name = f"B = {smaller}" if amplified == 1 else f"SVAG-{amplified} of B = {smaller}"
     process = SVAG(problem, matched, l=amplified)
     return Finer(process, units, rate / (units * amplified), name, amplified > 1)
+
+
+def _power_of_two(least: float) -> int:
+    """Powers of two only, so that few programs are compiled."""
+    return int(2 ** max(0, math.ceil(math.log2(least) - 1e-6)))

@@ -151,7 +151,7 @@ def _excess(some: Orbit) -> np.ndarray:
 
 
 def _stiff(some: Orbit) -> np.ndarray:
-    """ln h_i: the slope of ∂_iL against θ_i, both counted from the means of chain and time."""
+    """ln h_i: the slope of ∂_iL against θ_i, both counted from what is common to all chains."""
     at, g = _inner(some.theta), _inner(some.slope)
     variance, together = ((one * at).mean(axis=1) for one in (at, g))
     # A chain that moved much further than others and met no force on its way went to another well: it
@@ -164,11 +164,13 @@ def _stiff(some: Orbit) -> np.ndarray:
 
 
 def _inner(values: np.ndarray) -> np.ndarray:
-    """Counted from the mean of all chains at that time, and of the chain in a block of time.
+    """Counted from the median of all chains at that time, and from the chain's mean in a block of time.
+
+    The median, since the mean of the others must not follow one that leaves.
 
     Shape `(blocks, samples, chains, k)`; what is left over at the end of the samples is dropped.
     """
-    values = values - values.mean(axis=1, keepdims=True)
+    values = values - np.median(values, axis=1, keepdims=True)
     length = min(_BLOCK, len(values))
     blocks = values[: len(values) // length * length].reshape(-1, length, *values.shape[1:])
     return blocks - blocks.mean(axis=1, keepdims=True)
