@@ -1,10 +1,12 @@
 """Six runs with known answers, each named for its own reason, from pilot data alone."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from helpers import REFUSED, assert_agree, class_data
 
@@ -56,8 +58,9 @@ def test_the_right_cause_is_named(name):
     _, sde, gibbs = cases()[name]
     found = diagnosed(name)
     assert (named(found.worst("sde")), named(found.worst())) == (sde, gibbs), str(found)
-    assert found.sde_holds == (sde is None)
-    assert found.gibbs_holds == (gibbs is None)
+    assert found.sde_holds is (sde is None)
+    assert found.gibbs_holds is (gibbs is None)
+    assert found.verdict == ("yes" if sde is None else "no")
     said = str(found)
     assert ("SGD follows its SDE: yes" in said) == (sde is None)
     assert gibbs is None or f"because of {gibbs}" in said
@@ -89,10 +92,13 @@ def test_a_wrong_batch_size_has_no_explanation():
     """Planted: the pilot ran with B = 2 and is judged as if B were 3."""
     found = diagnosed("anisotropic")
     told = {"sampling": "replacement", "dataset_size": None, "steps": found.steps}
-    right = _causes.causes(found.pilot, found.hyper, **told)
-    wrong = _causes.causes(found.pilot, ss.Hyperparameters(0.05, 3), **told)
-    assert [cause.holds for cause in right if cause.name == "unexplained"] == [True]
-    assert [cause.holds for cause in wrong if cause.name == "unexplained"] == [False]
+    ratio = float(ss.Hyperparameters(0.05, 3).ratio)
+    judged = dataclasses.replace(found.pilot, sgd=dataclasses.replace(found.pilot.sgd, ratio=ratio))
+    right, wrong = (
+        {cause.name: cause.answer for cause in _causes.causes(pilot, found.hyper, **told)}
+        for pilot in (found.pilot, judged)
+    )
+    assert (right["unexplained"], wrong["unexplained"]) == ("within", "beyond")
 
 
 def test_what_diverges_is_a_step_too_large():
@@ -115,25 +121,75 @@ def test_a_network_of_few_examples():
     assert found.weak_error is not None
 
 
-def test_gradient_noise_of_a_finite_sum_is_the_exact_one(key):
-    from sde_sgd.validity._pilot import _local, _mean_noise, _NoiseAlong
+def test_what_is_seen_at_a_place_is_exact(key):
+    from sde_sgd.validity._pilot import _Along, _look, _mean_noise
 
     problem = ss.problems.mlp(class_data(size=24), hidden=(12,))
     theta = problem.init(key)
     covariance = np.asarray(problem.gradient_covariance(theta), np.float64)
     hessian = np.asarray(problem.hessian(theta))
     directions = jnp.linalg.qr(jax.random.normal(key, (len(hessian), 3)))[0].T
-    points = jax.tree.map(lambda leaf: leaf[None], theta)
-    curved, second, third = (np.asarray(each)[0] for each in _local(problem, points, directions, key))
+    seen = _look(problem, [theta, theta], 3, directions, key)
+    assert len(seen.curvature) == 2
     rows = np.asarray(problem.example_gradients(theta) @ directions.T, np.float64)
-    np.testing.assert_allclose(curved, np.diag(directions @ hessian @ directions.T), atol=1e-4)
-    np.testing.assert_allclose(second, np.diag(directions @ covariance @ directions.T), atol=1e-5)
+    np.testing.assert_allclose(seen.curvature[1], np.diag(directions @ hessian @ directions.T), atol=1e-4)
+    np.testing.assert_allclose(seen.second[1], np.diag(directions @ covariance @ directions.T), atol=1e-5)
     np.testing.assert_allclose(
-        _NoiseAlong(problem, directions)(theta), directions @ covariance @ directions.T, atol=1e-5
+        seen.third[1], ((rows - rows.mean(axis=0)) ** 3).mean(axis=0), rtol=1e-2, atol=1e-6
     )
-    np.testing.assert_allclose(third, ((rows - rows.mean(axis=0)) ** 3).mean(axis=0), rtol=1e-2, atol=1e-6)
-    mean, error = _mean_noise(problem, theta, key)
+    np.testing.assert_allclose(seen.values[1], np.linalg.eigvalsh(hessian)[:-4:-1], rtol=1e-3)
+    mean, error = _mean_noise(seen.probes, len(hessian))
     assert_agree(mean, np.trace(covariance) / len(hessian), error)
+
+    along = np.asarray(_Along(problem, directions)(theta))
+    flat = np.asarray(jax.flatten_util.ravel_pytree(theta)[0])
+    slope = jax.flatten_util.ravel_pytree(problem.gradient(theta))[0]
+    np.testing.assert_allclose(along[:3], directions @ flat, atol=1e-5)
+    np.testing.assert_allclose(along[3:6], directions @ slope, atol=1e-5)
+    np.testing.assert_allclose(along[6:15].reshape(3, 3), directions @ covariance @ directions.T, atol=1e-5)
+    np.testing.assert_allclose(along[15], problem.loss(theta), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rate", "variance", "exact"), [(0.3, 0.15, 1.41), (0.4, 0.1, 1.66), (0.5, 0.05, 2.02)]
+)
+def test_a_well_whose_curvature_is_not_the_same_everywhere(rate, variance, exact):
+    """The exact variance within a well, by the chain's own law over Gibbs; a tenth for what a law is not."""
+    well, hyper = ss.problems.DoubleWell(noise_variance=variance), ss.Hyperparameters(rate, 1)
+    for seed in range(3):
+        found = validity.diagnose(well, hyper, steps=2000, key=jax.random.key(seed))
+        assert (found.verdict, named(found.worst("sde"))) == ("no", "step size"), str(found)
+        (step,) = [cause for cause in found.causes if cause.name == "step size"]
+        assert 1 + step.interval.low < 1.1 * exact
+        assert 1 + step.interval.high > exact / 1.1
+
+
+@pytest.mark.slow
+def test_a_step_too_large_where_the_loss_is_far_from_quadratic():
+    """Logistic regression: 3.8 times the variance along e₁ by brute force, where 2/(2 − ηλ₁) is 2.5."""
+    net = ss.problems.logistic_regression(ss.data.breast_cancer(), l2=0.05)
+    start = ss.theory.refine_minimum(net, jax.tree.map(jnp.zeros_like, net.init(jax.random.key(0))), steps=30)
+    for rate, answer in ((0.1, "yes"), (2.69, "no")):
+        hyper = ss.Hyperparameters(rate, 32)
+        found = validity.diagnose(net, hyper, steps=3000, initial=start, key=jax.random.key(5))
+        assert found.verdict == answer, str(found)
+    assert named(found.worst("sde")) == "step size"
+    assert 2.8 < found.directions.variance_ratio[0] < 5
+
+
+def test_progress_and_processes(capsys):
+    well, hyper, key = ss.problems.DoubleWell(), ss.Hyperparameters(0.02, 1), jax.random.key(0)
+    validity.diagnose(well, hyper, steps=3000, key=key, progress=True)
+    assert "diagnose: 100%" in capsys.readouterr().err
+    net = ss.problems.mlp(class_data(size=24), hidden=(6,))
+    adam = ss.SGD(net, hyper, optimizer=optax.adam)
+    for problem, options, message in (
+        (net, {"optimizer": optax.adam}, "optimizer must be None"),
+        (adam, {}, "problem must be a problem, got SGD with an optimizer"),
+        (ss.SGD(net, hyper), {}, r"got a process, SGD: .*Use diagnose\(process.problem, process.hyper"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            validity.diagnose(problem, hyper, steps=9, key=key, **options)
 
 
 def test_bad_input(key):
