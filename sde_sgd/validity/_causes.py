@@ -9,7 +9,7 @@ from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.validity import _interval
 from sde_sgd.validity._factors import sampling_factor, skewness_factor, step_size_factor
 from sde_sgd.validity._interval import BEYOND, CANNOT_TELL, WITHIN, Interval
-from sde_sgd.validity._orbit import Estimate
+from sde_sgd.validity._orbit import Estimate, Orbit
 from sde_sgd.validity._pilot import Pilot
 
 # What counts as too much. The first three are one tenth in the variance of SGD along a direction: half
@@ -26,6 +26,8 @@ LIMITS = {
     "measured": 0.25,
     "anisotropy": 0.5,
 }
+# Variance on one side of the mean over that on both is 1 + this times the skewness, to first order.
+_ONE_SIDE = 2 / (3 * math.sqrt(2 * math.pi))
 # A direction comes to rest within the pilot if its curvature is not below this share of λ₁.
 _RESOLVED = 0.1
 
@@ -123,11 +125,10 @@ def causes(
     pilot: Pilot, hyper: Hyperparameters, sampling: str, dataset_size: int | None, steps: int
 ) -> list[Cause]:
     """Every cause, worst first."""
-    skewness = _skewness(pilot, hyper, sampling, dataset_size)
     found = [
-        _step_size(pilot, hyper, skewness),
+        _step_size(pilot, hyper),
         _sampling(pilot, hyper, sampling, dataset_size),
-        skewness,
+        _skewness(pilot, hyper, sampling, dataset_size),
         _momentum(hyper, steps),
         _unexplained(pilot),
         _measured(pilot),
@@ -164,16 +165,15 @@ def _worst(found: Estimate, which: np.ndarray) -> tuple[int, float, Interval]:
     return int(np.flatnonzero(which)[place]), max(float(effects[place]), 0.0), Interval(low, high)
 
 
-def _step_size(pilot: Pilot, hyper: Hyperparameters, skewness: Cause) -> Cause:
+def _step_size(pilot: Pilot, hyper: Hyperparameters) -> Cause:
     r"""Variance of SGD over that of the same SDE in small steps, ⟨C⟩(1 + e)/h over ⟨C⟩/h; see `Orbit`.
 
     On a quadratic it is `step_size_factor`; elsewhere it contains what larger swings do to the
     curvature and the noise that the chains meet. λ₁ is asked for a second opinion: a curvature that is
     beyond the limit by itself makes an answer of "within" a "cannot tell".
 
-    Where the finer run has Gaussian noise its variance differs from that of SGD by what `skewness` does
-    as well; at most as much as on one side of the mean is taken off, down to 1 + e, which nothing but
-    the length of a step makes.
+    Where the finer run has Gaussian noise and SGD has not, SGD with Gaussian noise stands in its place, so
+    that only the length of the steps differs: what the shape of the noise does is the matter of `_skewness`.
     """
     limit = LIMITS["step size"]
     edge = 2 * (1 + float(hyper.momentum))
@@ -188,15 +188,9 @@ def _step_size(pilot: Pilot, hyper: Hyperparameters, skewness: Cause) -> Cause:
     if pilot.diverged:
         text += f"; {pilot.diverged} of {pilot.chains} chains diverged"
         return Cause("step size", "sde", math.inf, limit, Interval(math.inf, math.inf), text)
-    own = pilot.sgd.excess()
-    found = own if pilot.finer is None else _less(pilot.sgd.spread(), pilot.finer.cold_spread())
+    walked = pilot.sgd if pilot.gaussian is None else pilot.gaussian
+    found = walked.excess() if pilot.finer is None else _less(walked.spread(), pilot.finer.cold_spread())
     place, effect, interval = _worst(found, _resolved(pilot))
-    if pilot.finer is not None and pilot.finer_is_gaussian and skewness.answer != WITHIN:
-        _, least, bare = _worst(own, _resolved(pilot))
-        effect = max((1 + effect) / _one_side(skewness.effect) - 1, least)
-        interval = Interval(
-            max((1 + interval.low) / _one_side(skewness.interval.high) - 1, bare.low), interval.high
-        )
     if not np.isfinite(found.value[place]) or not math.isfinite(interval.high):
         effect, interval = at, Interval(max(low, 0.0), high)
         text += f": a variance {1 + at:.3g} times the SDE's, if the loss were quadratic"
@@ -208,11 +202,6 @@ def _step_size(pilot: Pilot, hyper: Hyperparameters, skewness: Cause) -> Cause:
             interval = Interval(interval.low, high)
             text += f", though {1 + at:.3g} times by λ₁"
     return Cause("step size", "sde", effect, limit, interval, text)
-
-
-def _one_side(skewness: float) -> float:
-    """Variance on one side of the mean over that on both, to first order in the skewness."""
-    return 1 + 2 / (3 * math.sqrt(2 * math.pi)) * skewness
 
 
 def _places(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -259,7 +248,11 @@ def _finite(pilot: Pilot) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _skewness(pilot: Pilot, hyper: Hyperparameters, sampling: str, dataset_size: int | None) -> Cause:
-    """Third cumulant of θ on a quadratic, from that of one example's gradient: `skewness_factor`."""
+    """Third cumulant of θ on a quadratic, from that of one example's gradient: `skewness_factor`.
+
+    Where that is not small, and SGD with Gaussian noise was run as well, the two are compared instead:
+    no law is assumed, and more than the third cumulant counts.
+    """
     factor = skewness_factor(pilot.curvature, hyper, sampling, dataset_size)
     effects = np.abs(pilot.noise_skewness) * factor
     worst = int(np.argmax(effects))
@@ -272,7 +265,46 @@ def _skewness(pilot: Pilot, hyper: Hyperparameters, sampling: str, dataset_size:
         f"gradients of examples have skewness {pilot.noise_skewness[worst]:+.2g}, "
         f"and θ gets {effects[worst]:.2g} of it at this η and B"
     )
+    if pilot.gaussian is not None and interval.answer(LIMITS["skewness"]) != WITHIN:
+        return _shape(pilot, pilot.gaussian, float(pilot.noise_skewness[worst]))
     return Cause("skewness", "sde", float(effects[worst]), LIMITS["skewness"], interval, text)
+
+
+def _shape(pilot: Pilot, gaussian: Orbit, skewness: float) -> Cause:
+    """How much more variance SGD has on one side of its mean than with Gaussian noise of the same C.
+
+    In units of the skewness that would do as much: the ratio of variances times (1 + aγ), less 1, over a,
+    with γ the difference of the skewnesses of θ.
+    """
+    change = _less(pilot.sgd.spread(), gaussian.spread())
+    half = _interval.quantile(change.freedom) * change.standard_error
+    lean = np.abs(pilot.skewness - pilot.gaussian_skewness)
+    error = np.hypot(pilot.skewness_error, pilot.gaussian_skewness_error)
+    about = _interval.quantile(pilot.chains - 1) * error
+
+    def effect(log_ratio: np.ndarray, skewness: np.ndarray) -> np.ndarray:
+        larger = np.exp(log_ratio) * (1 + _ONE_SIDE * skewness)
+        return np.asarray((np.maximum(larger, np.exp(-log_ratio)) - 1) / _ONE_SIDE)
+
+    ends = np.stack([change.value - half, change.value + half, np.clip(0.0, *_around(change.value, half))])
+    least = effect(ends, np.maximum(lean - about, 0.0)).min(axis=0)
+    most = effect(ends, lean + about).max(axis=0)
+    which = np.flatnonzero(_resolved(pilot) & np.isfinite(most))
+    if not len(which):
+        return _nothing("skewness", LIMITS["skewness"])
+    found = effect(change.value, lean)
+    place = int(which[np.argmax(found[which])])
+    interval = Interval(max(float(least[which].max()), 0.0), float(most[which].max()))
+    text = (
+        f"gradients of examples have skewness {skewness:+.2g}: direction {place + 1} has "
+        f"{1 + _ONE_SIDE * found[place]:.3g} times the variance, on one side of the mean, that Gaussian noise "
+        f"of the same C gives it"
+    )
+    return Cause("skewness", "sde", float(found[place]), LIMITS["skewness"], interval, text)
+
+
+def _around(value: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return value - half, value + half
 
 
 def _momentum(hyper: Hyperparameters, steps: int) -> Cause:

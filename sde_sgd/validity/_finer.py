@@ -22,7 +22,7 @@ _MOST_STEPS = 300_000
 # The SDE itself takes a gradient over all data at each step: six operations for each example, parameter and
 # chain. Up to so many it is what SGD is compared with; else small batches stand for it, whose noise is as
 # skewed as that of SGD.
-_OPERATIONS = 6e10
+_OPERATIONS = 1.2e11
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,12 @@ class Finer:
         units: its units of the clock for each step of SGD.
         step: the length of a step, in SDE time, that is left to correct for; 0 for Heun's method.
         name: what it is, in words.
-        is_gaussian: whether its noise has no skewness; else it has that of SGD.
     """
 
     process: Process
     units: int
     step: float
     name: str
-    is_gaussian: bool
 
 
 def finer(
@@ -68,13 +66,11 @@ def finer(
         additive = problem.noise.is_additive
         solver: diffrax.AbstractSolver = diffrax.Heun() if additive else diffrax.Euler()
         process: Process = Langevin(problem, hyper, substeps=substeps, solver=solver)
-        return Finer(
-            process, 1, 0.0 if additive else rate / substeps, f"the SDE in {substeps} substeps", True
-        )
+        return Finer(process, 1, 0.0 if additive else rate / substeps, f"the SDE in {substeps} substeps")
     substeps = _power_of_two(max(1.0, rate * max(sharpest, 0.0) / _FINE))
     if 6.0 * (problem.dataset_size or 1) * numbers * substeps * steps <= _OPERATIONS:
         process = Langevin(problem, hyper, substeps=substeps, solver=diffrax.Euler())
-        return Finer(process, 1, rate / substeps, f"the SDE in {substeps} substeps", True)
+        return Finer(process, 1, rate / substeps, f"the SDE in {substeps} substeps")
     size = hyper.batch_size
     smaller = max(
         part for part in range(1, size + 1) if (size % part == 0 and size >= wanted * part) or part == 1
@@ -87,7 +83,7 @@ def finer(
     matched = Hyperparameters(rate / units, smaller)
     name = f"B = {smaller}" if amplified == 1 else f"SVAG-{amplified} of B = {smaller}"
     process = SVAG(problem, matched, l=amplified)
-    return Finer(process, units, rate / (units * amplified), name, amplified > 1)
+    return Finer(process, units, rate / (units * amplified), name)
 
 
 def _power_of_two(least: float) -> int:

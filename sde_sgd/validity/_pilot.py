@@ -18,12 +18,15 @@ from sde_sgd._run import run
 from sde_sgd.curvature._eigenpairs import top_eigenpairs
 from sde_sgd.curvature._operators import parameter_count
 from sde_sgd.hyperparameters import Hyperparameters
+from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._finite_sum import FiniteSumProblem
 from sde_sgd.processes._base import Process, minibatch_streams
+from sde_sgd.processes._langevin import Langevin
 from sde_sgd.processes._sgd import SGD
 from sde_sgd.validity._factors import sampling_factor
-from sde_sgd.validity._finer import Finer, finer
+from sde_sgd.validity._finer import finer
+from sde_sgd.validity._gaussian_sgd import GaussianSGD
 from sde_sgd.validity._orbit import Orbit
 
 _DRAWS = 2**15
@@ -33,6 +36,8 @@ _PRODUCTS = 30
 _SMALL = 1_000_000
 _PLACES, _MORE_PLACES = 9, 33
 _CHAINS, _MORE_CHAINS = 32, 128
+# and still more where examples times parameters times chains stay below this
+_CHEAP, _MOST_CHAINS = 9_000_000, 512
 # velocities take 1/(1 − m) steps to build up; after five of those e⁻⁵ is left to come
 _BUILD_UP = 5
 # The measurement takes so many relaxation times 1/(η'λ₁) of the sharpest direction: long enough for an
@@ -71,7 +76,8 @@ class Pilot:
         sgd: samples of SGD along the directions, after it has settled.
         finer: the same of the SDE in small steps (see `finer_name`), from the same start and at the same
             times; None if it takes too many of them or diverged.
-        finer_is_gaussian: whether its noise is Gaussian; else it is skewed as that of SGD.
+        gaussian: the same of SGD with Gaussian noise of the same covariance, with `gaussian_skewness` and its
+            error; None if SGD's own noise is Gaussian, or if `finer` is not the SDE itself.
         finer_loss: its losses at the end, shape `(chains,)`.
     """
 
@@ -95,7 +101,9 @@ class Pilot:
     sgd: Orbit
     finer: Orbit | None
     finer_name: str
-    finer_is_gaussian: bool
+    gaussian: Orbit | None
+    gaussian_skewness: np.ndarray
+    gaussian_skewness_error: np.ndarray
     finer_loss: np.ndarray
 
     @property
@@ -148,8 +156,10 @@ def is_small(problem: Problem, theta: PyTree) -> bool:
 
 
 def usual_chains(problem: Problem, theta: PyTree) -> int:
-    """As many as can be had for nothing much."""
-    return _MORE_CHAINS if is_small(problem, theta) else _CHAINS
+    """As many as can be had for nothing much; a power of two."""
+    least = _MORE_CHAINS if is_small(problem, theta) else _CHAINS
+    affordable = _CHEAP // ((problem.dataset_size or 1) * parameter_count(theta))
+    return max(least, min(_MOST_CHAINS, 2 ** (affordable.bit_length() - 1) if affordable else 1))
 
 
 def follow(
@@ -224,8 +234,15 @@ def run_pilot(
 
     reference = finer(problem, hyper, highest, steps, chains * size)
     other = None
+    gaussian = None
     if reference is not None and not result.diverged:
-        other = _follow_finer(reference, start, every, steps, key=keys[3], **options)
+        other = _follow(reference.process, reference.units, start, every, steps, key=keys[3], **options)
+        is_sde = isinstance(reference.process, Langevin)
+        if other is not None and is_sde and not _has_gaussian_noise(problem):
+            # shuffled epochs have no Gaussian counterpart; their order is judged by itself
+            how = "subset" if sampling == "subset" else "replacement"
+            process = GaussianSGD(problem, hyper, how)
+            gaussian = _follow(process, 1, start, every, steps, key=keys[1], **options)
     bar.advance(1)
 
     ends = separate(result, places - 1)
@@ -240,9 +257,12 @@ def run_pilot(
     skewness, skewness_error = _noise_skewness(there.second, there.third, drawn)
     bar.advance(1)
     ratio, step = float(hyper.ratio), float(hyper.learning_rate) / (1 + momentum)
-    orbit = track.orbit(begin, ratio, step, sampling_factor(curvature, hyper, sampling, problem.dataset_size))
+    size_of_data = problem.dataset_size
+    orbit = track.orbit(begin, ratio, step, sampling_factor(curvature, hyper, sampling, size_of_data))
+    factor = orbit.factor if sampling == "subset" else 1.0
     temperature = orbit.temperature()
     own_skewness, own_error = _skewness(track.theta)
+    gaussian_skewness, gaussian_error = _skewness((track if gaussian is None else gaussian).theta)
     noise = track.noise[begin:].mean(axis=0)
     return Pilot(
         steps=result.steps,
@@ -265,17 +285,29 @@ def run_pilot(
         sgd=orbit,
         finer=None if other is None or reference is None else other.orbit(begin, ratio, reference.step),
         finer_name="" if reference is None else reference.name,
-        finer_is_gaussian=reference is not None and reference.is_gaussian,
+        gaussian=None if gaussian is None else gaussian.orbit(begin, ratio, step, factor),
+        gaussian_skewness=gaussian_skewness,
+        gaussian_skewness_error=gaussian_error,
         finer_loss=np.empty(0) if other is None else other.loss[-1],
     )
 
 
-def _follow_finer(
-    reference: Finer, start: PyTree, every: int, steps: int, *, key: Key[Array, ""], **options: Any
+def _has_gaussian_noise(problem: Problem) -> bool:
+    return isinstance(problem, AnalyticProblem) and problem.noise_law == "gaussian"
+
+
+def _follow(
+    process: Process,
+    units: int,
+    start: PyTree,
+    every: int,
+    steps: int,
+    *,
+    key: Key[Array, ""],
+    **options: Any,
 ) -> _Track | None:
-    """Where and when SGD was looked at; None if a chain diverges."""
-    units = reference.units
-    result = follow(reference.process, start, steps=steps * units, every=every * units, key=key, **options)
+    """Another process where and when SGD was looked at, in its own units; None if a chain diverges."""
+    result = follow(process, start, steps=steps * units, every=every * units, key=key, **options)
     return None if result.diverged else _Track(result, len(options["directions"]))
 
 
