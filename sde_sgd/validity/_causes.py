@@ -297,8 +297,8 @@ def _shape(pilot: Pilot, gaussian: Orbit, skewness: float) -> Cause:
     interval = Interval(max(float(least[which].max()), 0.0), float(most[which].max()))
     text = (
         f"gradients of examples have skewness {skewness:+.2g}: direction {place + 1} has "
-        f"{1 + _ONE_SIDE * found[place]:.3g} times the variance, on one side of the mean, that Gaussian noise "
-        f"of the same C gives it"
+        f"{1 + _ONE_SIDE * found[place]:.3g} times the variance, on one side of the mean, that Gaussian "
+        f"noise of the same C gives it"
     )
     return Cause("skewness", "sde", float(found[place]), LIMITS["skewness"], interval, text)
 

@@ -1,4 +1,4 @@
-"""SGD whose gradient noise has the covariance of minibatches and is Gaussian: all that the SDE knows of it."""
+"""SGD whose noise has the covariance of minibatches and is Gaussian: all that the SDE knows of it."""
 
 import equinox as eqx
 import jax
