@@ -1,0 +1,5 @@
+"""Faults in data."""
+
+from planted._fault import Fault
+
+FAULTS: list[Fault] = []

@@ -1,0 +1,5 @@
+"""Faults in engine."""
+
+from planted._fault import Fault
+
+FAULTS: list[Fault] = []

@@ -1,0 +1,5 @@
+"""Faults in processes."""
+
+from planted._fault import Fault
+
+FAULTS: list[Fault] = []

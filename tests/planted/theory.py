@@ -1,0 +1,5 @@
+"""Faults in theory."""
+
+from planted._fault import Fault
+
+FAULTS: list[Fault] = []
