@@ -1,8 +1,15 @@
-"""Faults in the conventions, the schedules and the random numbers."""
+"""Faults in the conventions, schedules, random numbers, checks, devices and files."""
 
 from planted._fault import Fault
 
 _HYPER = "sde_sgd/hyperparameters.py"
+_SCHEDULES = "sde_sgd/schedules.py"
+_RANDOM = "sde_sgd/random.py"
+_CHECKS = "sde_sgd/_checks.py"
+_TREE = "sde_sgd/_tree.py"
+_DEVICES = "sde_sgd/_devices.py"
+_FINGERPRINT = "sde_sgd/_fingerprint.py"
+_CHECKPOINT = "sde_sgd/_checkpoint.py"
 
 FAULTS = [
     Fault(
@@ -18,5 +25,312 @@ FAULTS = [
         "self.temperature(noise_variance) / 2",
         "self.temperature(noise_variance)",
         "test_hyperparameters.py",
+    ),
+    Fault(
+        "a momentum buffer only where all chains have momentum",
+        _HYPER,
+        "bool(jnp.any(self.momentum != 0))",
+        "bool(jnp.all(self.momentum != 0))",
+        "test_hyperparameters.py test_processes.py::test_heavy_ball_by_hand",
+    ),
+    Fault(
+        "the noise scale of full batches is refused",
+        _HYPER,
+        "np.any(np.asarray(batch_size) > size)",
+        "np.any(np.asarray(batch_size) >= size)",
+        "test_hyperparameters.py",
+    ),
+    Fault(
+        "N/B for N/B − 1 in the noise scale",
+        _HYPER,
+        "size / jnp.asarray(batch_size, dtype=float) - 1.0",
+        "size / jnp.asarray(batch_size, dtype=float)",
+        "test_hyperparameters.py",
+    ),
+    Fault(
+        "(N − B)/N for (N − B)/(N − 1)",
+        _HYPER,
+        "(size - batch) / max(size - 1, 1)",
+        "(size - batch) / size",
+        "test_hyperparameters.py",
+    ),
+    Fault(
+        "matching forgets the new momentum",
+        _HYPER,
+        "Hyperparameters(ratio * size * (1 - m), size, m)",
+        "Hyperparameters(ratio * size, size, m)",
+        "test_hyperparameters.py",
+    ),
+    Fault(
+        "matching rounds a batch size of 10.4 to 10",
+        _HYPER,
+        "np.allclose(exact, size, rtol=1e-5)",
+        "np.allclose(exact, size, rtol=1e-1)",
+        "test_hyperparameters.py",
+    ),
+    Fault(
+        "epochs to steps by B/N for N/B",
+        _HYPER,
+        "jnp.asarray(epochs, dtype=float) * size / jnp.asarray(batch_size, dtype=float)",
+        "jnp.asarray(epochs, dtype=float) / size * jnp.asarray(batch_size, dtype=float)",
+        "test_hyperparameters.py",
+    ),
+    Fault(
+        "a momentum of exactly 1 is taken",
+        _CHECKS,
+        "good &= array < below",
+        "good &= array <= below",
+        "test_hyperparameters.py",
+    ),
+    Fault(
+        "True is a batch size",
+        _CHECKS,
+        "if isinstance(value, bool) or result < at_least:",
+        "if result < at_least:",
+        "test_hyperparameters.py",
+    ),
+    Fault(
+        "a covariance may have a negative eigenvalue",
+        _CHECKS,
+        "if lowest < -1e-5 * scale:",
+        "if lowest < -1e5 * scale:",
+        "test_problems.py::test_bad_values_are_refused test_covariance.py::test_bad_input",
+    ),
+    Fault(
+        "a covariance may be lopsided",
+        _CHECKS,
+        "if asymmetry > 1e-5 * scale:",
+        "if asymmetry > 1e5 * scale:",
+        "test_problems.py::test_bad_values_are_refused test_covariance.py::test_bad_input",
+    ),
+    Fault(
+        "the last stage of a cycle is not cut",
+        _SCHEDULES,
+        "Stage(min(every, length - number * every), rate, size, m)",
+        "Stage(every, rate, size, m)",
+        "test_schedules.py::test_cycles_go_round_and_the_last_may_be_short",
+    ),
+    Fault(
+        "cycles stay at their last entry",
+        _SCHEDULES,
+        "values[number % len(values)]",
+        "values[min(number, len(values) - 1)]",
+        "test_schedules.py::test_cycles_go_round_and_the_last_may_be_short",
+    ),
+    Fault(
+        "steps are cut off in place of rounded",
+        _SCHEDULES,
+        "np.floor(np.asarray(steps) + (0.5 + 1e-6))",
+        "np.floor(np.asarray(steps) + 1e-6)",
+        "test_schedules.py::test_updates_are_counted_in_epochs_or_steps test_points.py",
+    ),
+    Fault(
+        "every decay starts from the first stage",
+        _SCHEDULES,
+        "last = stages[-1]",
+        "last = stages[0]",
+        "test_schedules.py::test_three_ways_to_decay_have_one_noise_scale_in_every_epoch",
+    ),
+    Fault(
+        "⌊N/B⌋ for N/B steps in an epoch",
+        _SCHEDULES,
+        "self.length * dataset_size / self.batch_size",
+        "self.length * (dataset_size // self.batch_size)",
+        "test_schedules.py::test_updates_are_counted_in_epochs_or_steps",
+    ),
+    Fault(
+        "the angle of a float64 normal from the radius's bits",
+        _RANDOM,
+        "angle = _uniform64(second, fourth)",
+        "angle = _uniform64(first, fourth)",
+        "test_random.py::test_normal_in_float64",
+    ),
+    Fault(
+        "the angle of a normal from the radius's bits",
+        _RANDOM,
+        "lax.bitcast_convert_type(second, jnp.int32).astype(jnp.float32)",
+        "lax.bitcast_convert_type(first, jnp.int32).astype(jnp.float32)",
+        "test_random.py::test_normal_moments_and_law",
+    ),
+    Fault(
+        "bits of a word in the reverse order",
+        _RANDOM,
+        "word << (jnp.uint32(31) - (place & jnp.uint32(31)))",
+        "word << (place & jnp.uint32(31))",
+        "test_two_point.py::test_bits_are_found_at_their_address_in_both_precisions",
+    ),
+    Fault(
+        "uniform numbers may be 0",
+        _RANDOM,
+        "(first.astype(jnp.float32) + 0.5) * jnp.float32(2.0**-32)",
+        "first.astype(jnp.float32) * jnp.float32(2.0**-32)",
+        "test_random.py::test_exponential_sum_is_finite_at_extreme_words"
+        " test_random.py::test_normal_of_extreme_and_random_words",
+    ),
+    Fault(
+        "the last block of signs repeats the first one's bits",
+        _RANDOM,
+        "total + block(count // 64, count % 64)",
+        "total + block(0, count % 64)",
+        "test_random.py::test_rademacher_blocks_use_new_bits test_random.py::test_rademacher_sum_is_binomial",
+    ),
+    Fault(
+        "a carry is lost in drawing integers",
+        _RANDOM,
+        "(word_high * factor_high + (middle >> shift) + (cross >> shift))",
+        "(word_high * factor_high + (middle >> shift))",
+        "test_random.py::test_below_is_exact_integer_arithmetic",
+    ),
+    Fault(
+        "all streams of a key are one",
+        _RANDOM,
+        "jax.random.bits(jax.random.fold_in(key, int(name)), (2,), jnp.uint32)",
+        "jax.random.bits(key, (2,), jnp.uint32)",
+        "test_random.py::test_streams_differ_from_each_other_and_from_split_keys"
+        " test_random.py::test_stream_is_a_fold_of_the_key",
+    ),
+    Fault(
+        "all substeps have the words of the first",
+        _RANDOM,
+        "jnp.asarray(substep).astype(jnp.uint32))",
+        "jnp.zeros_like(jnp.asarray(step)).astype(jnp.uint32))",
+        "test_random.py::test_every_number_is_a_function_of_its_address"
+        " test_random.py::test_no_address_repeats_another",
+    ),
+    Fault(
+        "a chain counts as finite if one of its arrays is",
+        _TREE,
+        "return jnp.stack(flags).all(axis=0)",
+        "return jnp.stack(flags).any(axis=0)",
+        "test_run.py::test_diverged_chains_are_marked_and_left_out test_schedules.py::test_bad_schedules",
+    ),
+    Fault(
+        "any array as long as the ensemble is one number per chain",
+        _DEVICES,
+        'return ".hyper." in name and getattr(leaf, "shape", None) == (chains,)',
+        'return getattr(leaf, "shape", None) == (chains,)',
+        "test_memory.py::test_chunks_of_chains_give_the_same test_run.py test_tiles.py",
+    ),
+    Fault(
+        "chains that the devices do not divide get too few slots",
+        _DEVICES,
+        "math.ceil(math.ceil(chains / groups) / multiple) * multiple",
+        "math.ceil(chains / groups / multiple) * multiple",
+        "test_devices.py::test_chains_are_spread_evenly",
+        equivalent="⌈⌈a/b⌉/c⌉ = ⌈a/(bc)⌉ for whole numbers",
+    ),
+    Fault(
+        "slots are filled up with copies of the first chains in place of the last",
+        _DEVICES,
+        "np.minimum(np.arange(self.slots), self.chains - 1)",
+        "np.arange(self.slots) % self.chains",
+        "test_devices.py::test_chains_are_spread_evenly test_run.py::test_chains_that_devices_do_not_divide",
+        equivalent="what fills the slots counts as lost from the start, so it may be any chain",
+    ),
+    Fault(
+        "the default device that is set is ignored",
+        _DEVICES,
+        "return jax.devices() if chosen is None else [chosen]",
+        "return jax.devices()",
+        "test_run.py test_packing.py::test_settings_of_this_thread_hold_in_the_others",
+    ),
+    Fault(
+        "hosts agree on the smallest of their values",
+        _DEVICES,
+        "gathered.reshape(-1, len(values)).max(axis=0)",
+        "gathered.reshape(-1, len(values)).min(axis=0)",
+        "test_hosts.py::test_a_signal_to_one_host_stops_both_and_one_alone_goes_on",
+    ),
+    Fault(
+        "of a user's class only the last method counts",
+        _FINGERPRINT,
+        '{_code_checksum(function.__code__)}".encode(), total)',
+        '{_code_checksum(function.__code__)}".encode())',
+        "test_fingerprint.py",
+    ),
+    Fault(
+        "the code of a function does not count",
+        _FINGERPRINT,
+        "total = zlib.crc32(code.co_code)",
+        "total = 0",
+        "test_fingerprint.py",
+    ),
+    Fault(
+        "constants by a repr that follows their hashes",
+        _FINGERPRINT,
+        "text = str(_code_checksum(constant)) if nested else _text(constant)",
+        "text = str(_code_checksum(constant)) if nested else repr(constant)",
+        "test_fingerprint.py",
+    ),
+    Fault(
+        "entries of a mapping overwrite each other",
+        _FINGERPRINT,
+        'f"{name}[{key!r}]"',
+        'f"{name}[key]"',
+        "test_fingerprint.py",
+    ),
+    Fault(
+        "floats are told apart by their type only",
+        _FINGERPRINT,
+        "str | bytes | int | float | complex | set",
+        "str | bytes | int | complex | set",
+        "test_fingerprint.py",
+    ),
+    Fault(
+        "one checkpoint is kept, whatever was asked for",
+        _CHECKPOINT,
+        "max_to_keep=keep",
+        "max_to_keep=1",
+        "test_checkpoint.py::test_the_seconds_between_two_and_how_many_are_kept",
+    ),
+    Fault(
+        "the oldest checkpoint is taken",
+        _CHECKPOINT,
+        "sorted(self._manager.all_steps(), reverse=True)",
+        "sorted(self._manager.all_steps())",
+        "test_checkpoint.py::test_no_damaged_file_is_believed"
+        " test_checkpoint.py::test_a_run_goes_back_to_the_last_good_one",
+    ),
+    Fault(
+        "a checksum is compared with itself",
+        _CHECKPOINT,
+        'if checksum(leaf) != told["checksum"]:',
+        "if checksum(leaf) != checksum(arrays[name]):",
+        "test_checkpoint.py::test_every_byte_of_the_data_counts",
+    ),
+    Fault(
+        "factors of the checksum may be even",
+        _CHECKPOINT,
+        "np.arange(words.size, dtype=np.uint32) * np.uint32(2) + np.uint32(1)",
+        "np.arange(words.size, dtype=np.uint32) + np.uint32(1)",
+        "test_checkpoint.py::test_checksums_see_every_change_and_are_the_same_on_devices",
+    ),
+    Fault(
+        "an older format is read as if it were this one",
+        _CHECKPOINT,
+        "if version != FORMAT:",
+        "if version is None:",
+        "test_checkpoint.py::test_a_marker_that_is_damaged_or_of_another_format",
+    ),
+    Fault(
+        "checkpoints by the time since the machine started",
+        _CHECKPOINT,
+        "return now - last >= ask.seconds",
+        "return now >= ask.seconds",
+        "test_checkpoint.py::test_the_seconds_between_two_and_how_many_are_kept",
+    ),
+    Fault(
+        "the good checkpoint is set aside with the damaged ones",
+        _CHECKPOINT,
+        "if step > newer_than]",
+        "if step >= newer_than]",
+        "test_checkpoint.py::test_a_run_goes_back_to_the_last_good_one",
+    ),
+    Fault(
+        "programs that compile quickly are not kept",
+        "sde_sgd/_cache.py",
+        '"jax_persistent_cache_min_compile_time_secs", 0.0',
+        '"jax_persistent_cache_min_compile_time_secs", 60.0',
+        "test_packing.py::test_programs_are_found_by_the_next_session",
     ),
 ]
