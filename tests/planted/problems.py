@@ -48,7 +48,7 @@ FAULTS = [
         "return jnp.mean(self._by_blocks(self._losses_of, theta, self.test_inputs, self.test_targets))",
         "return jnp.mean(self._by_blocks(self._losses_of, theta, self.inputs, self.targets))",
         "test_empirical.py::test_softmax_regression_by_hand test_empirical.py::test_mlp_by_hand"
-        " test_empirical.py::test_a_model_that_fits_is_counted_right test_devices.py",
+        " test_empirical.py::test_a_model_that_fits_is_counted_right",
     ),
     Fault(
         "a device takes the examples of its neighbour",

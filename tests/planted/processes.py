@@ -1,5 +1,233 @@
-"""Faults in processes."""
+"""Faults in the laws of motion."""
 
 from planted._fault import Fault
 
-FAULTS: list[Fault] = []
+_BASE = "sde_sgd/processes/_base.py"
+_DRAWS = "sde_sgd/processes/_draws.py"
+_BALL = "sde_sgd/processes/_heavy_ball.py"
+_SVAG = "sde_sgd/processes/_svag.py"
+_SECOND = "sde_sgd/processes/_second_order.py"
+_UNDERDAMPED = "sde_sgd/processes/_underdamped.py"
+_WHITE = "sde_sgd/processes/_white_noise.py"
+
+FAULTS = [
+    Fault(
+        "leaves of θ share their random numbers",
+        _DRAWS,
+        "draw(random.at(words, number), leaf)",
+        "draw(random.at(words, 0), leaf)",
+        "test_underdamped.py::test_stationary_covariance_with_the_noise_of_real_minibatches"
+        " test_white_noise.py::test_the_default_temperature_is_that_of_sgd"
+        " test_empirical.py::test_langevin_noises_have_the_covariance_they_are_named_for",
+    ),
+    Fault(
+        "a schedule counted from the start of the clock, not of the stage",
+        _BASE,
+        "jnp.asarray(schedule(step - origin))",
+        "jnp.asarray(schedule(step))",
+        "test_schedules.py::test_rates_are_counted_from_the_start_of_their_stage",
+    ),
+    Fault(
+        "batches and shuffles draw from one stream",
+        _BASE,
+        '"shuffle": random.stream(key, Stream.SHUFFLE)',
+        '"shuffle": random.stream(key, Stream.MINIBATCH)',
+        "test_sampling.py::test_chains_and_steps_draw_for_themselves",
+        equivalent="a process draws batches or shuffles, never both; the stream only names the numbers",
+    ),
+    Fault(
+        "v ← m v + (1 − m) ĝ",
+        _BALL,
+        "_tree.column(hyper.momentum, v) * v + g, velocity",
+        "_tree.column(hyper.momentum, v) * v + (1 - _tree.column(hyper.momentum, v)) * g, velocity",
+        "test_processes.py::test_heavy_ball_by_hand",
+    ),
+    Fault(
+        "θ moves by the old velocity",
+        _BALL,
+        "direction = gradient if velocity is None else velocity",
+        "direction = gradient",
+        "test_processes.py::test_heavy_ball_by_hand",
+    ),
+    Fault(
+        "η for η/l in SVAG",
+        _SVAG,
+        "self.schedule, self.origin, step) / self.l",
+        "self.schedule, self.origin, step)",
+        "test_svag.py::test_stationary_variance_at_every_l",
+    ),
+    Fault(
+        "both batches of SVAG are one",
+        _SVAG,
+        "for batch in (1, 2)",
+        "for batch in (1, 1)",
+        "test_svag.py::test_stationary_variance_at_every_l",
+    ),
+    Fault(
+        "√(2l) for √(2l − 1) in SVAG",
+        _SVAG,
+        "root = (2 * self.l - 1) ** 0.5",
+        "root = (2 * self.l) ** 0.5",
+        "test_svag.py::test_stationary_variance_at_every_l",
+    ),
+    Fault(
+        "SVAG's steps within a step repeat their batches",
+        _SVAG,
+        "random.at(key, number, batch)",
+        "random.at(key, 0 * number, batch)",
+        "test_svag.py::test_stationary_variance_at_every_l test_svag.py::test_skewness_falls_to_that_of_the_sde",
+    ),
+    Fault(
+        "half of the correction of the drift",
+        _SECOND,
+        "slope = _plus(gradient, rate / 2, self._hessian_product(at, gradient))",
+        "slope = _plus(gradient, rate / 4, self._hessian_product(at, gradient))",
+        "test_second_order.py::test_coefficients_are_those_of_the_equation",
+    ),
+    Fault(
+        "the correction of the noise is missing at fixed ratio",
+        _SECOND,
+        "noise = _plus(noise, rate / 2, self._hessian_product(theta, noise))",
+        "noise = _plus(noise, 0 * rate, self._hessian_product(theta, noise))",
+        "test_second_order.py::test_coefficients_are_those_of_the_equation",
+    ),
+    Fault(
+        "the third derivative with the wrong sign",
+        _SECOND,
+        "slope = _plus(slope, -(rate**2) / 4",
+        "slope = _plus(slope, rate**2 / 4",
+        "test_second_order.py::test_coefficients_are_those_of_the_equation",
+    ),
+    Fault(
+        "Euler for Heun in the second-order SDE",
+        _SECOND,
+        "at + 0.5 * (d + e) + n",
+        "at + d + n",
+        "test_second_order.py::test_second_order_has_slope_two_at_fixed_batch_size"
+        " test_second_order.py::test_on_data_the_noise_is_the_exact_covariance_and_the_order_two"
+        " test_second_order.py",
+    ),
+    Fault(
+        "substeps of the second-order SDE share the directions of one",
+        _SECOND,
+        'random.at(words["direction"], step, number)',
+        'random.at(words["direction"], step, 0 * number)',
+        "test_second_order.py",
+    ),
+    Fault(
+        "the underdamped pull by the friction twice",
+        _UNDERDAMPED,
+        "pull = -jnp.expm1(-friction * dt) / friction",
+        "pull = -jnp.expm1(-2 * friction * dt) / (2 * friction)",
+        "test_underdamped.py::test_the_transient_is_that_of_the_damped_oscillator"
+        " test_underdamped.py::test_stationary_covariance_with_the_noise_of_real_minibatches",
+    ),
+    Fault(
+        "the underdamped noise's spread without its factors 2",
+        _UNDERDAMPED,
+        "jnp.sqrt(-jnp.expm1(-2 * friction * dt) / (2 * friction * dt))",
+        "jnp.sqrt(-jnp.expm1(-friction * dt) / (friction * dt))",
+        "test_underdamped.py",
+    ),
+    Fault(
+        "the first Lévy area of variance dt/6",
+        _UNDERDAMPED,
+        "(dt / 12) ** 0.5",
+        "(dt / 6) ** 0.5",
+        "test_underdamped.py",
+    ),
+    Fault(
+        "the second Lévy area of variance dt/120",
+        _UNDERDAMPED,
+        "(dt / 720) ** 0.5",
+        "(dt / 120) ** 0.5",
+        "test_underdamped.py",
+    ),
+    Fault(
+        "both Lévy areas from one draw",
+        _UNDERDAMPED,
+        "_draws.normal(random.at(here, 0, 1), state.chain, one, (dt / 720) ** 0.5)",
+        "_draws.normal(here, state.chain, one, (dt / 720) ** 0.5)",
+        "test_underdamped.py",
+    ),
+    Fault(
+        "position Verlet glides a whole step twice",
+        _UNDERDAMPED,
+        "x - (0.5 * dt) * rate * v",
+        "x - dt * rate * v",
+        "test_underdamped.py::test_the_transient_is_that_of_the_damped_oscillator",
+    ),
+    Fault(
+        "underdamped noise without the factor of fresh subsets",
+        _UNDERDAMPED,
+        "return jnp.sqrt(self.population_factor / self.hyper.batch_size)",
+        "return jnp.sqrt(1 / self.hyper.batch_size) + 0 * self.population_factor",
+        "test_underdamped.py",
+    ),
+    Fault(
+        "the velocity of the underdamped solver in units of η, not η/(1 − m)",
+        _UNDERDAMPED,
+        "return theta, -speed / unit",
+        "return theta, -speed / rate",
+        "test_underdamped.py::test_stationary_covariance_on_a_quadratic"
+        " test_underdamped.py::test_the_transient_is_that_of_the_damped_oscillator",
+    ),
+    Fault(
+        "white noise forgets the momentum",
+        _WHITE,
+        "left = 1.0 - hyper.momentum if hyper.has_momentum else jnp.ones_like(rate)",
+        "left = jnp.ones_like(rate)",
+        "test_white_noise.py::test_a_chosen_temperature_sets_the_variance",
+    ),
+    Fault(
+        "the default temperature of white noise without its batch size",
+        _WHITE,
+        "jnp.sqrt(self.problem.noise_variance() / self.hyper.batch_size)",
+        "jnp.sqrt(self.problem.noise_variance())",
+        "test_white_noise.py::test_the_default_temperature_is_that_of_sgd",
+    ),
+    Fault(
+        "SGLD's noise is the same in every step",
+        _WHITE,
+        'here = random.at(words["brownian"], step)',
+        'here = random.at(words["brownian"], 0 * step)',
+        "test_white_noise.py::test_a_chosen_temperature_sets_the_variance",
+    ),
+    Fault(
+        "increments of variance 1/n² for 1/n",
+        "sde_sgd/processes/_diffusion.py",
+        "(1.0 / self.substeps) ** 0.5",
+        "1.0 / self.substeps",
+        "test_processes.py::test_substeps_share_out_one_unit_of_the_clock"
+        " test_weak_error.py::test_both_sides_have_their_own_laws",
+    ),
+    Fault(
+        "fresh subsets have the noise of independent examples in the SDE",
+        "sde_sgd/processes/_diffusion.py",
+        'if sampling == "subset":',
+        'if sampling == "subsets":',
+        "test_processes.py::test_fresh_subsets_have_their_own_sde",
+    ),
+    Fault(
+        "isotropic noise keeps the length of its own direction",
+        "sde_sgd/processes/_terms.py",
+        "stretch = jnp.sqrt(_tree.squared_norm(own) / _tree.squared_norm(z))",
+        "stretch = jnp.sqrt(_tree.squared_norm(own))",
+        "test_empirical.py::test_langevin_noises_have_the_covariance_they_are_named_for"
+        " test_empirical.py::test_reshaped_noises_keep_the_size_of_the_draw",
+    ),
+    Fault(
+        "diagonal noise is that of the problem",
+        "sde_sgd/processes/_terms.py",
+        'kick = jax.tree.map(jnp.multiply, own, noise["direction"])',
+        "kick = own",
+        "test_empirical.py::test_langevin_noises_have_the_covariance_they_are_named_for",
+    ),
+    Fault(
+        "an optimiser is given the rate without its schedule",
+        "sde_sgd/processes/_sgd.py",
+        "return _map_rates(update, rate)(theta, gradient, buffer)",
+        "return _map_rates(update, self.hyper.learning_rate)(theta, gradient, buffer)",
+        "test_schedules.py::test_an_optimizer_is_given_the_rate_of_each_step_and_keeps_its_state",
+    ),
+]
