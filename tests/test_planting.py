@@ -107,7 +107,10 @@ def test_a_fault_replaces_what_is_there_once():
     fault = a_fault()
     assert fault.planted_in("x = a + b\n") == "x = a − b\n"
     assert fault.nodes == ("tests/test_x.py::test_y", "tests/test_z.py")
-    assert (fault.folder, a_fault(file="sde_sgd/_run.py").folder) == ("theory", "(the engine and conventions)")
+    assert (fault.folder, a_fault(file="sde_sgd/_run.py").folder) == (
+        "theory",
+        "(the engine and conventions)",
+    )
     for text in ("x = b + a", "a + b + a + b"):
         with pytest.raises(OutOfDateError, match="times in"):
             fault.planted_in(text)

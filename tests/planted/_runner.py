@@ -112,8 +112,14 @@ class Runner:
             def end(outcome: Outcome, _copy: Copy, file: str = file, name: str = name) -> None:
                 found[file] = outcome.passed
                 bad = f", {len(outcome.failed)} failed: {outcome.failed}" if outcome.failed else ""
-                bad += f", status {outcome.status}: {outcome.said}" if outcome.status not in (0, FAILED_TESTS) else ""
-                self.say(f"without a fault {file}: {len(outcome.passed)} passed{bad} ({outcome.seconds:.0f} s)")
+                bad += (
+                    f", status {outcome.status}: {outcome.said}"
+                    if outcome.status not in (0, FAILED_TESTS)
+                    else ""
+                )
+                self.say(
+                    f"without a fault {file}: {len(outcome.passed)} passed{bad} ({outcome.seconds:.0f} s)"
+                )
                 if not bad:
                     self.known[name] = outcome.passed
 

@@ -73,8 +73,8 @@ FAULTS = [
     Fault(
         "the whole data set is too many training examples",
         _DATASET,
-        "    if size > total:\n        raise ValueError(f\"train_size must be <= the {total} examples",
-        "    if size >= total:\n        raise ValueError(f\"train_size must be <= the {total} examples",
+        '    if size > total:\n        raise ValueError(f"train_size must be <= the {total} examples',
+        '    if size >= total:\n        raise ValueError(f"train_size must be <= the {total} examples',
         "test_data_generated.py::test_augmented_digits_without_a_test_set test_data_generated.py",
     ),
     Fault(

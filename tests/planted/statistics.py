@@ -178,8 +178,8 @@ FAULTS = [
     Fault(
         "η for η/2 in the temperature at finite η",
         _TEMPERATURE,
-        'n, above=0) / 2 * squared',
-        'n, above=0) * squared',
+        "n, above=0) / 2 * squared",
+        "n, above=0) * squared",
         "test_hypothesis_tests.py::test_temperature_of_sgd_at_finite_learning_rate",
     ),
     Fault(
