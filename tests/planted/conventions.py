@@ -31,7 +31,7 @@ FAULTS = [
         _HYPER,
         "bool(jnp.any(self.momentum != 0))",
         "bool(jnp.all(self.momentum != 0))",
-        "test_hyperparameters.py test_processes.py::test_heavy_ball_by_hand",
+        "test_engine_by_hand.py::test_a_buffer_is_kept_where_one_chain_has_momentum",
     ),
     Fault(
         "the noise scale of full batches is refused",
@@ -209,7 +209,7 @@ FAULTS = [
         _DEVICES,
         'return ".hyper." in name and getattr(leaf, "shape", None) == (chains,)',
         'return getattr(leaf, "shape", None) == (chains,)',
-        "test_memory.py::test_chunks_of_chains_give_the_same test_run.py test_tiles.py",
+        "test_engine_by_hand.py::test_only_hyperparameters_are_numbers_per_chain",
     ),
     Fault(
         "chains that the devices do not divide get too few slots",
@@ -232,7 +232,7 @@ FAULTS = [
         _DEVICES,
         "return jax.devices() if chosen is None else [chosen]",
         "return jax.devices()",
-        "test_run.py test_packing.py::test_settings_of_this_thread_hold_in_the_others",
+        "test_engine_by_hand.py::test_the_default_device_is_used_where_one_is_set",
     ),
     Fault(
         "hosts agree on the smallest of their values",
@@ -324,7 +324,7 @@ FAULTS = [
         _CHECKPOINT,
         "if step > newer_than]",
         "if step >= newer_than]",
-        "test_checkpoint.py::test_a_run_goes_back_to_the_last_good_one",
+        "test_engine_by_hand.py::test_a_good_checkpoint_stays_where_a_damaged_one_is_set_aside",
     ),
     Fault(
         "programs that compile quickly are not kept",

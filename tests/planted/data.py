@@ -33,7 +33,7 @@ FAULTS = [
         _AUGMENT,
         "background=originals.inputs.min()",
         "background=originals.inputs.mean()",
-        "test_data_generated.py",
+        "test_data_by_hand.py::test_what_is_outside_of_an_image_is_the_background",
     ),
     Fault(
         "images are scaled by 1/(1 + s)",
@@ -52,7 +52,7 @@ FAULTS = [
     Fault(
         "the test set is made with the maps of the training set",
         _AUGMENT,
-        "test_count, _generate.words(key, _TEST)",
+        "test_data_by_hand.py::test_training_and_test_copies_have_maps_of_their_own",
         "test_count, _generate.words(key, _TRAIN)",
         "test_data_generated.py",
     ),
@@ -61,21 +61,21 @@ FAULTS = [
         _DATASET,
         "mean, spread = x[:size].mean(axis=axis), x[:size].std(axis=axis)",
         "mean, spread = x.mean(axis=axis), x.std(axis=axis)",
-        "test_data_generated.py test_empirical.py::test_label_noise_redraws_the_fraction_it_says",
+        "test_data_by_hand.py::test_the_scale_is_that_of_the_training_set_alone",
     ),
     Fault(
         "a constant feature becomes infinite",
         _DATASET,
         "np.where(spread > 0, spread, 1.0)",
         "np.where(spread >= 0, np.maximum(spread, 1e-30), 1.0)",
-        "test_data_generated.py test_data_files.py::test_mnist_of_one_constant_image",
+        "test_data_by_hand.py::test_the_scale_is_that_of_the_training_set_alone",
     ),
     Fault(
         "the whole data set is too many training examples",
         _DATASET,
         '    if size > total:\n        raise ValueError(f"train_size must be <= the {total} examples',
         '    if size >= total:\n        raise ValueError(f"train_size must be <= the {total} examples',
-        "test_data_generated.py::test_augmented_digits_without_a_test_set test_data_generated.py",
+        "test_data_by_hand.py::test_all_examples_may_be_for_training",
     ),
     Fault(
         "a label equal to the number of classes is taken",
@@ -146,7 +146,7 @@ FAULTS = [
         _FILES,
         "    if not path.is_file():\n        _refuse_non_file(path)\n    try:",
         "    if path.is_dir():\n        _refuse_non_file(path)\n    try:",
-        "test_data_files.py::test_read_idx_of_what_is_no_file",
+        "test_data_by_hand.py::test_a_special_file_is_no_file",
     ),
     Fault(
         "the subset of a data set is its beginning",
@@ -182,14 +182,13 @@ FAULTS = [
         _TEACHER,
         "_sample(network, _generate.words(key, _TEST), test_count)",
         "_sample(network, _generate.words(key, _TRAIN), test_count)",
-        "test_data_generated.py::test_teacher_is_reproducible_and_does_not_depend_on_the_sizes"
-        " test_data_generated.py",
+        "test_data_by_hand.py::test_no_input_of_a_teacher_is_in_both_sets",
     ),
     Fault(
         "examples repeat after a block",
         _GENERATE,
         "numbers = jnp.arange(start, start + _BLOCK, dtype=jnp.uint32)",
         "numbers = jnp.arange(_BLOCK, dtype=jnp.uint32)",
-        "test_data_generated.py",
+        "test_data_by_hand.py::test_numbers_of_examples_go_on_from_block_to_block",
     ),
 ]

@@ -1,0 +1,93 @@
+"""What runs many steps, piece by piece: blocks, burn-in, numbers per chain, what a checkpoint leaves."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import sde_sgd as ss
+from sde_sgd import _devices, _engine
+from sde_sgd._checkpoint import Part
+from sde_sgd._points import Clock, Leg, Point
+
+BOWL = ss.problems.Quadratic(1.0)
+
+
+@pytest.mark.parametrize(
+    ("done", "steps", "every", "pace", "capacity", "block"),
+    [
+        (0, 100, 1, 1e9, 8, (1, 8, True)),  # no more samples than there is room for
+        (0, 100, 10, 35, 8, (10, 3, True)),  # as many as the pace allows
+        (0, 100, 30, 1e9, 8, (30, 3, True)),  # whole samples only
+        (0, 100, 10, 4, 8, (4, 1, False)),  # in the middle of a sample
+        (6, 100, 10, 1e9, 8, (4, 1, True)),  # to its end
+        (90, 100, 30, 1e9, 8, (10, 1, False)),  # what is left after the last
+    ],
+)
+def test_blocks(done, steps, every, pace, capacity, block):
+    assert _engine.next_block(done, steps, every, pace, capacity) == block
+
+
+def test_burn_in_is_counted_from_where_a_run_goes_on():
+    """Ten more steps of which four are left out: six are gathered, whatever went before."""
+    process = ss.SGD(BOWL, ss.Hyperparameters(0.1))
+    options = {"chains": 3, "moments": {"θ": lambda x: x}, "record": {"θ": lambda x: x}, "every": 1}
+    first = ss.run(process, steps=10, key=jax.random.key(0), **options)
+    more = ss.run(process, steps=10, key=jax.random.key(0), initial=first, burn_in=4, **options)
+    assert more.moments["θ"].count == 6
+    kept = np.asarray(more.record["θ"], np.float64)[-6:]
+    np.testing.assert_allclose(more.moments["θ"].mean, kept.mean(), rtol=1e-5)
+    # what is gathered at the last step of the burn-in is not
+    assert first.moments["θ"].count == 10
+
+
+def test_only_hyperparameters_are_numbers_per_chain():
+    """A problem with as many parameters as there are chains is not cut up with them."""
+    noise = ss.problems.Diagonal([1.0, 2.0, 3.0])
+    process = ss.SGD(ss.problems.Quadratic(np.eye(3), noise=noise), ss.Hyperparameters([0.1, 0.2, 0.3]))
+    some = _devices.map_per_chain(lambda leaf: leaf[:2], process, 3)
+    np.testing.assert_allclose(some.hyper.learning_rate, [0.1, 0.2], rtol=1e-6)
+    np.testing.assert_array_equal(some.problem.noise.variances, [1, 2, 3])
+
+
+def test_the_default_device_is_used_where_one_is_set():
+    second = jax.devices()[1]
+    with jax.default_device(second):
+        assert _devices.available(None) == [second]
+    assert _devices.available(None) == jax.devices()
+    assert _devices.available([second]) == [second]
+
+
+def test_the_cost_of_a_point_is_in_examples():
+    legs = (Leg(4, None, 10, (10,)), Leg(8, None, 5, (5,)))
+    point = Point(("", BOWL), legs, (0.1, 0.1), (0.0, 0.0), {})
+    assert point.cost == 4 * 10 + 8 * 5
+    np.testing.assert_array_equal(point.sample_steps, [0, 10, 15])
+    # .3/.1 is a little less than 3
+    assert len(Clock("time", 0.3, 0.1).grid) == 4
+
+
+def test_a_good_checkpoint_stays_where_a_damaged_one_is_set_aside(tmp_path):
+    folder = tmp_path / "part"
+    part = Part(folder, keep=3)
+    for step in (1, 2, 3):
+        part.save(step, {"x": jnp.full(3, float(step))}, {"done": step})
+    for file in (folder / "3").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    for _ in range(2):
+        arrays, facts = part.restore()
+        assert facts == {"done": 2}
+        np.testing.assert_array_equal(arrays["x"], 2.0)
+        assert sorted(path.name for path in folder.iterdir() if path.name.isdigit()) == ["1", "2"]
+    part.close()
+    (damaged,) = (tmp_path / "part.damaged").iterdir()
+    assert damaged.name.startswith("3-")
+
+
+def test_a_buffer_is_kept_where_one_chain_has_momentum():
+    hyper = ss.Hyperparameters(0.1, 1, [0.0, 0.9])
+    assert hyper.has_momentum
+    assert not ss.Hyperparameters(0.1, 1, [0.0, 0.0]).has_momentum
+    state = ss.SGD(BOWL, hyper).init(jnp.ones(2), ss.random.chain_numbers(2))
+    np.testing.assert_array_equal(state.extra["optimizer"], [0, 0])
