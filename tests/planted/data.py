@@ -52,9 +52,9 @@ FAULTS = [
     Fault(
         "the test set is made with the maps of the training set",
         _AUGMENT,
-        "test_data_by_hand.py::test_training_and_test_copies_have_maps_of_their_own",
+        "test_count, _generate.words(key, _TEST)",
         "test_count, _generate.words(key, _TRAIN)",
-        "test_data_generated.py",
+        "test_data_by_hand.py::test_training_and_test_copies_have_maps_of_their_own",
     ),
     Fault(
         "data are standardised with the test set's help",
