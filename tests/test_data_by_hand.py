@@ -8,10 +8,11 @@ import jax
 import numpy as np
 import pytest
 
+import sde_sgd as ss
 from sde_sgd.data import _augment, _files, _generate
 from sde_sgd.data._augment import augmented_digits
 from sde_sgd.data._bundled import digits
-from sde_sgd.data._dataset import split
+from sde_sgd.data._dataset import Dataset, split, with_label_noise
 from sde_sgd.data._teacher import teacher
 
 KEY = jax.random.key(7)
@@ -92,3 +93,26 @@ def test_a_special_file_is_no_file():
         _files.opened(Path(os.devnull)),
     ):
         pass
+
+
+def test_labels_are_below_the_number_of_classes():
+    Dataset(ROWS, LABELS, classes=4)
+    for labels in (LABELS + 1, LABELS - 1):
+        with pytest.raises(ValueError, match=r"targets must lie in 0\.\.3, got labels from"):
+            Dataset(ROWS, labels, classes=4)
+
+
+@pytest.mark.parametrize(("fraction", "redrawn"), [(0.0, 0), (0.24, 2), (0.28, 3), (1.0, 10)])
+def test_the_number_of_redrawn_labels_is_rounded(fraction, redrawn):
+    """Of a million classes: that a label keeps its own by chance has odds 1e-6."""
+    data = Dataset(np.zeros((10, 1)), np.arange(10), classes=1_000_000)
+    noisy = with_label_noise(data, fraction, key=KEY)
+    assert int((np.asarray(noisy.targets) != np.arange(10)).sum()) == redrawn
+
+
+def test_no_two_layers_start_alike():
+    data = Dataset(np.zeros((4, 3)), np.arange(4) % 3, classes=3)
+    layers = ss.problems.mlp(data, hidden=(3, 3)).init(KEY)
+    weights = [np.asarray(layer["weight"]) for layer in layers]
+    assert [weight.shape for weight in weights] == [(3, 3)] * 3
+    assert all(np.abs(one - other).max() > 0.1 for one, other in itertools.combinations(weights, 2))

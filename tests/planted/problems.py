@@ -106,7 +106,7 @@ FAULTS = [
         _MODELS,
         "weight = jax.random.normal(layer_key, (fan_in, fan_out), float)",
         "weight = jax.random.normal(key, (fan_in, fan_out), float)",
-        "test_empirical.py::test_initial_weights_have_variance_one_over_fan_in",
+        "test_data_by_hand.py::test_no_two_layers_start_alike",
     ),
     Fault(
         "noise that depends on θ is called additive",
