@@ -37,7 +37,8 @@ def covariance_of_examples():
 
 def test_foremost_of_a_diagonal_matrix():
     """−5 is foremost in magnitude; only the second direction meets the remainder of length .7."""
-    found = _lanczos.Tridiagonal(jnp.array([-5.0, 3.0]), jnp.array([0.0, 0.7]), jnp.eye(2, 4))
+    entries = jnp.array([-5.0, 3.0]) / 4, jnp.array([0.0, 0.7]) / 4
+    found = _lanczos.Tridiagonal(*entries, jnp.eye(2, 4), jnp.asarray(4.0))
     for which, values, residuals, places in (
         ("largest", [3, -5], [0.7, 0], [1, 0]),
         ("smallest", [-5, 3], [0, 0.7], [0, 1]),
@@ -51,7 +52,7 @@ def test_foremost_of_a_diagonal_matrix():
 
 def test_a_krylov_space_that_ends_has_no_remainder():
     found = _lanczos.lanczos(lambda vector: 2 * vector, jnp.array([1.0, 2.0, 3.0]), 3, KEY)
-    np.testing.assert_allclose(found.diagonal, 2, rtol=1e-6)
+    np.testing.assert_allclose(found.unit * found.diagonal, 2, rtol=1e-6)
     np.testing.assert_array_equal(found.off_diagonal, 0)
     np.testing.assert_allclose(found.basis @ found.basis.T, np.eye(3), atol=1e-6)
 

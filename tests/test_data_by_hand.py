@@ -1,4 +1,4 @@
-"""Data sets so small that every number is known beforehand, and what may not leak from one part to another."""
+"""Data sets so small that every number is known beforehand, and what may not leak between their parts."""
 
 import itertools
 import os
@@ -30,12 +30,16 @@ def test_the_scale_is_that_of_the_training_set_alone():
     made, train, test = parts("features")
     chosen = ROWS[train, 0]
     np.testing.assert_allclose(made.inputs[:, 0], (chosen - chosen.mean()) / chosen.std(), rtol=1e-6)
-    np.testing.assert_allclose(made.test_inputs[:, 0], (ROWS[test, 0] - chosen.mean()) / chosen.std(), rtol=1e-6)
+    np.testing.assert_allclose(
+        made.test_inputs[:, 0], (ROWS[test, 0] - chosen.mean()) / chosen.std(), rtol=1e-6
+    )
     # a feature that is always the same is 0, in both
     np.testing.assert_array_equal(made.inputs[:, 1], 0)
     np.testing.assert_array_equal(made.test_inputs[:, 1], 0)
     whole, train, _ = parts("global")
-    np.testing.assert_allclose(whole.inputs, (ROWS[train] - ROWS[train].mean()) / ROWS[train].std(), rtol=1e-6)
+    np.testing.assert_allclose(
+        whole.inputs, (ROWS[train] - ROWS[train].mean()) / ROWS[train].std(), rtol=1e-6
+    )
     assert sorted([*train, *test]) == [0, 1, 2, 3]
 
 

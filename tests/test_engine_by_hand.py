@@ -7,6 +7,7 @@ import pytest
 
 import sde_sgd as ss
 from sde_sgd import _devices, _engine
+from sde_sgd import _fingerprint as fingerprint
 from sde_sgd._checkpoint import Part
 from sde_sgd._points import Clock, Leg, Point
 
@@ -91,3 +92,45 @@ def test_a_buffer_is_kept_where_one_chain_has_momentum():
     assert not ss.Hyperparameters(0.1, 1, [0.0, 0.0]).has_momentum
     state = ss.SGD(BOWL, hyper).init(jnp.ones(2), ss.random.chain_numbers(2))
     np.testing.assert_array_equal(state.extra["optimizer"], [0, 0])
+
+
+def test_every_method_of_a_users_class_and_every_number_counts():
+    def prints(value):
+        return fingerprint.fingerprint(value, "x")
+
+    def made(first, second):
+        return type("Made", (), {"first": first, "second": second, "__module__": "somewhere"})()
+
+    plus, minus = (lambda self, x: x + 1), (lambda self, x: x - 1)
+    kinds = [fingerprint._class(type(made(*pair))) for pair in ((plus, plus), (plus, minus), (minus, plus))]
+    assert len(set(kinds)) == 3
+    assert prints(0.1) != prints(0.2)
+    assert prints({"a": 1.0, "b": 2.0}) != prints({"a": 2.0, "b": 1.0})
+    assert prints(True) != prints(1)
+
+
+def test_a_sweep_keeps_problems_apart_and_knows_the_momentum_in_the_ratio():
+    """Without noise θ of one step is (1 − ηh)θ₀: the loss falls by (1 − ηh)²."""
+    problems = {
+        name: ss.problems.Quadratic(h, noise_variance=0.0) for name, h in (("wide", 1.0), ("steep", 4.0))
+    }
+    swept = ss.sweep(
+        ss.SGD,
+        problems,
+        learning_rate=[0.1, 0.2],
+        batch_size=[2],
+        momentum=[0.5],
+        seeds=1,
+        steps=1,
+        every=1,
+        keep_theta=True,
+        key=jax.random.key(0),
+    )
+    loss = swept["loss"].squeeze(drop=True).transpose("problem", "learning_rate", "step").values
+    expected = (1 - np.outer([1, 4], [0.1, 0.2])) ** 2
+    np.testing.assert_allclose(loss[..., 1] / loss[..., 0], expected, rtol=1e-4)
+    ratio = swept["ratio"].squeeze(drop=True).transpose("problem", "learning_rate").values
+    np.testing.assert_allclose(ratio, [[0.1, 0.2]] * 2, rtol=1e-6)
+    # what is kept lies where its loss does
+    theta = np.asarray(swept.theta, np.float64).reshape(loss.shape[:2])
+    np.testing.assert_allclose(0.5 * np.array([[1], [4]]) * theta**2, loss[..., 1], rtol=1e-4)

@@ -59,7 +59,7 @@ kinds = {
     "timed out": ("while True: pass", "test_formulae.py::test_temperature"),
 }
 faults = [
-    Fault(name, "sde_sgd/formulae.py", old, new, tests, equivalent="a product" if name == "equivalent" else "")
+    Fault(name, "sde_sgd/formulae.py", old, new, tests, "a product" if name == "equivalent" else "")
     for name, (new, tests) in kinds.items()
 ]
 faults.append(Fault("out of date", "sde_sgd/formulae.py", "return 1", "return 2", "test_formulae.py"))

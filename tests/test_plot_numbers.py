@@ -31,9 +31,7 @@ def test_bands_are_of_the_chains_that_did_not_diverge(band, width, result):
         assert not axes.collections
         return
     corners = axes.collections[0].get_paths()[0].vertices
-    for step, (middle, deviation) in enumerate(
-        zip(kept.mean(axis=1), kept.std(axis=1, ddof=1), strict=True)
-    ):
+    for step, (middle, deviation) in enumerate(zip(kept.mean(axis=1), kept.std(axis=1, ddof=1), strict=True)):
         here = corners[corners[:, 0] == step, 1]
         np.testing.assert_allclose(here.max(), middle + width * deviation, rtol=1e-5)
         np.testing.assert_allclose(here.min(), middle - width * deviation, rtol=1e-5)

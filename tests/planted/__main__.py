@@ -28,6 +28,11 @@ def listed() -> list[Fault]:
     return faults
 
 
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="planted", description=__doc__)
@@ -42,20 +47,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="write the table here")
     asked = parser.parse_args(arguments)
     if asked.draw:
-        print("\n".join(statements(ROOT / "sde_sgd", asked.draw, asked.seed)))
+        _say("\n".join(statements(ROOT / "sde_sgd", asked.draw, asked.seed)))
         return 0
     faults = [f for f in listed() if any(fnmatch.fnmatch(x, asked.only) for x in (f.name, f.file))]
     if asked.list:
         for fault in faults:
-            print(f"{fault.file}: {fault.name}\n    - {fault.old}\n    + {fault.new}\n    {fault.tests}")
+            _say(f"{fault.file}: {fault.name}\n    - {fault.old}\n    + {fault.new}\n    {fault.tests}")
         return 0
-    # not in the folder that `make clean` leaves
     memory = ROOT / ".pytest_cache" / "planted.json"
     known = {} if asked.fresh else remembered(memory)
     _children.load()
 
     def say(line: str) -> None:
-        print(line, flush=True)
+        _say(line)
         memory.parent.mkdir(exist_ok=True)
         memory.write_text(json.dumps(known), encoding="utf-8")
 

@@ -197,7 +197,6 @@ class Runner:
 
     def _name_of(self, fault: Fault, wrong: str) -> str:
         files = {node.partition("::")[0] for node in fault.nodes}
-        files |= {str(path.relative_to(self.root)) for path in (self.root / "tests").glob("[!t]*.py")}
         texts = [(self.root / file).read_text(encoding="utf-8") for file in sorted(files)]
         return "fault " + checksum(wrong, fault.file, fault.tests, *texts)
 

@@ -246,7 +246,7 @@ FAULTS = [
         _FINGERPRINT,
         '{_code_checksum(function.__code__)}".encode(), total)',
         '{_code_checksum(function.__code__)}".encode())',
-        "test_fingerprint.py",
+        "test_engine_by_hand.py::test_every_method_of_a_users_class_and_every_number_counts",
     ),
     Fault(
         "the code of a function does not count",
@@ -267,14 +267,14 @@ FAULTS = [
         _FINGERPRINT,
         'f"{name}[{key!r}]"',
         'f"{name}[key]"',
-        "test_fingerprint.py",
+        "test_engine_by_hand.py::test_every_method_of_a_users_class_and_every_number_counts",
     ),
     Fault(
         "floats are told apart by their type only",
         _FINGERPRINT,
         "str | bytes | int | float | complex | set",
         "str | bytes | int | complex | set",
-        "test_fingerprint.py",
+        "test_engine_by_hand.py::test_every_method_of_a_users_class_and_every_number_counts",
     ),
     Fault(
         "one checkpoint is kept, whatever was asked for",
@@ -332,5 +332,26 @@ FAULTS = [
         '"jax_persistent_cache_min_compile_time_secs", 0.0',
         '"jax_persistent_cache_min_compile_time_secs", 60.0',
         "test_packing.py::test_programs_are_found_by_the_next_session",
+    ),
+    Fault(
+        "exponential noise of mean .001",
+        _RANDOM,
+        "shape, count, dtype) / count - 1.0",
+        "shape, count, dtype) / count - 0.999",
+        "test_random.py::test_exponential_noise_has_mean_zero_to_a_ten_thousandth",
+    ),
+    Fault(
+        "many exponentials by a Gamma law of one more",
+        _RANDOM,
+        "d = count - 1 / 3",
+        "d = count + 2 / 3",
+        "test_random.py::test_exponential_mean_has_its_law_for_any_count",
+    ),
+    Fault(
+        "the odd exponential number repeats the first",
+        _RANDOM,
+        "bits(at(words, count // 2), chain, shape)[0]",
+        "bits(at(words, 0), chain, shape)[0]",
+        "test_random.py::test_exponential_sum_is_gamma",
     ),
 ]

@@ -7,6 +7,7 @@ _DRAWS = "sde_sgd/processes/_draws.py"
 _BALL = "sde_sgd/processes/_heavy_ball.py"
 _SVAG = "sde_sgd/processes/_svag.py"
 _SECOND = "sde_sgd/processes/_second_order.py"
+_LANGEVIN = "sde_sgd/processes/_langevin.py"
 _UNDERDAMPED = "sde_sgd/processes/_underdamped.py"
 _WHITE = "sde_sgd/processes/_white_noise.py"
 
@@ -75,7 +76,8 @@ FAULTS = [
         _SVAG,
         "random.at(key, number, batch)",
         "random.at(key, 0 * number, batch)",
-        "test_svag.py::test_stationary_variance_at_every_l test_svag.py::test_skewness_falls_to_that_of_the_sde",
+        "test_svag.py::test_stationary_variance_at_every_l"
+        " test_svag.py::test_skewness_falls_to_that_of_the_sde",
     ),
     Fault(
         "half of the correction of the drift",
@@ -103,16 +105,7 @@ FAULTS = [
         _SECOND,
         "at + 0.5 * (d + e) + n",
         "at + d + n",
-        "test_second_order.py::test_second_order_has_slope_two_at_fixed_batch_size"
-        " test_second_order.py::test_on_data_the_noise_is_the_exact_covariance_and_the_order_two"
-        " test_second_order.py",
-    ),
-    Fault(
-        "substeps of the second-order SDE share the directions of one",
-        _SECOND,
-        'random.at(words["direction"], step, number)',
-        'random.at(words["direction"], step, 0 * number)',
-        "test_second_order.py",
+        "test_second_order.py::test_second_order_has_slope_two_at_fixed_batch_size",
     ),
     Fault(
         "the underdamped pull by the friction twice",
@@ -127,28 +120,28 @@ FAULTS = [
         _UNDERDAMPED,
         "jnp.sqrt(-jnp.expm1(-2 * friction * dt) / (2 * friction * dt))",
         "jnp.sqrt(-jnp.expm1(-friction * dt) / (friction * dt))",
-        "test_underdamped.py",
+        "test_underdamped.py::test_the_velocity_of_the_verlet_step_is_that_of_its_ornstein_uhlenbeck_law",
     ),
     Fault(
         "the first Lévy area of variance dt/6",
         _UNDERDAMPED,
         "(dt / 12) ** 0.5",
         "(dt / 6) ** 0.5",
-        "test_underdamped.py",
+        "test_underdamped.py::test_levy_areas_have_their_variances",
     ),
     Fault(
         "the second Lévy area of variance dt/120",
         _UNDERDAMPED,
         "(dt / 720) ** 0.5",
         "(dt / 120) ** 0.5",
-        "test_underdamped.py",
+        "test_underdamped.py::test_levy_areas_have_their_variances",
     ),
     Fault(
         "both Lévy areas from one draw",
         _UNDERDAMPED,
         "_draws.normal(random.at(here, 0, 1), state.chain, one, (dt / 720) ** 0.5)",
         "_draws.normal(here, state.chain, one, (dt / 720) ** 0.5)",
-        "test_underdamped.py",
+        "test_underdamped.py::test_levy_areas_have_their_variances",
     ),
     Fault(
         "position Verlet glides a whole step twice",
@@ -162,21 +155,21 @@ FAULTS = [
         _UNDERDAMPED,
         "return jnp.sqrt(self.population_factor / self.hyper.batch_size)",
         "return jnp.sqrt(1 / self.hyper.batch_size) + 0 * self.population_factor",
-        "test_underdamped.py",
+        "test_langevin_by_hand.py::test_fresh_subsets_of_all_examples_leave_no_noise",
     ),
     Fault(
         "the velocity of the underdamped solver in units of η, not η/(1 − m)",
         _UNDERDAMPED,
-        "return theta, -speed / unit",
-        "return theta, -speed / rate",
+        "return theta + unit * way, -speed",
+        "return theta + rate * way, -speed",
         "test_underdamped.py::test_stationary_covariance_on_a_quadratic"
         " test_underdamped.py::test_the_transient_is_that_of_the_damped_oscillator",
     ),
     Fault(
         "white noise forgets the momentum",
         _WHITE,
-        "left = 1.0 - hyper.momentum if hyper.has_momentum else jnp.ones_like(rate)",
-        "left = jnp.ones_like(rate)",
+        "left = 1.0 - hyper.momentum if hyper.has_momentum else jnp.ones(())",
+        "left = jnp.ones(())",
         "test_white_noise.py::test_a_chosen_temperature_sets_the_variance",
     ),
     Fault(
@@ -229,5 +222,62 @@ FAULTS = [
         "return _map_rates(update, rate)(theta, gradient, buffer)",
         "return _map_rates(update, self.hyper.learning_rate)(theta, gradient, buffer)",
         "test_schedules.py::test_an_optimizer_is_given_the_rate_of_each_step_and_keeps_its_state",
+    ),
+    Fault(
+        "the Lévy area of stochastic Runge-Kutta of variance dt/6",
+        _LANGEVIN,
+        "(dt / 12) ** 0.5",
+        "(dt / 6) ** 0.5",
+        "test_processes.py::test_the_levy_area_of_stochastic_runge_kutta_has_its_variance",
+    ),
+    Fault(
+        "the direction of two-point noise is the same in all substeps",
+        _LANGEVIN,
+        'random.at(words["direction"], step, place % substeps)',
+        'random.at(words["direction"], step, 0)',
+        "test_langevin_by_hand.py::test_substeps_of_two_point_noise_have_directions_of_their_own",
+    ),
+    Fault(
+        "two-point increments of variance 1/n² for 1/n",
+        _LANGEVIN,
+        "place % _BITS, (1.0 / substeps) ** 0.5)",
+        "place % _BITS, 1.0 / substeps)",
+        "test_two_point.py::test_one_step_on_data_has_the_covariance_of_the_noise"
+        " test_two_point.py::test_moments_in_a_quadratic_well",
+    ),
+    Fault(
+        "an increment that is used twice begins anew with every step",
+        _LANGEVIN,
+        "return step + (number + 1) // self.substeps, (number + 1) % self.substeps",
+        "return step + 1, (number + 1) % self.substeps",
+        "test_integrators.py::test_neighbouring_moves_share_one_increment",
+    ),
+    Fault(
+        "η for η/(1 − m) in the Langevin SDE",
+        _LANGEVIN,
+        "rate = scheduled(self.hyper.effective_learning_rate, self.schedule",
+        "rate = scheduled(self.hyper.learning_rate, self.schedule",
+        "test_langevin_by_hand.py::test_one_step_takes_the_time_of_a_step_with_momentum",
+    ),
+    Fault(
+        "the scheme of Leimkuhler and Matthews takes the new increment alone",
+        "sde_sgd/processes/_leimkuhler_matthews.py",
+        "0.5 * now + 0.5 * after",
+        "0.0 * now + 1.0 * after",
+        "test_integrators.py::test_one_gradient_a_step_has_the_exact_variance_of_a_quadratic_at_any_stable_step",
+    ),
+    Fault(
+        "one step of Euler's method for the SDE where noise depends on θ",
+        "sde_sgd/processes/_solvers.py",
+        "_EXACT, _FIRST_ORDER, _SECOND_ORDER = 1, 32, 4",
+        "_EXACT, _FIRST_ORDER, _SECOND_ORDER = 1, 1, 4",
+        "test_integrators.py::test_the_solver_and_its_substeps_follow_from_the_noise",
+    ),
+    Fault(
+        "the scheme for isotropic noise is the default for any additive noise",
+        "sde_sgd/processes/_solvers.py",
+        "    if _is_isotropic(problem):\n        return LeimkuhlerMatthews()",
+        "    if _is_isotropic(problem) or _is_additive(problem):\n        return LeimkuhlerMatthews()",
+        "test_integrators.py::test_the_solver_and_its_substeps_follow_from_the_noise",
     ),
 ]

@@ -28,8 +28,8 @@ FAULTS = [
     Fault(
         "Gibbs exp(−L/T) for exp(−2L/T)",
         _GIBBS,
-        "boltzmann(problem.loss, temperature(problem, hyper) / 2, problem",
-        "boltzmann(problem.loss, temperature(problem, hyper), problem",
+        "scale = temperature(problem, hyper) / 2",
+        "scale = temperature(problem, hyper)",
         "test_theory.py::test_double_well_numbers_and_the_factor_two",
     ),
     Fault(
@@ -251,21 +251,21 @@ FAULTS = [
         _MIXTURE,
         "self.covariances + off[:, :, None] * off[:, None, :]",
         "self.covariances + 0 * off[:, :, None] * off[:, None, :]",
-        "test_chain_law.py::test_laplace_tends_to_gibbs",
+        "test_theory_by_hand.py::test_a_mixture_varies_within_its_wells_and_between_them",
     ),
     Fault(
         "the wells of a mixture are drawn alike",
         _MIXTURE,
         "chances = np.cumsum(self.weights)",
         "chances = np.cumsum(np.ones_like(self.weights))",
-        "test_chain_law.py::test_laplace_tends_to_gibbs",
+        "test_theory_by_hand.py::test_draws_from_a_mixture_have_its_moments",
     ),
     Fault(
         "a normal density in d dimensions by that in one",
         _MIXTURE,
         "dimension / 2 * np.log(2 * np.pi)",
         "1 / 2 * np.log(2 * np.pi)",
-        "test_chain_law.py::test_laplace_is_exact_for_a_parabola test_chain_law.py::test_laplace_tends_to_gibbs",
+        "test_chain_law.py::test_laplace_is_exact_for_a_parabola",
     ),
     Fault(
         "Stratonovich for Itô",
@@ -314,8 +314,8 @@ FAULTS = [
     Fault(
         "the sign of the odds of skewed noise",
         _SKEWNESS,
-        "shape = rising - diffusion * slope",
-        "shape = diffusion * slope - rising",
+        "right[1] / right[0] - left[1] / left[0]",
+        "left[1] / left[0] - right[1] / right[0]",
         "test_chain_law.py::test_a_symmetric_well_becomes_73_to_27"
         " test_chain_law.py::test_skewness_to_leading_order",
     ),
@@ -461,5 +461,19 @@ FAULTS = [
         "x = self.x[i] + offset[:, 0] * (self.x[1] - self.x[0])",
         "x = self.x[i] + 0 * offset[:, 0] * (self.x[1] - self.x[0])",
         "test_theory.py::test_samples_follow_their_density",
+    ),
+    Fault(
+        "triangles of a region with one corner inside count as empty",
+        "sde_sgd/theory/_region.py",
+        "mixed = (count == 1) | (count == 2)",
+        "mixed = count == 2",
+        "test_resolution.py::test_probabilities_of_regions",
+    ),
+    Fault(
+        "a density is refined once and then believed",
+        "sde_sgd/theory/_resolution.py",
+        "    while points is None and not density.error",
+        "    if points is None and not density.error",
+        "test_resolution.py::test_narrow_wells_get_finer_grids",
     ),
 ]
