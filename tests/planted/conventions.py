@@ -15,8 +15,8 @@ FAULTS = [
     Fault(
         "η(1 − m) for η/(1 − m)",
         _HYPER,
-        "jnp.asarray(learning_rate, dtype=float) / (1.0 - jnp.asarray(momentum, dtype=float))",
-        "jnp.asarray(learning_rate, dtype=float) * (1.0 - jnp.asarray(momentum, dtype=float))",
+        'return rate / (1.0 - _checks.array("momentum", momentum, at_least=0, below=1))',
+        'return rate * (1.0 - _checks.array("momentum", momentum, at_least=0, below=1))',
         "test_hyperparameters.py",
     ),
     Fault(
@@ -78,8 +78,8 @@ FAULTS = [
     Fault(
         "a momentum of exactly 1 is taken",
         _CHECKS,
-        "good &= array < below",
-        "good &= array <= below",
+        '("<", below, np.less)',
+        '("<", below, np.less_equal)',
         "test_hyperparameters.py",
     ),
     Fault(
@@ -353,5 +353,12 @@ FAULTS = [
         "bits(at(words, count // 2), chain, shape)[0]",
         "bits(at(words, 0), chain, shape)[0]",
         "test_random.py::test_exponential_sum_is_gamma",
+    ),
+    Fault(
+        "numbers are checked in float64 and used in float32",
+        _CHECKS,
+        "    if kept:\n        numbers = as_kept(array)",
+        "    if kept and array.dtype == np.float32:\n        numbers = as_kept(array)",
+        "test_hyperparameters.py::test_numbers_are_checked_as_they_are_kept",
     ),
 ]

@@ -366,4 +366,26 @@ FAULTS = [
         "low = low + 0 * ((high - (coarse - took)) + (term - took))",
         "test_moments.py::test_a_variance_is_right_beyond_the_integers_of_float32",
     ),
+    Fault(
+        "starting points depend on how many there are with other kinds of keys",
+        "sde_sgd/_start.py",
+        'if str(jax.random.key_impl(key)) != "threefry2x32":',
+        'if str(jax.random.key_impl(key)) == "another":',
+        "test_run.py::test_no_kind_of_key_makes_a_start_depend_on_how_many_there_are",
+    ),
+    Fault(
+        "every run of a sweep starts at a point of its own, paired or not",
+        _SWEEP,
+        "np.uint32) if plan.paired_starts else None",
+        "np.uint32) if not plan.paired_starts else None",
+        "test_sweep.py::test_a_seed_starts_at_one_point_in_all_settings_with_noise_of_its_own",
+    ),
+    Fault(
+        "settings of a sweep share the noise of a seed",
+        _SWEEP,
+        "seed * len(plan.points) + number for number, seed",
+        "seed for number, seed",
+        "test_sweep.py::test_a_seed_starts_at_one_point_in_all_settings_with_noise_of_its_own"
+        " test_sweep.py::test_points_and_seeds_do_not_share_their_noise",
+    ),
 ]

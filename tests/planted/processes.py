@@ -280,4 +280,11 @@ FAULTS = [
         "    if _is_isotropic(problem) or _is_additive(problem):\n        return LeimkuhlerMatthews()",
         "test_integrators.py::test_the_solver_and_its_substeps_follow_from_the_noise",
     ),
+    Fault(
+        "an optimiser's own randomness is the same in every chain",
+        "sde_sgd/processes/_sgd.py",
+        'memory = own_keys.of_each_chain(memory, words["minibatch"], state.chain)',
+        'memory = own_keys.of_each_chain(memory, words["minibatch"], 0 * state.chain)',
+        "test_processes.py::test_an_optimizer_shakes_every_chain_with_noise_of_its_own",
+    ),
 ]

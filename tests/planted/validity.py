@@ -3,6 +3,9 @@
 from planted._fault import Fault
 
 _COUPLED = "sde_sgd/validity/_coupled.py"
+_FACTORS = "sde_sgd/validity/_factors.py"
+_FINER = "sde_sgd/validity/_finer.py"
+_INTERVAL = "sde_sgd/validity/_interval.py"
 _PHASE = "sde_sgd/validity/_phase_diagram.py"
 _WEAK = "sde_sgd/validity/_weak_error.py"
 
@@ -99,5 +102,89 @@ FAULTS = [
         "jax.tree.map(jnp.add, total, ",
         "jax.tree.map(lambda _, now: now, total, ",
         "test_weak_error.py::test_both_sides_have_their_own_laws",
+    ),
+    Fault(
+        "2 for 2(1 + m) in the step size's factor",
+        _FACTORS,
+        "twice = 2 * (1 + float(hyper.momentum))",
+        "twice = 2.0",
+        "test_validity_by_hand.py::test_the_variance_of_a_finite_step",
+    ),
+    Fault(
+        "the order of the examples heats where it cools",
+        _FACTORS,
+        "return float(drawn[0, 0] / independent[0, 0])",
+        "return float(independent[0, 0] / drawn[0, 0])",
+        "test_validity_by_hand.py::test_the_variance_of_fresh_subsets",
+    ),
+    Fault(
+        "the skewness of θ by the variance's power ½ for 3/2",
+        _FACTORS,
+        "np.abs(summed(3)) / summed(2) ** 1.5",
+        "np.abs(summed(3)) / summed(2) ** 0.5",
+        "test_validity_by_hand.py::test_the_skewness_of_theta_is_that_of_its_sum",
+    ),
+    Fault(
+        "the skewness of θ halved",
+        _FACTORS,
+        "np.nan_to_num(factor), 0.0) / hyper.batch_size**0.5",
+        "np.nan_to_num(factor), 0.0) / 2 / hyper.batch_size**0.5",
+        "test_validity_by_hand.py::test_the_skewness_of_theta_is_that_of_its_sum",
+    ),
+    Fault(
+        "subsets are as skewed as independent examples",
+        _FACTORS,
+        "return factor * abs(n - 2 * b) / (n - 2)",
+        "return factor * abs(n - b) / (n - 1)",
+        "test_validity_by_hand.py::test_the_skewness_of_theta_is_that_of_its_sum",
+    ),
+    Fault(
+        "an interval across its limit is beyond it",
+        _INTERVAL,
+        "return BEYOND if self.low > limit else CANNOT_TELL",
+        "return BEYOND if self.high > limit else CANNOT_TELL",
+        "test_validity_by_hand.py::test_an_interval_answers",
+    ),
+    Fault(
+        "twice the pilot halves an interval",
+        _INTERVAL,
+        "return (width / gap) ** 2 if gap > 0 else math.inf",
+        "return width / gap if gap > 0 else math.inf",
+        "test_validity_by_hand.py::test_an_interval_answers",
+    ),
+    Fault(
+        "intervals of half the coverage",
+        _INTERVAL,
+        "stats.t.ppf((1 + _COVERAGE) / 2, max(freedom, 1))",
+        "stats.t.ppf(_COVERAGE, max(freedom, 1))",
+        "test_validity_by_hand.py::test_the_interval_of_a_mean_is_students",
+    ),
+    Fault(
+        "an interval of a mean by the standard deviation",
+        _INTERVAL,
+        "float(values.std(ddof=1)) / len(values) ** 0.5",
+        "float(values.std(ddof=1))",
+        "test_validity_by_hand.py::test_the_interval_of_a_mean_is_students",
+    ),
+    Fault(
+        "half the variance is nearer to one than twice",
+        _INTERVAL,
+        "return math.expm1(abs(log_ratio)),",
+        "return abs(math.expm1(log_ratio)),",
+        "test_validity_by_hand.py::test_how_far_a_ratio_is_from_one",
+    ),
+    Fault(
+        "the finer run forgets the momentum",
+        _FINER,
+        "matched = Hyperparameters(rate / units, smaller)",
+        "matched = Hyperparameters(float(hyper.learning_rate) / units, smaller)",
+        "test_validity_by_hand.py::test_the_finer_run_has_the_same_temperature",
+    ),
+    Fault(
+        "smaller batches at the old step",
+        _FINER,
+        "matched = Hyperparameters(rate / units, smaller)",
+        "matched = Hyperparameters(rate, smaller)",
+        "test_validity_by_hand.py::test_the_finer_run_has_the_same_temperature",
     ),
 ]
