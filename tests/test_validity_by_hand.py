@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from sde_sgd.validity._finer import finer
+from sde_sgd.validity._interval import BEYOND, CANNOT_TELL, WITHIN, Interval
 
 import sde_sgd as ss
 from sde_sgd.validity import _factors, _interval
-from sde_sgd.validity._finer import finer
-from sde_sgd.validity._interval import BEYOND, CANNOT_TELL, WITHIN, Interval
 
 
 def test_the_variance_of_a_finite_step():
