@@ -105,7 +105,8 @@ def test_every_method_of_a_users_class_and_every_number_counts():
     kinds = [fingerprint._class(type(made(*pair))) for pair in ((plus, plus), (plus, minus), (minus, plus))]
     assert len(set(kinds)) == 3
     assert prints(0.1) != prints(0.2)
-    assert prints({"a": 1.0, "b": 2.0}) != prints({"a": 2.0, "b": 1.0})
+    for other in ({"a": 3.0, "b": 2.0}, {"a": 1.0, "b": 3.0}, {"a": 1.0, "c": 2.0}):
+        assert prints({"a": 1.0, "b": 2.0}) != prints(other)
     assert prints(True) != prints(1)
 
 
@@ -120,17 +121,18 @@ def test_a_sweep_keeps_problems_apart_and_knows_the_momentum_in_the_ratio():
         learning_rate=[0.1, 0.2],
         batch_size=[2],
         momentum=[0.5],
-        seeds=1,
+        seeds=2,
         steps=1,
         every=1,
         keep_theta=True,
         key=jax.random.key(0),
     )
-    loss = swept["loss"].squeeze(drop=True).transpose("problem", "learning_rate", "step").values
+    loss = swept["loss"].squeeze(drop=True).transpose("problem", "learning_rate", "seed", "step").values
     expected = (1 - np.outer([1, 4], [0.1, 0.2])) ** 2
-    np.testing.assert_allclose(loss[..., 1] / loss[..., 0], expected, rtol=1e-4)
+    np.testing.assert_allclose(loss[..., 1] / loss[..., 0], np.stack([expected] * 2, -1), rtol=1e-4)
     ratio = swept["ratio"].squeeze(drop=True).transpose("problem", "learning_rate").values
     np.testing.assert_allclose(ratio, [[0.1, 0.2]] * 2, rtol=1e-6)
     # what is kept lies where its loss does
-    theta = np.asarray(swept.theta, np.float64).reshape(loss.shape[:2])
-    np.testing.assert_allclose(0.5 * np.array([[1], [4]]) * theta**2, loss[..., 1], rtol=1e-4)
+    theta = np.asarray(swept.theta, np.float64).reshape(loss.shape[:3])
+    assert len(np.unique(np.round(theta, 5))) == 8
+    np.testing.assert_allclose(0.5 * np.array([[[1]], [[4]]]) * theta**2, loss[..., 1], rtol=1e-4)

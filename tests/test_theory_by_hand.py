@@ -1,11 +1,14 @@
 """Laws so simple that every number is known beforehand."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import pytest
 from helpers import bound
 from scipy import stats
 
 import sde_sgd as ss
+from sde_sgd.theory._fokker_planck_time import Jumps, evolve
 
 MIXTURE = ss.theory.GaussianMixture(
     np.array([0.25, 0.75]),
@@ -37,3 +40,19 @@ def test_draws_from_a_mixture_have_its_moments():
     products = off[:, :, None] * off[:, None, :]
     z = (products.mean(axis=0) - MIXTURE.covariance) / (products.std(axis=0) / np.sqrt(n))
     assert np.abs(z).max() < bound(4)
+
+
+@pytest.mark.parametrize("time", [0.01, 1.0, 40.0])
+def test_two_cells_come_to_rest_exponentially(time):
+    """Rates a up and b down: p₀ = b/(a + b) + a/(a + b) e^{−(a + b)t} from cell 0."""
+    up, down, rate = 2.0, 0.5, 2.0
+    with jax.enable_x64(True):
+        jumps = Jumps(
+            rate=jnp.asarray(rate),
+            stay=jnp.array([1 - up / rate, 1 - down / rate]),
+            up=(jnp.array([up / rate, 0.0]),),
+            down=(jnp.array([0.0, down / rate]),),
+        )
+        law = np.asarray(evolve(jumps, jnp.array([1.0, 0.0]), jnp.asarray(time)))
+    first = down / (up + down) + up / (up + down) * np.exp(-(up + down) * time)
+    np.testing.assert_allclose(law, [first, 1 - first], rtol=1e-12)

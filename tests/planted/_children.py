@@ -123,7 +123,9 @@ def _inside(root: Path, arguments: Sequence[str], report: Path) -> int:
     os.environ["PYTHONPATH"] = str(root)
     import pytest
 
-    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore:Module already imported"]
+    # without the checks of types, as users have it: they would take more than half of the time
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts=--strict-markers"]
+    options += ["-W", "ignore:Module already imported"]
     status = pytest.main([*options, *arguments], plugins=[_Report(report)])
     sys.stdout.flush()
     sys.stderr.flush()

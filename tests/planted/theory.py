@@ -366,7 +366,7 @@ FAULTS = [
         _FP_TIME,
         "return result / total",
         "return result / (total + first)",
-        "test_fokker_planck.py::test_mass_is_kept_for_long",
+        "test_theory_by_hand.py::test_two_cells_come_to_rest_exponentially",
     ),
     Fault(
         "the second part of a long time is left out",
