@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import sde_sgd as ss
-from sde_sgd import _devices, _engine
+from sde_sgd import _compensated, _devices, _engine, _memory
 from sde_sgd import _fingerprint as fingerprint
 from sde_sgd._checkpoint import Part
+from sde_sgd._memory import MemoryPrediction
 from sde_sgd._points import Clock, Leg, Point
 
 BOWL = ss.problems.Quadratic(1.0)
@@ -136,3 +137,28 @@ def test_a_sweep_keeps_problems_apart_and_knows_the_momentum_in_the_ratio():
     theta = np.asarray(swept.theta, np.float64).reshape(loss.shape[:3])
     assert len(np.unique(np.round(theta, 5))) == 8
     np.testing.assert_allclose(0.5 * np.array([[[1]], [[4]]]) * theta**2, loss[..., 1], rtol=1e-4)
+
+
+def test_the_largest_number_of_chains_leaves_room_for_what_does_not_grow():
+    """100 chains of 10 bytes and 100 bytes besides: of 600 bytes 50 chains take 500."""
+    told = MemoryPrediction(chains=100, total=1100, per_chain=10.0, records=0, available=600)
+    assert not told.fits
+    assert told.largest == 50
+
+
+def test_free_memory_is_in_bytes(tmp_path, monkeypatch):
+    told = tmp_path / "meminfo"
+    told.write_text("MemTotal:       9000 kB\nMemFree:        100 kB\nMemAvailable:   2000 kB\n")
+    monkeypatch.setattr(_memory, "Path", lambda _: told)
+    assert _memory._free_memory() == 2000 * 1024
+
+
+def test_a_compensated_sum_keeps_what_rounding_takes():
+    """Ten thousand times 1e-8 onto 1, each of which float32 rounds away."""
+
+    def more(_, total):
+        return _compensated.add(total, jnp.float32(1e-8))
+
+    begin = jnp.float32(1), jnp.float32(0)
+    high, low = jax.jit(lambda at: jax.lax.fori_loop(0, 10_000, more, at))(begin)
+    np.testing.assert_allclose(float(high) + float(low), 1 + 1e-4, rtol=0, atol=1e-9)
