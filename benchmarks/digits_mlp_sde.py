@@ -13,7 +13,7 @@ from benchmarks.digits_mlp import BATCH, HIDDEN, LEARNING_RATE, SEEDS
 def measure(effort: Effort) -> list[Row]:
     """Euler-Maruyama steps per second, summed over seeds."""
     problem = ss.problems.mlp(ss.data.digits(), hidden=HIDDEN)
-    process = ss.Langevin(problem, ss.Hyperparameters(LEARNING_RATE, BATCH))
+    process = ss.Langevin(problem, ss.Hyperparameters(LEARNING_RATE, BATCH), substeps=1)
     ours = Contender("sde_sgd", runner(process, SEEDS), SEEDS)
     peer = Peer("PyTorch, a loop over seeds", loop_over_seeds)
     return compare(f"digits_mlp_sde, exact C(θ), {SEEDS} seeds", "steps", ours, [peer], effort)

@@ -6,6 +6,7 @@ Everyone makes the same step, x ← x − η(x³ − x) + ησξ with ξ ~ N(0, 
 from collections.abc import Sequence
 from functools import partial
 
+import diffrax
 import jax
 
 import sde_sgd as ss
@@ -25,8 +26,9 @@ CEILING = "ceiling: its random numbers alone"
 
 
 def process(increments: str = "gaussian") -> ss.Langevin:
-    """The Langevin SDE with η = .05 and σ = 1."""
-    return ss.Langevin(DoubleWell(), ss.Hyperparameters(LEARNING_RATE, 1), increments=increments)
+    """The Langevin SDE with η = .05 and σ = 1, by one step of Euler's method for each of SGD."""
+    hyper = ss.Hyperparameters(LEARNING_RATE, 1)
+    return ss.Langevin(DoubleWell(), hyper, solver=diffrax.Euler(), substeps=1, increments=increments)
 
 
 def measure(effort: Effort) -> list[Row]:

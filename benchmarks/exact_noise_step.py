@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import diffrax
+
 import sde_sgd as ss
 from benchmarks._ensemble import runner
 from benchmarks._rows import Row, Target
@@ -17,11 +19,11 @@ def measure(effort: Effort) -> list[Row]:
     rows: list[Row] = []
     for chains in CHAINS:
         noisy = Contender(
-            "sde_sgd, step with exact C(θ)", runner(ss.Langevin(problem, hyper), chains), chains
+            "sde_sgd, step with exact C(θ)", runner(ss.Langevin(problem, hyper, substeps=1), chains), chains
         )
         plain = Contender(
             "sde_sgd, full-batch gradient step",
-            runner(ss.Langevin(problem, hyper, noise="none"), chains),
+            runner(ss.Langevin(problem, hyper, noise="none", solver=diffrax.Euler(), substeps=1), chains),
             chains,
         )
         peer = Peer(plain.who, partial(list, [plain]), Target(1.25, "time"))

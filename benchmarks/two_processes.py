@@ -22,7 +22,7 @@ jax.config.update("jax_platforms", "cpu")
 if count > 1:
     jax.distributed.initialize(f"127.0.0.1:{port}", count, number)
 import sde_sgd as ss
-process = ss.Langevin(ss.problems.DoubleWell(), ss.Hyperparameters(0.05, 1))
+process = ss.Langevin(ss.problems.DoubleWell(), ss.Hyperparameters(0.05, 1), substeps=1)
 for line in sys.stdin:
     result = ss.run(process, chains=%d, steps=int(line), key=jax.random.key(0), progress=False)
     print("done", flush=True)

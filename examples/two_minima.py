@@ -5,7 +5,6 @@ that is both higher and sharper never wins; a higher and flatter one wins once
 T/2 exceeds ΔL / ln √(det H_narrow / det H_wide).
 """
 
-import diffrax
 import jax
 import numpy as np
 from common import finish, options, table
@@ -36,7 +35,7 @@ def main() -> None:
             found = []
             for process, mark in (
                 (ss.SGD(problem, hyper), "o"),
-                (ss.Langevin(problem, hyper, solver=diffrax.Heun()), "s"),
+                (ss.Langevin(problem, hyper, substeps=2), "s"),
             ):
                 result = ss.run(process, chains=chains, steps=steps, key=next(keys))
                 share = float(np.mean(jax.vmap(problem.well)(result.theta)))

@@ -33,6 +33,7 @@ from sde_sgd.processes import SVAG as SVAG
 from sde_sgd.processes import ChainState as ChainState
 from sde_sgd.processes import Diffusion as Diffusion
 from sde_sgd.processes import Langevin as Langevin
+from sde_sgd.processes import LeimkuhlerMatthews as LeimkuhlerMatthews
 from sde_sgd.processes import Process as Process
 from sde_sgd.processes import SecondOrderLangevin as SecondOrderLangevin
 from sde_sgd.processes import UnderdampedLangevin as UnderdampedLangevin

@@ -50,7 +50,10 @@ def jobs() -> dict[str, dict[str, Any]]:
     sgd = ss.SGD(well, ss.Hyperparameters(RATES, 2, momentum=0.3))
     langevin = ss.Langevin(well, ss.Hyperparameters(RATES, 2))
     two_point = ss.Langevin(
-        ss.problems.DoubleWell(noise_variance=0.5), ss.Hyperparameters(0.05, 2), increments="two_point"
+        ss.problems.DoubleWell(noise_variance=0.5),
+        ss.Hyperparameters(0.05, 2),
+        increments="two_point",
+        substeps=1,
     )
     nine = ss.SGD(well, ss.Hyperparameters(RATES[:9], 2, momentum=0.3))
     problem = ss.problems.mlp(class_data(size=24), hidden=(6,))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -139,6 +140,10 @@ def ravel_rows(ensemble: Any) -> np.ndarray:
 def ensemble(theta: Any, chains: int) -> Any:
     """The same parameters for every chain."""
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (chains, *leaf.shape)), theta)
+
+
+# One step of Euler's method for each step of SGD: no SDE, but SGD with Gaussian noise.
+ONE_EULER_STEP: dict[str, Any] = {"solver": diffrax.Euler(), "substeps": 1}
 
 
 def regression_data(size: int = 10, features: int = 3, seed: int = 0) -> Dataset:

@@ -68,7 +68,7 @@ def processes():
         f"SGD, {how}": ss.SGD(problem, hyper, sampling=how) for how in ("replacement", "subset", "shuffle")
     }
     for noise in ("problem", "isotropic", "diagonal", "none"):
-        made[f"Langevin, {noise}"] = ss.Langevin(problem, hyper, noise=noise)
+        made[f"Langevin, {noise}"] = ss.Langevin(problem, hyper, noise=noise, substeps=2)
     return made
 
 

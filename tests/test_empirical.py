@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import (
+    ONE_EULER_STEP,
     REFUSED,
     assert_agree,
     bare,
@@ -339,7 +340,7 @@ def one_step(process: ss.Process, theta: Any, chain: jax.Array) -> Any:
 def langevin_kicks(name: str, **more: Any) -> np.ndarray:
     """√(B) (θ' − θ + η∇L)/η of one step from one θ: what has covariance C."""
     problem, theta, got = reference(name)
-    process = ss.Langevin(problem, ss.Hyperparameters(1.0, BATCH), **more)
+    process = ss.Langevin(problem, ss.Hyperparameters(1.0, BATCH), **ONE_EULER_STEP, **more)
     moved = ravel_rows(one_step(process, theta, random.chain_numbers(CHAINS)))
     return np.sqrt(BATCH) * (moved.astype(np.float64) - ravel(theta) + got["gradient"])
 
@@ -377,7 +378,7 @@ def test_reshaped_noises_keep_the_size_of_the_draw() -> None:
 
 def test_langevin_without_noise_is_gradient_descent() -> None:
     problem, theta, got = reference("mlp")
-    process = ss.Langevin(problem, ss.Hyperparameters(0.1, BATCH), noise="none")
+    process = ss.Langevin(problem, ss.Hyperparameters(0.1, BATCH), noise="none", **ONE_EULER_STEP)
     moved = ravel_rows(one_step(process, theta, random.chain_numbers(3)))
     expected = ravel(theta) - 0.1 * got["gradient"]
     np.testing.assert_allclose(moved, np.tile(expected, (3, 1)), atol=1e-6)

@@ -71,11 +71,11 @@ def test_the_sde_follows_sgd_on_digits_if_its_noise_is_right():
         pooled = np.sqrt((reference.var(axis=1, ddof=1) + other.var(axis=1, ddof=1)) / 2)
         return np.max(np.abs(other.mean(axis=1) - reference.mean(axis=1)) / pooled)
 
-    coarse = ss.Hyperparameters(0.16, 16)
+    coarse = ss.Hyperparameters(0.32, 32)
     assert distance(ss.SGD(problem, ss.Hyperparameters(0.08, 8))) < 2
-    assert distance(ss.Langevin(problem, ss.Hyperparameters(0.08, 8))) < 2
-    assert distance(ss.Langevin(problem, coarse, noise="isotropic")) > 10
-    assert distance(ss.Langevin(problem, coarse, noise="none")) > 10
+    assert distance(ss.Langevin(problem, ss.Hyperparameters(0.08, 8), substeps=2)) < 2
+    assert distance(ss.Langevin(problem, coarse, noise="isotropic", substeps=2)) > 10
+    assert distance(ss.Langevin(problem, coarse, noise="none", substeps=2)) > 10
 
 
 def test_readme_code_runs(tmp_path, monkeypatch):

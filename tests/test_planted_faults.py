@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import ALARM
+from helpers import ALARM, ONE_EULER_STEP
 from scipy import stats
 
 import sde_sgd as ss
@@ -120,7 +120,7 @@ def test_no_shuffle_is_caught():
 
 def advance(numbers, key):
     """Langevin chains that start at N(0, 1), with the random numbers of the chains `numbers`."""
-    process = ss.Langevin(BOWL, ss.Hyperparameters(RATE, BATCH))
+    process = ss.Langevin(BOWL, ss.Hyperparameters(RATE, BATCH), **ONE_EULER_STEP)
     start = jax.random.normal(jax.random.key(9), numbers.shape)
     return _advance(process, process.init(start, numbers), key).theta
 

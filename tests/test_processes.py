@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import ONE_EULER_STEP
 
 import sde_sgd as ss
 
@@ -27,6 +28,7 @@ def regression(examples=24, features=3):
 
 WELL = ss.problems.DoubleWell()
 DATA = regression()
+TILTED = ss.problems.TiltedNoiseData(WELL, dataset_size=20, key=jax.random.key(2))
 HYPER = ss.Hyperparameters(0.05, 4)
 FALLING = optax.cosine_decay_schedule(1.0, 15)
 MOMENTUM = ss.Hyperparameters(0.02, 4, momentum=0.9)
@@ -42,9 +44,12 @@ PROCESSES = {
     "exponential noise": lambda: ss.SGD(ss.problems.DoubleWell(noise_law="exponential"), HYPER),
     "Langevin on a well": lambda: ss.Langevin(WELL, HYPER),
     "Langevin with substeps": lambda: ss.Langevin(WELL, HYPER, substeps=3),
-    "Langevin on data": lambda: ss.Langevin(DATA, HYPER),
-    "Langevin isotropic": lambda: ss.Langevin(DATA, HYPER, noise="isotropic"),
-    "Langevin diagonal": lambda: ss.Langevin(DATA, HYPER, noise="diagonal"),
+    "Langevin by Euler": lambda: ss.Langevin(WELL, HYPER, **ONE_EULER_STEP),
+    "Langevin by Euler with substeps": lambda: ss.Langevin(WELL, HYPER, solver=diffrax.Euler(), substeps=3),
+    "Langevin on data": lambda: ss.Langevin(DATA, HYPER, substeps=2),
+    "Langevin on tilted data": lambda: ss.Langevin(TILTED, HYPER),
+    "Langevin isotropic": lambda: ss.Langevin(DATA, HYPER, noise="isotropic", substeps=1),
+    "Langevin diagonal": lambda: ss.Langevin(DATA, HYPER, noise="diagonal", substeps=1),
     "Langevin without noise": lambda: ss.Langevin(DATA, HYPER, noise="none"),
     "Langevin by Heun": lambda: ss.Langevin(WELL, HYPER, solver=diffrax.Heun()),
     "Langevin by ShARK": lambda: ss.Langevin(WELL, HYPER, solver=diffrax.ShARK()),
@@ -191,7 +196,7 @@ def test_heavy_ball_by_hand(key):
 
 def test_euler_with_one_substep_is_sgd_with_gaussian_noise(key):
     """Same law, other stream: the variance of one step agrees with η²σ²/B within its error."""
-    process = ss.Langevin(WELL, ss.Hyperparameters(0.1, 4, momentum=0.5))
+    process = ss.Langevin(WELL, ss.Hyperparameters(0.1, 4, momentum=0.5), **ONE_EULER_STEP)
     state = process.init(jnp.ones((200_000,)), ss.random.chain_numbers(200_000))
     moved = np.asarray(advance(process, state, 0, 1, key).theta, np.float64)
     expected = (0.1 / 0.5) ** 2 / 4
@@ -205,7 +210,7 @@ def test_substeps_share_out_one_unit_of_the_clock(key):
     problem = ss.problems.Quadratic(2.0, noise_variance=0.0)
     errors = []
     for substeps in (1, 10, 100):
-        process = ss.Langevin(problem, ss.Hyperparameters(0.1), substeps=substeps)
+        process = ss.Langevin(problem, ss.Hyperparameters(0.1), substeps=substeps, solver=diffrax.Euler())
         state = process.init(jnp.ones((1,)), ss.random.chain_numbers(1))
         errors.append(abs(float(advance(process, state, 0, 10, key).theta[0]) - np.exp(-2.0)))
     assert errors[1] < errors[0] / 8
@@ -215,7 +220,7 @@ def test_substeps_share_out_one_unit_of_the_clock(key):
 def test_noise_is_fresh_after_a_thousand_million_steps(key):
     """Float32 time has a resolution of 64 at 10⁹; the increments must not repeat themselves."""
     problem = ss.problems.Quadratic(1e-30, noise_variance=1.0)
-    process = ss.Langevin(problem, ss.Hyperparameters(1.0), substeps=4)
+    process = ss.Langevin(problem, ss.Hyperparameters(1.0), substeps=4, solver=diffrax.Euler())
     state = process.init(jnp.zeros((50,)), ss.random.chain_numbers(50))
     seen = [np.asarray(state.theta)]
     for step in range(20):
@@ -240,7 +245,7 @@ def test_other_solvers_reach_the_gibbs_variance_sooner(solver, substeps, key):
     error = exact * np.sqrt(2 / chains)
     process = ss.Langevin(problem, hyper, substeps=substeps, solver=solver)
     variance = float(np.var(ss.run(process, chains=chains, steps=60, key=key).samples()))
-    euler = ss.Langevin(problem, hyper, substeps=substeps)
+    euler = ss.Langevin(problem, hyper, substeps=substeps, solver=diffrax.Euler())
     biased = float(np.var(ss.run(euler, chains=chains, steps=60, key=key).samples()))
     assert abs(biased - exact / (1 - 0.4 / substeps / 2)) < BOUND * error
     assert abs(variance - exact) < 0.3 * abs(biased - exact) + BOUND * error
@@ -272,7 +277,7 @@ def test_planted_batch_off_by_one_is_caught(key):
 def test_planted_shared_noise_is_caught(key):
     """Chains that share one path would leave the ensemble's mean as noisy as one chain."""
     hyper = ss.Hyperparameters(0.1)
-    process = ss.Langevin(ss.problems.Quadratic(1.0), hyper)
+    process = ss.Langevin(ss.problems.Quadratic(1.0), hyper, **ONE_EULER_STEP)
     chains = 10_000
     chain = jnp.zeros((chains,), jnp.uint32)
     shared = advance(process, process.init(jnp.zeros((chains,)), chain), 0, 100, key)
@@ -287,8 +292,9 @@ def test_planted_shared_noise_is_caught(key):
 
 def test_fresh_subsets_have_their_own_sde(key):
     """The SDE for sampling='subset' has the noise (C/B)(N − B)/(N − 1), none at B = N."""
-    full = ss.Langevin(DATA, ss.Hyperparameters(0.05, 24), sampling="subset")
-    flow = ss.Langevin(DATA, ss.Hyperparameters(0.05, 24), noise="none")
+    hyper = ss.Hyperparameters(0.05, 24)
+    full = ss.Langevin(DATA, hyper, sampling="subset", **ONE_EULER_STEP)
+    flow = ss.Langevin(DATA, hyper, noise="none", **ONE_EULER_STEP)
     close(advance(full, start(full, 3), 0, 10, key), advance(flow, start(flow, 3), 0, 10, key), exact=False)
     part = ss.Langevin(DATA, ss.Hyperparameters(0.05, 12), sampling="subset")
     np.testing.assert_allclose(part.population_factor, 12 / 23, rtol=1e-6)

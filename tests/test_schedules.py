@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import assert_agree, bare, bound, deviations
+from helpers import ONE_EULER_STEP, assert_agree, bare, bound, deviations
 
 import sde_sgd as ss
 from sde_sgd.schedules import Schedule, Stage, cyclic, decay, piecewise
@@ -75,7 +75,7 @@ def test_updates_are_counted_in_epochs_or_steps():
 
 
 @pytest.mark.parametrize(
-    "process", [ss.SGD, partial(ss.Langevin, increments="two_point")], ids=["SGD", "SDE"]
+    "process", [ss.SGD, partial(ss.Langevin, increments="two_point", substeps=1)], ids=["SGD", "SDE"]
 )
 def test_cutting_a_run_into_equal_stages_changes_no_bit(process, key):
     """The momentum buffer goes on, and so does the clock of the random numbers."""
@@ -174,7 +174,7 @@ def test_rates_are_counted_from_the_start_of_their_stage(key):
 
 def test_rates_of_the_sde_are_counted_likewise(key):
     """The SDE has no buffer: its momentum is in η' = η/(1 − m) alone."""
-    flow = partial(ss.Langevin, noise="none")
+    flow = partial(ss.Langevin, noise="none", **ONE_EULER_STEP)
     x = positions(flow, QUIET, key, schedule=staged(), every=20)
     whole = np.asarray(x[:, 0], np.float64)
     for steps, rate, m in STAGES:

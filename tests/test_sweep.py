@@ -44,10 +44,10 @@ def by_hand(process, problem, rates, size, momenta, points, key, steps):
 PROCESSES = {
     "SGD": (ss.SGD, WELL),
     "Langevin": (ss.Langevin, WELL),
-    "Langevin two-point": (functools.partial(ss.Langevin, increments="two_point"), WELL),
+    "Langevin two-point": (functools.partial(ss.Langevin, increments="two_point", substeps=1), WELL),
     "SGD shuffled": (functools.partial(ss.SGD, sampling="shuffle"), TILTED),
     "Adam": (functools.partial(ss.SGD, optimizer=optax.adam), TILTED),
-    "Langevin isotropic": (functools.partial(ss.Langevin, noise="isotropic"), TILTED),
+    "Langevin isotropic": (functools.partial(ss.Langevin, noise="isotropic", substeps=1), TILTED),
 }
 
 

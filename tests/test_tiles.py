@@ -31,7 +31,7 @@ def ended(process, chains, tile_bytes, monkeypatch, **options):
 def test_tiles_of_a_toy_change_no_bit(chains, increments, monkeypatch):
     """Also where the last tile overlaps the one before, and each chain has its own η."""
     rates = np.linspace(0.01, 0.1, chains)
-    process = ss.Langevin(WELL, ss.Hyperparameters(rates, 2), increments=increments)
+    process = ss.Langevin(WELL, ss.Hyperparameters(rates, 2), increments=increments, substeps=1)
     tiled, sizes = ended(process, chains, 2**12, monkeypatch, steps=70)
     whole, all_at_once = ended(process, chains, 2**30, monkeypatch, steps=70)
     assert max(sizes) < max(all_at_once) / 3

@@ -28,8 +28,8 @@ FREE = ss.problems.Quadratic(np.zeros((3, 3)))  # no force: θ is the sum of its
 UNIT = ss.Hyperparameters(1.0)
 
 
-def two_point(problem, hyper=HYPER, **options):
-    return ss.Langevin(problem, hyper, increments="two_point", **options)
+def two_point(problem, hyper=HYPER, substeps=1, **options):
+    return ss.Langevin(problem, hyper, increments="two_point", substeps=substeps, **options)
 
 
 def start(process, chains):
@@ -283,7 +283,7 @@ def test_stationary_law_in_the_double_well():
 
 
 def test_refusals_and_no_noise():
-    flow = ss.Langevin(DATA, HYPER, noise="none")
+    flow = ss.Langevin(DATA, HYPER, noise="none", substeps=1)
     same(advance(two_point(DATA, noise="none"), start(flow, 3), 0, 9), advance(flow, start(flow, 3), 0, 9))
     for solver in (diffrax.Heun(), diffrax.ShARK()):
         with pytest.raises(ValueError, match=r"increments='two_point' needs solver=diffrax.Euler\(\), got "):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import assert_agree, bound
+from helpers import ONE_EULER_STEP, assert_agree, bound
 
 import sde_sgd as ss
 from sde_sgd import _program
@@ -83,7 +83,7 @@ def test_planted_fault_in_the_noise_of_the_sde_is_caught(fault, monkeypatch):
 
 def test_antithetic_pairs_have_opposite_noise_and_the_sum_of_its_increments():
     """From 0 on a quadratic both sides of a pair are mirror images; SGD with one substep is the SDE."""
-    coupled = Coupled(ss.Langevin(QUADRATIC, HYPER), antithetic=True)
+    coupled = Coupled(ss.Langevin(QUADRATIC, HYPER, **ONE_EULER_STEP), antithetic=True)
     chain = ss.random.chain_numbers(6)
     state = coupled.init(jnp.zeros((6,)), chain)
     ends = jax.jit(lambda s: coupled.advance(s, start=3, steps=7, key=jax.random.key(2)))(state).theta
@@ -122,7 +122,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="chains must be even for antithetic pairs, got 101"):
         call(HYPER, chains=101)
     with pytest.raises(ValueError, match="SGD with Gaussian noise itself"):
-        call(HYPER, process=ss.Langevin)
+        call(HYPER, process=partial(ss.Langevin, **ONE_EULER_STEP))
     with pytest.raises(ValueError, match="got noise='isotropic'"):
         call(HYPER, process=partial(ss.Langevin, noise="isotropic", substeps=4))
     with pytest.raises(ValueError, match="increments='two_point'"):

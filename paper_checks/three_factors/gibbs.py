@@ -33,7 +33,7 @@ def check(context: Context) -> Outcome:
     """Run SGD at three η and the SDE, compare with quadrature."""
     chains = context.pick(smoke=400_000, quick=2_000_000, full=20_000_000)
     sgd = {rate: _run(context, f"sgd {rate}", context.sgd(_well(), _hyper(rate)), chains) for rate in ARMS}
-    fine = context.langevin(_well(), _hyper(SDE_ARM), substeps=context.pick(smoke=5, quick=10, full=20))
+    fine = context.langevin(_well(), _hyper(SDE_ARM), substeps=2)
     sde = _run(context, "sde", fine, context.pick(smoke=200_000, quick=500_000, full=5_000_000))
 
     gibbs = context.gibbs(_well(), _hyper(SDE_ARM))

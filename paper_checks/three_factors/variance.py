@@ -89,7 +89,7 @@ def _wells(context: Context) -> tuple[Measurement, dict[str, Any]]:
         drawn["Gibbs"].append(expected)
         for name, process in (
             ("SGD", context.sgd(well, hyper)),
-            ("SDE", context.langevin(well, hyper, substeps=context.pick(smoke=2, quick=4, full=8))),
+            ("SDE", context.langevin(well, hyper, substeps=2)),
         ):
             result = context.run(
                 f"well {variance:g} {batch} {name}", process, chains=chains, steps=round(TIME / RATE)

@@ -19,6 +19,7 @@ from sde_sgd.curvature._operators import (
     parameter_count,
     precise,
 )
+from sde_sgd.curvature._scale import norm, power_of_two
 from sde_sgd.problems._base import Problem, Theta
 from sde_sgd.problems._finite_sum import FiniteSumProblem
 from sde_sgd.random import check_key
@@ -156,13 +157,16 @@ def _gram(problem: FiniteSumProblem, theta: Theta, examples: Int[Array, " n"], k
     with precise():
         rows = jax.vmap(slope)(examples)
         rows = (rows - jnp.mean(rows, axis=0)) / examples.size**0.5
+        unit = power_of_two(rows)
+        rows = rows / unit
         columns = jnp.linalg.eigh(rows @ rows.T)[1][:, ::-1][:, :k]
         vectors = columns.T @ rows
         lengths = jnp.linalg.norm(vectors, axis=1, keepdims=True)
         vectors = vectors / jnp.maximum(lengths, jnp.finfo(flat.dtype).tiny)
         values = jnp.sum((vectors @ rows.T) ** 2, axis=1)
-        residuals = jnp.linalg.norm((vectors @ rows.T) @ rows - values[:, None] * vectors, axis=1)
-        return Eigenpairs(values, jax.vmap(unravel)(vectors), residuals)
+        rest = norm((vectors @ rows.T) @ rows - values[:, None] * vectors, axis=1)
+        residuals = jnp.maximum(rest, 10 * jnp.finfo(flat.dtype).eps * values[0])
+        return Eigenpairs(unit**2 * values, jax.vmap(unravel)(vectors), unit**2 * residuals)
 
 
 @eqx.filter_jit
@@ -181,11 +185,14 @@ def _alignment(
         curve = operator(problem, theta, matrix, examples)
         noise = operator(problem, theta, "covariance", examples)
         values, rows, residuals = foremost(tridiagonal(curve, products, begin), k, "largest")
-        within = lax.map(noise.product, rows) @ rows.T
+        moved = lax.map(noise.product, rows)
+        within = moved @ rows.T
+        # the cosine knows no units, but its squares do
+        units = power_of_two(values), power_of_two(moved)
 
         def one(each: Key[Array, ""]) -> Array:
             z = signs(each, curve.origin)
-            a, c = curve.product(z), noise.product(z)
+            a, c = curve.product(z) / units[0], noise.product(z) / units[1]
             return jnp.stack([jnp.vdot(a, c), jnp.vdot(a, a), jnp.vdot(c, c)])
 
         forms = lax.map(one, jax.random.split(draw, samples))

@@ -31,8 +31,9 @@ class Eigenpairs(NamedTuple):
         values: λ_1 … λ_k.
         vectors: their eigenvectors of length 1, shaped as the parameters with a leading axis of k.
         residuals: |A e_i − λ_i e_i|. An eigenvalue of A lies within this of λ_i, and for an isolated
-            one the error is at most residual²/gap; rounding of the products (about 1e-6 of the largest
-            eigenvalue in float32) comes on top.
+            one the error is at most residual²/gap. At least 1e-6 of the largest eigenvalue in float32,
+            for rounding; that of the products themselves comes on top. NaN, as the values are, where
+            a product is not finite.
     """
 
     values: Float[Array, "... k"]
@@ -128,10 +129,9 @@ def tridiagonal(made: Operator, products: int, key: Key[Array, ""]) -> Tridiagon
 def foremost(
     found: Tridiagonal, k: int, which: str
 ) -> tuple[Float[Array, " k"], Float[Array, "k d"], Float[Array, " k"]]:
-    """The k foremost Ritz values, Ritz vectors as rows, and residuals |β_m s_m|."""
+    """The k foremost Ritz values, Ritz vectors as rows, and their residuals."""
     values, columns = found.eigh()
     rank = {"largest": -values, "smallest": values, "magnitude": -jnp.abs(values)}[which]
     chosen = jnp.argsort(rank)[:k]
     columns = columns[:, chosen]
-    residuals = jnp.abs(found.off_diagonal[-1] * columns[-1])
-    return values[chosen], columns.T @ found.basis, residuals
+    return values[chosen], columns.T @ found.basis, found.residuals(columns)

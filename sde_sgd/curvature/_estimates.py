@@ -18,6 +18,7 @@ from sde_sgd.curvature._operators import (
     operator,
     precise,
 )
+from sde_sgd.curvature._scale import power_of_two, spread
 from sde_sgd.problems._base import Problem, Theta
 from sde_sgd.random import check_key
 
@@ -91,7 +92,8 @@ def frobenius_norm(
 ) -> Estimate:
     r"""|A|_F = (Tr A²)^{1/2} for A = ∇∇L(θ), from E|Az|² = |A|_F².
 
-    The square is unbiased; the root has a bias of −(standard error)²/(2|A|_F).
+    The square is unbiased; the root has a bias of −(standard error)²/(2|A|_F). One more product finds
+    the unit that the squares are taken in.
 
     Args:
         problem, theta, key, samples, method, matrix, subset: as in `trace`.
@@ -107,7 +109,7 @@ def frobenius_norm(
 
 def mean_of(values: Float[Array, "samples ..."]) -> Estimate:
     """The mean of independent values and its standard error."""
-    return Estimate(jnp.mean(values, axis=0), jnp.std(values, axis=0, ddof=1) / len(values) ** 0.5)
+    return Estimate(jnp.mean(values, axis=0), spread(values) / len(values) ** 0.5)
 
 
 def signs(key: Key[Array, ""], like: Array) -> Array:
@@ -180,8 +182,11 @@ def _trace(
 ) -> Estimate:
     with precise():
         made = operator(problem, theta, matrix, examples)
-        found = trace_of(made, key, samples, method, length if squared else along)
         if not squared:
-            return found
+            return trace_of(made, key, samples, method, along)
+        unit = power_of_two(made.product(signs(jax.random.fold_in(key, samples), made.origin)))
+        scaled = made._replace(product=lambda vector: made.product(vector) / unit)
+        found = trace_of(scaled, key, samples, method, length)
         norm = jnp.sqrt(found.value)
-        return Estimate(norm, found.standard_error / (2 * jnp.maximum(norm, jnp.finfo(norm.dtype).tiny)))
+        error = found.standard_error / (2 * jnp.maximum(norm, jnp.finfo(norm.dtype).tiny))
+        return Estimate(unit * norm, unit * error)

@@ -9,26 +9,40 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key
 
 from sde_sgd.curvature._jacobi import symmetric_eigh
+from sde_sgd.curvature._scale import power_of_two
 
 
 class Tridiagonal(NamedTuple):
     """A Q = Q T + β_m q_{m+1} e_mᵀ after m products, the rows of `basis` being the columns of Q.
 
     Attributes:
-        diagonal: α_1 … α_m of T.
-        off_diagonal: β_1 … β_m; the last one is the length of the remainder.
+        diagonal: α_1 … α_m of T, in units of `unit`.
+        off_diagonal: β_1 … β_m in the same units; the last one is the length of the remainder.
         basis: orthonormal rows.
+        unit: a power of two near the largest |eigenvalue|: squares of what is in units of it neither
+            over- nor underflow, whatever the units of the loss.
     """
 
     diagonal: Float[Array, " m"]
     off_diagonal: Float[Array, " m"]
     basis: Float[Array, "m d"]
+    unit: Float[Array, ""]
 
     def eigh(self) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
-        """Eigenvalues of T, ascending (the Ritz values), and its eigenvectors as columns."""
+        """Eigenvalues of T, ascending (the Ritz values of A), and its eigenvectors as columns."""
         off = self.off_diagonal[:-1]
         matrix = jnp.diag(self.diagonal) + jnp.diag(off, 1) + jnp.diag(off, -1)
-        return symmetric_eigh(matrix)
+        values, columns = symmetric_eigh(matrix)
+        return self.unit * values, columns
+
+    def residuals(self, columns: Float[Array, "m k"]) -> Float[Array, " k"]:
+        """|A Qs − λ Qs| of eigenvectors s of T: |β_m s_m|, but no less than rounding, 10 ε |T|.
+
+        What is below that is taken for nothing, by β = 0, where the Krylov space ends.
+        """
+        largest = jnp.max(jnp.abs(self.diagonal) + jnp.abs(self.off_diagonal))
+        rounding = 10 * jnp.finfo(self.diagonal.dtype).eps * largest
+        return self.unit * jnp.maximum(jnp.abs(self.off_diagonal[-1] * columns[-1]), rounding)
 
 
 def lanczos(
@@ -44,6 +58,9 @@ def lanczos(
     Where the Krylov space is exhausted (a matrix of few distinct eigenvalues or low rank), the
     recurrence goes on from a fresh random direction with β = 0, so that `products` = d always gives
     the whole spectrum. Dividing by a length of zero there would give NaN for C = σ²I already.
+
+    All images are divided by a power of two near the largest entry of the first one that is not zero,
+    so that squares of eigenvalues of 1e±25 do not leave float32. What is not finite gives NaN.
 
     Args:
         product: v ↦ A v.
@@ -66,11 +83,14 @@ def lanczos(
         return orthogonal_to(basis, orthogonal_to(basis, vector))
 
     def step(
-        j: Int[Array, ""], carry: tuple[Array, Array, Array, Array, Array]
-    ) -> tuple[Array, Array, Array, Array, Array]:
-        diagonal, off_diagonal, basis, direction, scale = carry
+        j: Int[Array, ""], carry: tuple[Array, Array, Array, Array, Array, Array]
+    ) -> tuple[Array, Array, Array, Array, Array, Array]:
+        diagonal, off_diagonal, basis, direction, scale, unit = carry
         basis = basis.at[j].set(direction)
         moved = product(direction)
+        # as long as all images are zero there is nothing that another unit would change
+        unit = jnp.where(scale == 0, power_of_two(moved), unit)
+        moved = moved / unit
         scale = jnp.maximum(scale, jnp.linalg.norm(moved))
         rest = twice(basis, moved)
         diagonal = diagonal.at[j].set(jnp.vdot(direction, moved))
@@ -78,13 +98,14 @@ def lanczos(
         rest = lax.cond(exhausted, lambda: twice(basis, jnp.roll(another, j)), lambda: rest)
         length = jnp.linalg.norm(rest)
         off_diagonal = off_diagonal.at[j].set(jnp.where(exhausted, jnp.zeros_like(length), length))
-        return diagonal, off_diagonal, basis, rest / jnp.maximum(length, tiny), scale
+        return diagonal, off_diagonal, basis, rest / jnp.maximum(length, tiny), scale, unit
 
     numbers = jnp.zeros((products,), dtype)
     first = start / jnp.linalg.norm(start)
-    carry = (numbers, numbers, jnp.zeros((products, start.size), dtype), first, jnp.zeros((), dtype))
-    diagonal, off_diagonal, basis, _, _ = lax.fori_loop(0, products, step, carry)
-    return Tridiagonal(diagonal, off_diagonal, basis)
+    rows, zero, one = jnp.zeros((products, start.size), dtype), jnp.zeros((), dtype), jnp.ones((), dtype)
+    carry = (numbers, numbers, rows, first, zero, one)
+    diagonal, off_diagonal, basis, _, _, unit = lax.fori_loop(0, products, step, carry)
+    return Tridiagonal(diagonal, off_diagonal, basis, unit)
 
 
 def orthogonal_to(basis: Float[Array, "m d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:

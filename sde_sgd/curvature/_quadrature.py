@@ -72,7 +72,8 @@ def spectral_density(
         products: matrix-vector products for each of them, at most d; by default 60 or d.
         grid: where the density is wanted; by default 401 points a little beyond all Ritz values. Give
             one to compare densities or to record them.
-        width: > 0, in units of eigenvalues; by default 1 % of the range of the Ritz values.
+        width: > 0, in units of eigenvalues; by default 1 % of the range of the Ritz values, but at least
+            1e-4 of the largest; 1e-4 for a matrix of zeros, which has no scale.
         matrix: "hessian", "gauss_newton" or "covariance".
         subset: a number of examples to draw, or their indices; by default all.
 
@@ -192,8 +193,9 @@ def _density(
         nodes, weights = quadrature(made, key, samples, products)
     low, high = jnp.min(nodes), jnp.max(nodes)
     if width is None:  # a matrix that is a multiple of the identity has no range
-        width = jnp.maximum(0.01 * (high - low), 1e-4 * jnp.maximum(jnp.abs(high), jnp.abs(low)))
-        width = jnp.maximum(width, jnp.finfo(nodes.dtype).tiny)
+        largest = jnp.maximum(jnp.abs(high), jnp.abs(low))
+        largest = jnp.where(largest == 0, jnp.ones_like(largest), largest)
+        width = jnp.maximum(0.01 * (high - low), 1e-4 * largest)
     if grid is None:
         grid = jnp.linspace(low - 5 * width, high + 5 * width, _POINTS)
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from sde_sgd import _checks
 from sde_sgd.curvature._operators import check_subset, check_theta, loss_of
+from sde_sgd.curvature._scale import power_of_two
 from sde_sgd.problems._base import Problem, Theta
 from sde_sgd.problems._empirical_risk import EmpiricalRisk, _EquinoxPredict
 from sde_sgd.random import check_key
@@ -188,7 +189,8 @@ def _scaled(direction: Array, weights: Array, normalise: str, units: int) -> Arr
     axes = tuple(axis for axis in range(weights.ndim) if normalise == "layer" or axis != unit)
 
     def size(array: Array) -> Array:
-        return jnp.sqrt(jnp.sum(array**2, axis=axes, keepdims=True))
+        unit = power_of_two(array)
+        return unit * jnp.sqrt(jnp.sum((array / unit) ** 2, axis=axes, keepdims=True))
 
     return direction * (size(weights) / size(direction))
 

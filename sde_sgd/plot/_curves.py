@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from sde_sgd import _checks
 from sde_sgd._result import Result
-from sde_sgd.plot._style import COLOURS, axes_or_new
+from sde_sgd.plot._style import COLOURS, axes_or_new, legend_name
 
 CLOCKS = {"step": "SGD steps", "time": "SDE time t = ηk", "epochs": "epochs"}
 
@@ -51,7 +51,8 @@ def curves(
     for number, (name, result) in enumerate(named.items()):
         x = _clock(result, clock)
         mean, deviation = curve(result, observable)
-        style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "lw": 1.6, "label": name}
+        style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "lw": 1.6}
+        style["label"] = legend_name(name, result)
         style.update((styles or {}).get(name, {}))
         axes.plot(x, mean, **style)
         if band != "none":

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from sde_sgd import _checks
 from sde_sgd._recording import HistogramCounts
-from sde_sgd.plot._style import COLOURS, axes_or_new
+from sde_sgd.plot._style import COLOURS, axes_or_new, legend_name
 from sde_sgd.statistics._samples import sample_values
 from sde_sgd.theory._density import Density1D
 
@@ -61,7 +61,7 @@ def histograms(
             density = counts / (len(samples[name]) * np.diff(edges))
             colour = next(colours)
             axes.stairs(density, edges, color=colour, alpha=0.18, fill=True)
-            axes.stairs(density, edges, color=colour, lw=1.6, label=name)
+            axes.stairs(density, edges, color=colour, lw=1.6, label=legend_name(name, what))
     axes.set_xlabel(label)
     axes.set_ylabel("probability density")
     axes.set_ylim(bottom=0)

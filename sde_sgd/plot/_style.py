@@ -7,6 +7,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sde_sgd.processes._langevin import Langevin
+
 # Okabe & Ito's palette: told apart by the colour-blind too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#4D4D4D")
 
@@ -44,6 +46,14 @@ def axes_or_new(ax: Axes | None) -> tuple[Figure, Axes]:
     made = ax.figure
     assert isinstance(made, Figure)
     return made, ax
+
+
+def legend_name(name: str, what: object) -> str:
+    """The name given, and what it is where one step of Euler's method has been run as an SDE."""
+    process = getattr(what, "process", None)
+    if isinstance(process, Langevin) and process.is_gaussian_sgd:
+        return f"{name} (one Euler step:\nSGD with Gaussian noise)"
+    return name
 
 
 def save(made: Figure, path: str | Path) -> Path:

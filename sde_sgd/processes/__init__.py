@@ -4,6 +4,7 @@ from sde_sgd.processes._base import ChainState as ChainState
 from sde_sgd.processes._base import Process as Process
 from sde_sgd.processes._diffusion import Diffusion as Diffusion
 from sde_sgd.processes._langevin import Langevin as Langevin
+from sde_sgd.processes._leimkuhler_matthews import LeimkuhlerMatthews as LeimkuhlerMatthews
 from sde_sgd.processes._second_order import SecondOrderLangevin as SecondOrderLangevin
 from sde_sgd.processes._sgd import SGD as SGD
 from sde_sgd.processes._svag import SVAG as SVAG

@@ -19,7 +19,8 @@ class Diffusion(Process):
     """An SDE that the problem's own Brownian motion drives, in steps of 1/`substeps` of the clock.
 
     What draws the increments and what uses them are two methods, so that another process, such as
-    SGD, can be given the same noise: the sum of the increments of one unit of the clock is N(0, I).
+    SGD, can be given the same noise: the sum of the `brownian_part` of the increments of one unit of the
+    clock is N(0, I).
 
     Attributes:
         substeps: solver steps per SGD step.
@@ -41,6 +42,10 @@ class Diffusion(Process):
         driving = self.problem.driving_noise(_draws.one_chain(state.theta))
         return _draws.normal(here, state.chain, driving, (1.0 / self.substeps) ** 0.5)
 
+    def brownian_part(self, increment: PyTree) -> PyTree:
+        """What the Brownian motion itself does in this substep: all of the increment, unless said else."""
+        return increment
+
     @abc.abstractmethod
     def substep(
         self,
@@ -50,7 +55,7 @@ class Diffusion(Process):
         words: dict[str, Words],
         brownian: PyTree,
     ) -> ChainState:
-        """Substep `number` of `step`, driven by the increment `brownian`."""
+        """Substep `number` of `step`, driven by `brownian`, an `increment`."""
 
     def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
         """One unit of the clock: all substeps, each with its own increment."""

@@ -1,19 +1,21 @@
 """The overdamped Langevin SDE of SGD, integrated by diffrax."""
 
+from functools import partial
 from typing import Any
 
 import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
 from sde_sgd import _checks, random
 from sde_sgd.hyperparameters import Hyperparameters
-from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
+from sde_sgd.processes import _solvers as solvers
 from sde_sgd.processes._base import (
     ChainState,
     RateSchedule,
@@ -22,6 +24,7 @@ from sde_sgd.processes._base import (
     scheduled,
 )
 from sde_sgd.processes._diffusion import Diffusion, population_factor
+from sde_sgd.processes._leimkuhler_matthews import LeimkuhlerMatthews
 from sde_sgd.processes._terms import AdditiveNoiseTerm, LangevinTerm, drift, step_once
 from sde_sgd.random import Stream, Words
 
@@ -37,18 +40,31 @@ class Langevin(Diffusion):
         dΘ = −η' ∇L dk + η' (C(Θ)/B)^{1/2} dW_k,      η' = η/(1 − m)
 
     In SDE time t = η'k this is dΘ = −∇L dt + (η'/B)^{1/2} C^{1/2} dW: weak error O(η) against
-    SGD, stationary law exp(−2L/T) with T = η'σ²/B where C = σ²I. With Euler's method and one
-    substep it is SGD with Gaussian gradient noise; more substeps approach the SDE itself.
+    SGD, stationary law exp(−2L/T) with T = η'σ²/B where C = σ²I.
+
+    As it comes it integrates the SDE: on a quadratic with η'h ≤ ½ the stationary variance is right
+    within 1 %. The price is in gradients for each SGD step (over all examples, for data):
+
+        noise                                     solver                  substeps   gradients
+        C = σ²I                                   LeimkuhlerMatthews()        1          1
+        constant, not isotropic; "none"           Heun()                      4          8
+        C(θ); "isotropic", "diagonal"; two-point  Euler()                    32         32
+
+    Euler's variance is too large by the factor 1/(1 − η'h/(2 substeps)), so where η'λ₁ is small for the
+    largest eigenvalue λ₁ of ∇∇L a few substeps do. **One Euler substep is not the SDE**: it is SGD
+    with Gaussian gradient noise, with the stationary law of SGD and not of the SDE.
 
     Args:
         problem: what is minimised. For data the noise has the exact empirical covariance C(θ), at
             the cost of one gradient over all examples; no d × d matrix is formed.
         hyper: η, B and m; η and m may differ from chain to chain.
-        substeps: solver steps per SGD step, dt = 1/substeps.
+        substeps: solver steps per SGD step, dt = 1/substeps. By default those of the table, for any
+            solver: 1 for LeimkuhlerMatthews, 32 for Euler, 4 for the others.
         noise: "problem" (the problem's own C(θ)), "isotropic" (covariance (Tr C(θ)/d) I),
             "diagonal" (covariance diag C(θ)) or "none" (gradient flow).
-        solver: a diffrax solver. Euler() by default. Heun, Midpoint, Ralston, SEA, SRA1 and ShARK
-            apply where the noise does not depend on θ (then Itô and Stratonovich agree).
+        solver: a diffrax solver, by default that of the table. `processes.LeimkuhlerMatthews`, Heun,
+            Midpoint, Ralston, SEA, SRA1 and ShARK apply where the noise does not depend on θ (then Itô
+            and Stratonovich agree), Euler everywhere.
         sampling: "replacement" (C/B) or "subset" (times (N − B)/(N − 1)). Shuffled epochs have
             anti-correlated noise that no white-noise SDE matches.
         increments: "gaussian" (dW = √dt N(0, 1)) or "two_point" (dW = ±√dt, each with probability
@@ -57,7 +73,6 @@ class Langevin(Diffusion):
             linear SDE are the same at any dt. They take one random bit each in place of 64,
             which is what costs time where the gradient is cheap; 64 bits are kept for each
             number that drives the noise. Euler's method only.
-
         schedule: multiplies η: a function of the step of the clock, constant during a step.
 
     Raises:
@@ -82,7 +97,7 @@ class Langevin(Diffusion):
         problem: Problem | Any,
         hyper: Hyperparameters | Any,
         *,
-        substeps: int | Any = 1,
+        substeps: int | Any | None = None,
         noise: str = "problem",
         solver: diffrax.AbstractSolver | None = None,
         sampling: str = "replacement",
@@ -93,19 +108,20 @@ class Langevin(Diffusion):
         self.problem = problem
         self.hyper = hyper
         self.population_factor = population_factor(problem, hyper, sampling)
-        self.substeps = _checks.integer("substeps", substeps, at_least=1)
         self.noise = _checks.choice("noise", noise, NOISES)
-        self.solver = diffrax.Euler() if solver is None else solver
-        _check_solver(self.solver, problem, self.noise)
         self.increments = _checks.choice("increments", increments, INCREMENTS)
+        if solver is None:
+            solver = solvers.default(problem, self.noise, self.increments)
+        solvers.check(solver, problem, self.noise, self.increments)
+        self.solver = solver
+        self.substeps = (
+            solvers.enough_substeps(solver)
+            if substeps is None
+            else _checks.integer("substeps", substeps, at_least=1)
+        )
         check_schedule(schedule)
         self.schedule = schedule
         self.origin = jnp.zeros((), jnp.int32)
-        if self.increments == "two_point" and not isinstance(self.solver, diffrax.Euler):
-            raise ValueError(
-                f"increments='two_point' needs solver=diffrax.Euler(), got {type(self.solver).__name__}: "
-                f"methods of higher order need Gaussian increments. Use increments='gaussian'."
-            )
 
     def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
         return ChainState(theta, chain, None)
@@ -117,10 +133,50 @@ class Langevin(Diffusion):
             "direction": random.stream(key, Stream.DIRECTION),
         }
 
+    @property
+    def is_gaussian_sgd(self) -> bool:
+        """Whether this is no SDE but SGD with Gaussian noise: one step of Euler's method for each of SGD."""
+        return isinstance(self.solver, diffrax.Euler) and self.substeps == 1 and self.noise != "none"
+
+    @property
+    def method(self) -> str:
+        """The solver and its steps in words."""
+        steps = f"{self.substeps} substep" + ("s" if self.substeps > 1 else "")
+        text = f"{type(self.solver).__name__}, {steps}"
+        return f"{text}: SGD with Gaussian noise, not the SDE" if self.is_gaussian_sgd else text
+
+    def __repr__(self) -> str:
+        hyper = ", ".join(
+            f"{name}={_shown(value)}"
+            for name, value in (
+                ("learning_rate", self.hyper.learning_rate),
+                ("batch_size", self.hyper.batch_size),
+                ("momentum", self.hyper.momentum),
+            )
+        )
+        return (
+            f"Langevin({type(self.problem).__name__}, {hyper}, noise={self.noise!r}, "
+            f"increments={self.increments!r}; {self.method})"
+        )
+
+    def increment(
+        self, state: ChainState, step: Int[Array, ""], number: Int[Array, ""] | int, words: dict[str, Words]
+    ) -> PyTree:
+        """For the scheme of Leimkuhler and Matthews the unit normals of this substep and of the next."""
+        if not self._uses_twice:
+            return super().increment(state, step, number, words)
+        return (
+            self._unit_normal(state, step, number, words),
+            self._unit_normal(state, *self._following(step, number), words),
+        )
+
+    def brownian_part(self, increment: PyTree) -> PyTree:
+        return self._sized(increment[0]) if self._uses_twice else increment
+
     def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
-        if self._is_two_point:
+        if self._is_two_point or self._uses_twice:
             begin = jnp.asarray(step, jnp.int32)
-            return self._steps_two_point(state, begin, begin + 1, words)
+            return self.steps(state, begin, begin + 1, words)
         return super().step(state, step, words)
 
     def substep(
@@ -140,11 +196,58 @@ class Langevin(Diffusion):
     ) -> ChainState:
         if self._is_two_point:
             return self._steps_two_point(state, begin, end, words)
+        if self._uses_twice:
+            return self._steps_used_twice(state, begin, end, words)
         return super().steps(state, begin, end, words)
 
     @property
     def _is_two_point(self) -> bool:
         return self.increments == "two_point" and self.noise != "none"
+
+    @property
+    def _uses_twice(self) -> bool:
+        return isinstance(self.solver, LeimkuhlerMatthews)
+
+    def _following(
+        self, step: Int[Array, ""] | int, number: Int[Array, ""] | int
+    ) -> tuple[Int[Array, ""] | int, Int[Array, ""] | int]:
+        """The step and number of the substep after this one."""
+        return step + (number + 1) // self.substeps, (number + 1) % self.substeps
+
+    def _steps_used_twice(
+        self, state: ChainState, begin: Int[Array, ""], end: Int[Array, ""], words: dict[str, Words]
+    ) -> ChainState:
+        """One draw for each substep: what follows it is kept for the next. Any cut gives the same numbers."""
+
+        def substep(
+            step: Int[Array, ""], number: Int[Array, ""] | int, carry: tuple[ChainState, PyTree]
+        ) -> tuple[ChainState, PyTree]:
+            state, own = carry
+            following = self._unit_normal(state, *self._following(step, number), words)
+            return self.substep(state, step, number, words, (own, following)), following
+
+        def one(step: Int[Array, ""], carry: tuple[ChainState, PyTree]) -> tuple[ChainState, PyTree]:
+            if self.substeps == 1:
+                return substep(step, 0, carry)
+            return lax.fori_loop(0, self.substeps, partial(substep, step), carry)
+
+        # kept with unit variance: XLA would draw a scaled one twice, for its two uses
+        first = self._unit_normal(state, begin, 0, words)
+        return lax.fori_loop(begin, end, one, (state, first))[0]
+
+    def _unit_normal(
+        self,
+        state: ChainState,
+        step: Int[Array, ""] | int,
+        number: Int[Array, ""] | int,
+        words: dict[str, Words],
+    ) -> PyTree:
+        here = random.at(words["brownian"], step, number)
+        return _draws.normal(here, state.chain, self._driving(state.theta), 1.0)
+
+    def _sized(self, normal: PyTree) -> PyTree:
+        """√dt of a unit normal."""
+        return jax.tree.map(lambda leaf: leaf * (1.0 / self.substeps) ** 0.5, normal)
 
     def _steps_two_point(
         self, state: ChainState, begin: Int[Array, ""], end: Int[Array, ""], words: dict[str, Words]
@@ -191,9 +294,13 @@ class Langevin(Diffusion):
     ) -> Any:
         """One step of the solver with the increment `brownian` of the driving noise."""
         dt = 1.0 / self.substeps
+        carried = None
+        if self._uses_twice:
+            own, brownian = map(self._sized, brownian)
+            carried = {"brownian": own}
         rate = scheduled(self.hyper.effective_learning_rate, self.schedule, self.origin, step)
         scale = rate * jnp.sqrt(self.population_factor / self.hyper.batch_size)
-        if _needs_drift_apart(self.solver):
+        if solvers.needs_drift_apart(self.solver):
             area = diffrax.SpaceTimeLevyArea(
                 dt=jnp.asarray(dt, float),
                 W=brownian,
@@ -212,7 +319,12 @@ class Langevin(Diffusion):
             if self.noise == "diagonal":
                 noise["direction"] = _draws.signs(here["direction"], chain, _draws.one_chain(theta))
             terms = LangevinTerm(self.problem, rate, scale, self.noise, noise)
-        return step_once(self.solver, terms, theta, dt)
+        return step_once(self.solver, terms, theta, dt, carried)
+
+
+def _shown(value: Any) -> str:
+    """A number, or how many there are: one for each chain."""
+    return f"{float(value):.6g}" if np.ndim(value) == 0 and _checks.is_concrete(value) else f"{value!s:.40}"
 
 
 def _two_point(pairs: PyTree, shapes: PyTree, number: Array, size: float) -> PyTree:
@@ -220,26 +332,3 @@ def _two_point(pairs: PyTree, shapes: PyTree, number: Array, size: float) -> PyT
     return jax.tree.map(
         lambda leaf, pair: random.sign_from_bit(pair, number, size, leaf.dtype), shapes, pairs
     )
-
-
-def _needs_drift_apart(solver: diffrax.AbstractSolver) -> bool:
-    return isinstance(solver, diffrax.AbstractSRK)
-
-
-def _check_solver(solver: diffrax.AbstractSolver, problem: Problem, noise: str) -> None:
-    name = type(solver).__name__
-    if isinstance(solver, diffrax.Euler):
-        return
-    if not isinstance(solver, diffrax.AbstractSRK | diffrax.AbstractERK):
-        raise ValueError(
-            f"solver must be diffrax.Euler(), an explicit Runge-Kutta method such as diffrax.Heun(), "
-            f"or a stochastic Runge-Kutta method such as diffrax.ShARK(), got {name}."
-        )
-    if isinstance(solver, diffrax.AbstractSRK) and noise != "problem":
-        raise ValueError(f"solver {name} needs noise='problem', got noise={noise!r}. Use diffrax.Euler().")
-    additive = isinstance(problem, AnalyticProblem) and problem.noise.is_additive
-    if noise != "none" and not (additive and noise == "problem"):
-        raise ValueError(
-            f"solver {name} converges to the Itô solution only for noise that does not depend on "
-            f"theta; here it does (noise={noise!r} of {type(problem).__name__}). Use diffrax.Euler()."
-        )

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from sde_sgd import _tree
+from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._base import Problem
 
 
@@ -49,6 +50,18 @@ class LangevinTerm(diffrax.AbstractTerm):
         dt, noise = control
         axes = (0, None if self.rate.ndim == 0 else 0, None if self.noise_scale.ndim == 0 else 0, 0)
         return jax.vmap(self._one, in_axes=axes)(y, -self.rate * dt, self.noise_scale, noise)
+
+    def parts(self, t: Any, y: Any, args: Any, control: Any) -> tuple[Any, ...]:
+        """What `vf_prod` adds up: drift and noise where they cost nothing apart, else their sum.
+
+        The sum of two products is rounded in two ways, by which of them is fused with the addition. Added
+        to `y` one after the other they leave no choice, whatever the size of the ensemble.
+        """
+        if not isinstance(self.problem, AnalyticProblem):
+            return (self.vf_prod(t, y, args, control),)
+        dt, noise = control
+        kick = jax.vmap(self.problem.noise.scaled, in_axes=(0, None if self.noise_scale.ndim == 0 else 0, 0))
+        return drift(self.problem, self.rate * dt, y), kick(y, self.noise_scale, noise["brownian"])
 
     def _one(self, theta: Any, drift: Array, diffusion: Array, noise: Any) -> Any:
         if self.noise == "none":
@@ -99,10 +112,15 @@ class AdditiveNoiseTerm(diffrax.AbstractTerm):
         return _tree.column(vf, noise) * noise
 
 
-def step_once(solver: diffrax.AbstractSolver, terms: Any, theta: Any, dt: float) -> Any:
-    """One step of a diffrax solver over [0, dt]; returns the new parameters."""
+def step_once(
+    solver: diffrax.AbstractSolver, terms: Any, theta: Any, dt: float, carried: Any | None = None
+) -> Any:
+    """One step of a diffrax solver over [0, dt]; returns the new parameters.
+
+    `carried` is the solver's state from the step before, if it has one.
+    """
     dtype = jnp.result_type(*jax.tree.leaves(theta))
     start, end = jnp.zeros((), dtype), jnp.full((), dt, dtype)
-    solver_state = solver.init(terms, start, end, theta, None)
+    solver_state = solver.init(terms, start, end, theta, None) if carried is None else carried
     moved, _, _, _, _ = solver.step(terms, start, end, theta, None, solver_state, made_jump=False)
     return moved

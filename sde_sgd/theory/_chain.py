@@ -16,10 +16,16 @@ from sde_sgd.theory._markov import stationary_vector
 from sde_sgd.theory._modified import given_bounds
 from sde_sgd.theory._setting import Setting, without_momentum
 
-_MOST, _MOST_OTHER = 4001, 3001
-_FINE = 20_001
-# grid points for each standard deviation of a step
-_GAUSSIAN, _OTHER = 1.5, 15.0
+# grid points to begin with for each standard deviation of a step, the fewest, and the most in all
+_GAUSSIAN, _OTHER = (1.5, 1.3, 4001), (10.6, 3.0, 3001)
+# by how much grids grow until their laws agree
+_FINER = 2**0.5
+# the distance of two laws that is good enough, and the one that is refused
+_GAUSSIAN_ERRORS, _OTHER_ERRORS = (1e-8, 1e-5), (3e-4, 1e-3)
+_SHOWN = 20_001
+# keeps moments up to the third and takes out what differs between odd and even points: Simpson's rule
+# would weigh them 4:2
+_SMOOTH = np.array([-1, 4, 10, 4, -1]) / 16
 # probability that may be missing
 _LOST = 1e-6
 
@@ -34,11 +40,17 @@ def chain_law(
     r"""The stationary law of x ← x − ηL'(x) − η σ(x) ζ̄, exact at finite η: p = ∫ K(·|y) p(y) dy.
 
     ζ̄ is the mean of the noise of B examples. For Gaussian noise the integral is a trapezoidal sum
-    (Nyström), whose error is below 1e-15 with 1.5 points for each standard deviation of a step;
-    p between the points is K applied once more. For "exponential" and "rademacher" noise every jump
-    is shared between neighbouring points at a distance h. That adds h²/6 to the variance s² of a step,
-    for which the noise is scaled down; its third cumulant is then too small by a relative (h/2s)²,
-    .1 % at the default 15 points for each s.
+    (Nyström); p between the points is K applied once more. As a function of x, K varies on the scale of
+    a step's standard deviation s, as a function of y on that of s/|1 − ηL''(y)|. With n points on the
+    smaller of both its error falls as exp(−2π²n²), and with 1.5 to 2 only rounding is left. For
+    "exponential" and "rademacher" noise every jump is shared between neighbouring points at a distance
+    h. That adds h²/6 to the variance s² of a step, for which the noise is scaled down; its third
+    cumulant is then too small by a relative (h/2s)², .1 % at 15 points for each s. (Signs in batches of
+    one that halve distances or more, ηL'' ≥ ½, have a law without a density: its distribution function
+    is what is found, and slowly.)
+
+    The law is found on two grids, of which one is finer by √2, and on still finer ones until no
+    probability differs by more than 1e-8 (3e-4 where the noise is not Gaussian): that is its `error`.
 
     Args:
         problem: analytic, one parameter, any noise and noise law.
@@ -50,11 +62,12 @@ def chain_law(
             (3001 where the noise is not Gaussian).
 
     Returns:
-        `Density1D`.
+        `Density1D`, whose `error` says how far a probability may be off.
 
     Raises:
         ValueError: for more parameters, data, momentum, no noise, bounds that cut off probability, an
-            unstable η, or steps too small for so many points (then `modified_gibbs` is the law to use).
+            unstable η, or steps so small, or an η|L''| so large, that the law still changes by 1e-5
+            (1e-3) with so many points (for small steps `modified_gibbs` is the law to use).
     """
     check_hyper(problem, hyper)
     if not isinstance(problem, AnalyticProblem):
@@ -74,23 +87,105 @@ def chain_law(
             )
     else:
         low, high = _grown(line, setting)
-    grid, law, lost = _solve(line, setting, low, high, points)
-    if not lost < _LOST:
-        raise ValueError(
-            f"bounds ({low:.4g}, {high:.4g}) cut off probability: {lost:.1e} of the chain's is at the edge "
-            f"or beyond. Widen them; if that does not help, the chain escapes: use a smaller learning rate."
-        )
+    grid, law, error = _refined(line, setting, low, high, points)
     if _is_gaussian(line):
-        grid, law = _between(line, setting, grid, law)
+        fine = np.linspace(grid[0], grid[-1], max(_SHOWN, 10 * len(grid) + 1))
+        grid, law = fine, _between(line, setting, grid, law, fine)
+    else:
+        law = np.maximum(np.convolve(law, _SMOOTH, mode="same"), 0.0)
     with np.errstate(divide="ignore"):
-        return Density1D(grid, np.log(law), "SGD, exact")
+        return Density1D(grid, np.log(law), "SGD, exact", error)
+
+
+def _refined(
+    line: Line, setting: Setting, low: float, high: float, points: Any
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Grid, law, and its distance to that on a coarser grid.
+
+    Raises:
+        ValueError: if probability is cut off, or the law is not resolved.
+    """
+    gaussian = _is_gaussian(line)
+    per_step, fewest, most = _GAUSSIAN if gaussian else _OTHER
+    wanted, refused = _GAUSSIAN_ERRORS if gaussian else _OTHER_ERRORS
+    step = _steps(line, setting, np.linspace(low, high, 401)).min()
+    span = (high - low) / step
+    given = None if points is None else _checks.integer("points", points, at_least=11)
+    least = int(span * fewest) + 2
+    if (given or most) < least:
+        raise ValueError(
+            f"points must be >= {least} on ({low:.4g}, {high:.4g}) for steps of standard deviation "
+            f"{step:.2g}, and is {given or most} (at most {most} by default). Give more points, whose number "
+            f"squared fills the memory, or use modified_gibbs, whose error is O(η²)."
+        )
+    count = max(201, int(span * per_step) + 2)
+    count = int((given or min(count * _FINER, most)) / _FINER)
+    coarse = _solve(line, setting, low, high, count)
+    size = int(count * _FINER) + 1
+    if gaussian:
+        size = max(size, int(span * per_step * _steepest(line, setting, *coarse[:2])) + 2)
+    size = given or min(size, most)
+    error = np.inf
+    while True:
+        fine = _solve(line, setting, low, high, size)
+        before, error = error, _distance(line, setting, coarse, fine)
+        if not fine[2] < _LOST:
+            raise ValueError(
+                f"bounds ({low:.4g}, {high:.4g}) cut off probability: {fine[2]:.1e} of the chain's is at the "
+                f"edge or beyond. Widen them; if that does not help, the chain escapes: use a smaller "
+                f"learning rate."
+            )
+        # what does not get better with more points is the rounding of a chain that hardly ever crosses
+        if error <= wanted or given or size == most or (error <= refused and error > before / 2):
+            break
+        coarse, size = fine, min(most, int(size * _FINER) + 1)
+    if not error <= refused:
+        raise ValueError(
+            f"points must be more than {size} on ({low:.4g}, {high:.4g}): with {len(coarse[0])} the law is "
+            f"another by {error:.1g} of the probability. Give more points, whose number squared fills the "
+            f"memory; where |1 − ηL''| is large, here up to {_steepest(line, setting, *fine[:2]):.2g}, a "
+            f"smaller learning rate needs fewer."
+        )
+    return fine[0], fine[1], error
+
+
+def _steps(line: Line, setting: Setting, x: np.ndarray) -> np.ndarray:
+    """Standard deviations of a step."""
+    found = setting.rate * np.sqrt(line.noise_variance(x) / setting.batch)
+    if not found.min() > 0:
+        raise ValueError(
+            f"the noise must not vanish for a density, but does at {x[found.argmin()]:.4g}; without noise "
+            f"the chain sits at a minimum."
+        )
+    return found
+
+
+def _steepest(line: Line, setting: Setting, grid: np.ndarray, law: np.ndarray) -> float:
+    """The largest |1 − ηL''| where there is probability."""
+    x = np.linspace(grid[0], grid[-1], _SHOWN)
+    visited = np.interp(x, grid, law) > 1e-10 * law.max()
+    return float(np.abs(1 - setting.rate * line.derivatives(x)[2][visited]).max())
+
+
+def _distance(line: Line, setting: Setting, coarse: Any, fine: Any) -> float:
+    """The largest difference in any probability, or of the distribution function where jumps are shared."""
+    x, law = fine[:2]
+    if _is_gaussian(line):
+        return float(np.abs(_between(line, setting, coarse[0], coarse[1], x) - law).sum() * (x[1] - x[0]) / 2)
+    sums = [np.cumsum(found[1]) * (found[0][1] - found[0][0]) for found in (coarse, fine)]
+    # all that is shared with a point has come half a spacing after it
+    middles = [found[0] + (found[0][1] - found[0][0]) / 2 for found in (coarse, fine)]
+    return float(np.abs(np.interp(middles[1], middles[0], sums[0]) - sums[1]).max())
 
 
 def _grown(line: Line, setting: Setting) -> tuple[float, float]:
     """Bounds widened on a coarse grid until next to nothing is at the edge, or steps overshoot."""
     low, high = ito_bounds(line, setting, tail=1e-12)
+    per_step, _, most = (1.5, 1.3, 4001) if _is_gaussian(line) else (3.0, 3.0, 3001)
     for _ in range(40):
-        lost = _solve(line, setting, low, high, None, coarse=True)[2]
+        step = _steps(line, setting, np.linspace(low, high, 401)).min()
+        count = min(max(101, int((high - low) / step * per_step) + 2), most)
+        lost = _solve(line, setting, low, high, count)[2]
         margin = 0.025 * (high - low)
         if lost < 1e-3 * _LOST or not _maps_into(line, setting, low - margin, high + margin):
             break
@@ -99,31 +194,13 @@ def _grown(line: Line, setting: Setting) -> tuple[float, float]:
 
 
 def _solve(
-    line: Line, setting: Setting, low: float, high: float, points: Any, *, coarse: bool = False
+    line: Line, setting: Setting, low: float, high: float, count: int
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Grid and law on [low, high] with jumps beyond it ending at the edge; and what lies there."""
     problem = line.problem
     assert isinstance(problem, AnalyticProblem)
     gaussian = _is_gaussian(line)
-    rough = np.linspace(low, high, 401)
-    step = setting.rate * np.sqrt(line.noise_variance(rough) / setting.batch)
-    if not step.min() > 0:
-        raise ValueError(
-            f"the noise must not vanish for a density, but does at {rough[step.argmin()]:.4g}; without noise "
-            f"the chain sits at a minimum."
-        )
-    per_step = _GAUSSIAN if gaussian else (3.0 if coarse else _OTHER)
-    span = (high - low) / step.min()
-    wanted, least = int(span * per_step) + 2, int(span * (1.3 if gaussian else 3.0)) + 2
-    most = _MOST if gaussian else _MOST_OTHER
-    count = min(wanted, most) if points is None else _checks.integer("points", points, at_least=11)
-    if count < least:
-        raise ValueError(
-            f"points must be >= {least} on ({low:.4g}, {high:.4g}) for steps of standard deviation "
-            f"{step.min():.2g}, and is {count} (at most {most} by default). Give more points, whose number "
-            f"squared fills the memory, or use modified_gibbs, whose error is O(η²)."
-        )
-    grid = np.linspace(low, high, max(count, 101 if coarse else 201))
+    grid = np.linspace(low, high, count)
     width = grid[1] - grid[0]
     mean, scale = _moves(line, setting, grid)
     if gaussian:
@@ -143,16 +220,13 @@ def _is_gaussian(line: Line) -> bool:
     return bool(getattr(line.problem, "noise_law", None) == "gaussian")
 
 
-def _between(
-    line: Line, setting: Setting, grid: np.ndarray, law: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The law between the points of a grid: one more step of the chain."""
+def _between(line: Line, setting: Setting, grid: np.ndarray, law: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """The law at any points, from that on a grid: one more step of the chain."""
     mean, scale = _moves(line, setting, grid)
     weights = law * (grid[1] - grid[0])
-    fine = np.linspace(grid[0], grid[-1], _FINE)
-    parts = np.array_split(fine, 1 + fine.size * grid.size // 4_000_000)
+    parts = np.array_split(at, 1 + at.size * grid.size // 4_000_000)
     spread = scale / np.sqrt(setting.batch)
-    return fine, np.concatenate([gaussian_kernel(part, mean, spread, 1.0).T @ weights for part in parts])
+    return np.concatenate([gaussian_kernel(part, mean, spread, 1.0).T @ weights for part in parts])
 
 
 def _maps_into(line: Line, setting: Setting, low: float, high: float) -> bool:

@@ -11,6 +11,7 @@ from scipy import integrate, interpolate
 
 from sde_sgd import _checks
 from sde_sgd.random import check_key
+from sde_sgd.theory._region import edges_on_line, is_indicator, region_probability
 
 
 class Density1D:
@@ -20,9 +21,17 @@ class Density1D:
         grid: increasing, evenly spaced points, shape `(n,)`.
         log_weights: logarithm of the density up to a constant, shape `(n,)`.
         name: what to call it in tables and figures.
+        error: of its probabilities, where more than the grid is approximate.
+
+    Attributes:
+        grid, name: as given.
+        error: how far P(X ≤ x) may be off, for any x: by how much it changes if every other point is
+            left out, or `error` if that is more. Halving the spacing takes it down about 16-fold.
     """
 
-    def __init__(self, grid: np.ndarray, log_weights: np.ndarray, name: str = "density"):
+    def __init__(
+        self, grid: np.ndarray, log_weights: np.ndarray, name: str = "density", error: float | int = 0.0
+    ):
         weights = np.exp(log_weights - log_weights.max())
         total = integrate.simpson(weights, x=grid)
         self.grid = np.asarray(grid, dtype=np.float64)
@@ -31,6 +40,7 @@ class Density1D:
         rising = integrate.cumulative_simpson(self._values, x=self.grid, initial=0.0)
         self._rising = np.maximum.accumulate(np.clip(rising / rising[-1], 0.0, 1.0))
         self._smooth = interpolate.CubicHermiteSpline(self.grid, self._rising, self._values)
+        self.error = max(float(error), _halved(self._values, self.grid, rising))
 
     def pdf(self, x: Any) -> np.ndarray:
         """p(x); zero outside the grid."""
@@ -42,12 +52,21 @@ class Density1D:
         return np.asarray(np.clip(self._smooth(inside), 0.0, 1.0))
 
     def expectation(self, function: Callable[[Any], Any]) -> float:
-        """E f(X) for a function of one point, by Simpson's rule."""
+        """E f(X) for a smooth function of one point, by Simpson's rule.
+
+        A function whose values are 0 and 1 on the grid is taken for an indicator: a probability, between
+        edges that are found by bisection. Any other function with a jump is off by as much as a cell holds.
+        """
         values = np.asarray(jax.vmap(function)(jnp.asarray(self.grid, dtype=float)), np.float64)
         if values.shape != self.grid.shape:
             raise ValueError(
                 f"function must return one number per point, got shape {values.shape[1:]} per point."
             )
+        if is_indicator(values):
+            ends = np.concatenate([self.grid[:1], edges_on_line(self.grid, function), self.grid[-1:]])
+            # every second interval is inside, from the first one or the second one on
+            inside = np.diff(self.cdf(ends))[0 if values[0] else 1 :: 2]
+            return float(inside.sum())
         return float(integrate.simpson(values * self._values, x=self.grid))
 
     def probability(self, low: float | int, high: float | int) -> float:
@@ -81,6 +100,11 @@ class Density2D:
         x, y: increasing, evenly spaced points, shapes `(n,)` and `(m,)`.
         log_weights: logarithm of the density up to a constant, shape `(n, m)`.
         name: what to call it in tables and figures.
+
+    Attributes:
+        x, y, name: as given.
+        values: p at the points, shape `(n, m)`.
+        error: how far the distribution function of either coordinate may be off, as in `Density1D`.
     """
 
     def __init__(self, x: np.ndarray, y: np.ndarray, log_weights: np.ndarray, name: str = "density"):
@@ -89,6 +113,7 @@ class Density2D:
         self.x, self.y = np.asarray(x, np.float64), np.asarray(y, np.float64)
         self.name = name
         self.values = weights / total
+        self.error = max(self._halved(0), self._halved(1))
 
     def pdf(self, points: Any) -> np.ndarray:
         """p at points of shape `(..., 2)`, bilinear between grid points, zero outside."""
@@ -108,18 +133,28 @@ class Density2D:
         return np.where(inside, mix, 0.0)
 
     def expectation(self, function: Callable[[Any], Any]) -> float:
-        """E f(θ) for a function of one point of shape `(2,)`, by Simpson's rule."""
+        """E f(θ) for a smooth function of one point of shape `(2,)`, by Simpson's rule.
+
+        A function whose values are 0 and 1 on the grid is taken for an indicator, as by `probability`. Any
+        other function with a jump is off by as much as a line of cells holds.
+        """
         points = jnp.asarray(np.stack(np.meshgrid(self.x, self.y, indexing="ij"), axis=-1), float)
         values = np.asarray(jax.jit(jax.vmap(jax.vmap(function)))(points), np.float64)
         if values.shape != self.values.shape:
             raise ValueError(
                 f"function must return one number per point, got shape {values.shape[2:]} per point."
             )
+        if is_indicator(values):
+            return region_probability(self.x, self.y, self.values, function)
         return self._integral(values * self.values)
 
     def probability(self, inside: Callable[[Any], Any]) -> float:
-        """P(θ in a region), for a function of one point that says whether it is inside."""
-        return self.expectation(lambda point: jnp.asarray(inside(point)).astype(point.dtype))
+        """P(θ in a region), for a function of one point that says whether it is inside.
+
+        To 1e-6 where the edge of the region is smooth and the density spans several cells: cells that it
+        crosses are cut up. A part of the region that lies between the points of the grid is not seen.
+        """
+        return region_probability(self.x, self.y, self.values, inside)
 
     def marginal(self, axis: int | Any) -> Density1D:
         """The density of coordinate 0 or 1 alone."""
@@ -147,3 +182,15 @@ class Density2D:
 
     def _integral(self, values: np.ndarray) -> float:
         return float(integrate.simpson(integrate.simpson(values, x=self.y, axis=1), x=self.x))
+
+    def _halved(self, axis: int) -> float:
+        """The change of the distribution function of one coordinate by leaving out every other point."""
+        grid, other, values = (self.x, self.y, self.values) if axis == 0 else (self.y, self.x, self.values.T)
+        rising = integrate.cumulative_simpson(integrate.simpson(values, x=other, axis=1), x=grid, initial=0.0)
+        return _halved(integrate.simpson(values[:, ::2], x=other[::2], axis=1), grid, rising)
+
+
+def _halved(values: np.ndarray, grid: np.ndarray, rising: np.ndarray) -> float:
+    """How much the integral from the left end changes by leaving out every other point."""
+    coarse = integrate.cumulative_simpson(values[::2], x=grid[::2], initial=0.0)
+    return float(np.abs(coarse - rising[::2]).max())

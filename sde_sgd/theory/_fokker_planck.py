@@ -6,16 +6,26 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import interpolate
 
 from sde_sgd import _checks
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.processes._base import check_hyper
 from sde_sgd.theory._density import Density1D, Density2D
+from sde_sgd.theory._fokker_planck_cells import TooWideError, enough_cells
 from sde_sgd.theory._fokker_planck_generator import Generator, make_generator
-from sde_sgd.theory._fokker_planck_grid import EDGE, make_grid, start_on
+from sde_sgd.theory._fokker_planck_grid import EDGE, Grid, make_grid, start_on
 from sde_sgd.theory._fokker_planck_time import evolve
 from sde_sgd.theory._gibbs import temperature
+from sde_sgd.theory._potential import parameter_shape
+
+# Cells for each axis to begin with and at most where none are asked for, in one and two dimensions
+_CELLS, _MOST = (600, 160), (60_000, 640)
+# jumps times cells that are not too many
+_WORK = 5e9
+
+_Laws = tuple[Generator, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,8 @@ class FokkerPlanck:
         mass: Σ of the probabilities, shape `(times,)`: 1 up to rounding.
         stationary: the law that is left alone: with isotropic noise exp(−2L/T) at the centres.
         generator: the cells and the rates between them; `generator.matrix()` is Q for scipy.
+        error: how far the distribution function of a coordinate may be off at any of the times, judged
+            by a solution on fewer cells.
     """
 
     times: np.ndarray
@@ -39,6 +51,7 @@ class FokkerPlanck:
     generator: Generator
     start: np.ndarray
     reflecting: bool
+    error: float
 
     @property
     def mass(self) -> np.ndarray:
@@ -57,8 +70,9 @@ class FokkerPlanck:
         known = (
             (0.0, self.start) if earlier == 0 else (self.times[earlier - 1], self.probabilities[earlier - 1])
         )
-        after = _solve(self.generator, known[1], np.asarray([when - known[0]]), self.reflecting)[0]
-        return self.generator.grid.density(after, _name(when))
+        after = _solve(self.generator, known[1], np.asarray([when - known[0]]))
+        _refuse_unheld(self.generator, after, np.asarray([when]), self.reflecting)
+        return self.generator.grid.density(after[0], _name(when))
 
 
 def fokker_planck(
@@ -81,7 +95,10 @@ def fokker_planck(
 
     The only error is O(h²) in the width h of the cells; there is none in time. On a double well with
     D = .1 the largest error of the distribution function is 7e-6 with 600 cells and four times that with
-    half as many; in total variation it is near .1 (h/s)², s the width of the narrowest well.
+    half as many; in total variation it is near .1 (h/s)², s the width of the narrowest well. While the
+    law runs down a slope, the fluxes diffuse by (L'h/D)²/12 too much: at small η the cells must be
+    narrower than D/|L'| = ησ²/(2B|L'|). So the law is found on fewer cells too, and on more where both
+    differ.
 
     Args:
         problem: with one or two parameters and noise that is not correlated between them.
@@ -91,8 +108,9 @@ def fokker_planck(
         std: standard deviation of a Gaussian around the point `initial`, or one for each axis.
         bounds: (low, high), or two such pairs in the plane. By default a box that holds all but
             e⁻³⁰ of the probability at all times, for noise that is isotropic and constant.
-        cells: for each axis; by default 600 on the line and 160 in the plane. The time it takes
-            grows as their third power on the line and their fourth in the plane.
+        cells: for each axis; by default 600 on the line and 160 in the plane, and more until the
+            `error` is below 2e-3, variances being right to .5 % or so, or it would take some ten seconds. The
+            time it takes grows as their third power on the line and their fourth in the plane.
         reflecting: keep what reaches the edge inside, instead of refusing it.
 
     Returns:
@@ -100,21 +118,44 @@ def fokker_planck(
 
     Raises:
         ValueError: for other dimensions, no noise, a box that cuts off probability, cells too wide
-            for the law, times that do not increase.
+            for the law (an `error` above .02), times that do not increase.
 
     Source: Scharfetter & Gummel 1969, IEEE Trans. Electron Devices 16, 64; Chang & Cooper 1970,
     J. Comput. Phys. 6, 1.
     """
     if initial is None:
         raise ValueError("initial must be a point or a density: the law of θ at t = 0, got None.")
-    generator, start = _prepare(problem, hyper, initial, std, bounds, cells)
     _checks.number("times", times, at_least=0)
     moments = np.atleast_1d(np.asarray(times, np.float64))
     if moments.ndim != 1 or (np.diff(moments) <= 0).any():
         raise ValueError(f"times must increase, got {np.asarray(times).tolist()}.")
-    if not reflecting:
-        _refuse_cut(generator)
-    probabilities = _solve(generator, start, moments, reflecting)
+
+    def solve(count: int, checked: bool) -> _Laws:
+        generator, start = _prepare(problem, hyper, initial, std, bounds, count)
+        if checked and not reflecting:
+            _refuse_cut(generator)
+        probabilities = _solve(generator, start, moments)
+        if checked:
+            _refuse_unheld(generator, probabilities, moments, reflecting)
+        return generator, start, probabilities
+
+    def distance(coarse: _Laws, fine: _Laws) -> float:
+        grids = coarse[0].grid, fine[0].grid
+        # at t = 0 the law is as narrow as the cells can make it
+        later = [_distance(*grids, one, other) for one, other in zip(coarse[2], fine[2], strict=True)]
+        return max([0.0, *np.asarray(later)[moments > 0]])
+
+    def most(count: int, found: _Laws | None) -> int:
+        if found is None:
+            return _MOST[dimension - 1]
+        # the rate grows as the square of the cells along an axis
+        work = max(found[0].rate * moments[-1] * count**dimension, 1.0)
+        return min(_MOST[dimension - 1], int(count * (_WORK / work) ** (1 / (dimension + 2))))
+
+    dimension, given = _dimension(problem, hyper, cells)
+    (generator, start, probabilities), error = enough_cells(
+        solve, distance, most, first=_CELLS[dimension - 1], given=given
+    )
     return FokkerPlanck(
         times=moments,
         steps=moments / float(hyper.effective_learning_rate),
@@ -125,6 +166,7 @@ def fokker_planck(
         generator=generator,
         start=start,
         reflecting=reflecting,
+        error=error,
     )
 
 
@@ -144,21 +186,41 @@ def relaxation_time(
         problem: with isotropic noise, or one parameter.
         hyper: one learning rate and momentum.
         bounds: as in `fokker_planck`.
-        cells: as in `fokker_planck`.
+        cells: as in `fokker_planck`; by default so many that half of them give the same to .2 %.
 
     Raises:
-        ValueError: as in `fokker_planck`, or if the rate is too small for float64.
+        ValueError: as in `fokker_planck`, if half the cells give a time that differs by more than 2 %, or
+            if the rate is too small for float64.
     """
-    generator, _ = _prepare(problem, hyper, None, 0.0, bounds, cells)
-    _refuse_cut(generator)
-    return 1 / generator.slowest_rate()
+
+    def solve(count: int, checked: bool) -> float:
+        generator, _ = _prepare(problem, hyper, None, 0.0, bounds, count)
+        if checked:
+            _refuse_cut(generator)
+        return 1 / generator.slowest_rate()
+
+    dimension, given = _dimension(problem, hyper, cells)
+    found, _ = enough_cells(
+        solve,
+        lambda coarse, fine: abs(coarse / fine - 1),
+        lambda _count, _found: _MOST[dimension - 1],
+        first=_CELLS[dimension - 1],
+        given=given,
+    )
+    return found
+
+
+def _dimension(problem: Any, hyper: Any, cells: Any) -> tuple[int, int | None]:
+    """The dimension of θ, and the cells for each axis if they are given."""
+    check_hyper(problem, hyper)
+    count = None if cells is None else _checks.integer("cells", cells, at_least=8)
+    return max((1, *parameter_shape(problem))), count
 
 
 def _prepare(
-    problem: Any, hyper: Any, initial: Any, std: Any, bounds: Any, cells: Any
+    problem: Any, hyper: Any, initial: Any, std: Any, bounds: Any, cells: int
 ) -> tuple[Generator, Any]:
     """Q, and the probabilities of the cells at t = 0 unless `initial` is None."""
-    check_hyper(problem, hyper)
     try:
         diffusion: float | None = temperature(problem, hyper) / 2
     except NotKnownError:
@@ -179,7 +241,7 @@ def _prepare(
     return generator, start
 
 
-def _solve(generator: Generator, start: np.ndarray, times: np.ndarray, reflecting: bool) -> np.ndarray:
+def _solve(generator: Generator, start: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Probabilities at increasing times ≥ 0, the first of which may be 0."""
     laws, law, now = [], start, 0.0
     with jax.enable_x64(True):
@@ -187,18 +249,42 @@ def _solve(generator: Generator, start: np.ndarray, times: np.ndarray, reflectin
         for time in times:
             if time > now:
                 law = np.asarray(evolve(jumps, jnp.asarray(law), jnp.asarray(time - now)))
-                _refuse_coarse(generator, law, f"the law at t = {time:g}")
             laws.append(law)
             now = time
-    if not reflecting:
-        for time, law in zip(times, laws, strict=True):
-            edge = float(_edge(law).max())
-            if edge > np.exp(-EDGE) * law.max():
-                raise ValueError(
-                    f"probability has reached the edge of the box by t = {time:g}: the density there is "
-                    f"{edge / law.max():.1g} of its peak. Widen bounds, or keep it in by reflecting=True."
-                )
     return np.stack(laws)
+
+
+def _distance(coarse: Grid, fine: Grid, one: np.ndarray, other: np.ndarray) -> float:
+    """The largest difference between the distribution functions of a coordinate on two grids."""
+    largest = 0.0
+    for axis in range(other.ndim):
+        rest = tuple(number for number in range(other.ndim) if number != axis)
+        edges, sums = zip(
+            *(
+                (
+                    np.linspace(grid.low[axis], grid.high[axis], grid.shape[axis] + 1),
+                    np.concatenate([[0.0], np.cumsum(law.sum(axis=rest))]),
+                )
+                for grid, law in ((coarse, one), (fine, other))
+            ),
+            strict=True,
+        )
+        between = interpolate.PchipInterpolator(edges[0], sums[0])(edges[1])
+        largest = max(largest, float(np.abs(between - sums[1]).max()))
+    return largest
+
+
+def _refuse_unheld(generator: Generator, laws: np.ndarray, times: np.ndarray, reflecting: bool) -> None:
+    """Laws that are narrower than some cells, or have reached the edge of the box."""
+    for time, law in zip(times, laws, strict=True):
+        if time > 0:
+            _refuse_coarse(generator, law, f"the law at t = {time:g}")
+        edge = float(_edge(law).max())
+        if not reflecting and edge > np.exp(-EDGE) * law.max():
+            raise ValueError(
+                f"probability has reached the edge of the box by t = {time:g}: the density there is "
+                f"{edge / law.max():.1g} of its peak. Widen bounds, or keep it in by reflecting=True."
+            )
 
 
 def _refuse_cut(generator: Generator) -> None:
@@ -217,7 +303,7 @@ def _refuse_coarse(generator: Generator, law: np.ndarray, name: str) -> None:
     """A law on less than about four cells for each axis is not resolved."""
     occupied = float(1 / np.sum(law**2)) ** (1 / law.ndim)
     if occupied < 4:
-        raise ValueError(
+        raise TooWideError(
             f"cells = {generator.grid.shape[0]} of widths {generator.grid.widths.tolist()} are too wide: "
             f"{name} occupies about {occupied:.1f} of them along an axis. Ask for more, or narrow bounds."
         )

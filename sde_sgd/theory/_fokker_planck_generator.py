@@ -14,8 +14,9 @@ from scipy.sparse import linalg as sparse_linalg
 
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
-from sde_sgd.theory._fokker_planck_grid import Grid, in_float64, parameter_shape, potential
+from sde_sgd.theory._fokker_planck_grid import Grid
 from sde_sgd.theory._fokker_planck_time import Jumps
+from sde_sgd.theory._potential import in_float64, parameter_shape, potential
 
 _NEGLIGIBLE = 40.0
 

@@ -3,22 +3,17 @@
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jaxtyping import Array, Float
 from scipy import stats
 
 from sde_sgd import _checks
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.theory._density import Density1D, Density2D
+from sde_sgd.theory._fokker_planck_cells import TooWideError
+from sde_sgd.theory._potential import parameter_shape, potential
 
 # A density below e⁻³⁰ of its largest value is left out of boxes found here; e⁻²⁰ is refused in given ones.
 _DEPTH, EDGE = 30.0, 20.0
-# Cells for each axis where none are asked for, in one and two dimensions
-_CELLS = (600, 160)
 # Standard deviations of a Gaussian start inside a box found here: 1e-15 of it is outside
 _TAILS = 8.0
 
@@ -68,24 +63,8 @@ class Grid:
         return Density2D(x, y, logarithms, name)
 
 
-def parameter_shape(problem: Problem) -> tuple[int, ...]:
-    """(), (1,) or (2,): the shape of θ.
-
-    Raises:
-        ValueError: for more dimensions, or parameters that are not one array.
-    """
-    start = jax.eval_shape(problem.init, jax.eval_shape(lambda: jax.random.key(0)))
-    shape = getattr(start, "shape", None)
-    if shape in ((), (1,), (2,)):
-        return tuple(shape)
-    raise ValueError(
-        f"the Fokker-Planck equation is solved in one or two dimensions; the parameters of "
-        f"{type(problem).__name__} have shape {shape}. Run an ensemble of Langevin instead."
-    )
-
-
 def make_grid(
-    problem: Problem, diffusion: float | None, initial: Any, std: Any, bounds: Any, cells: Any
+    problem: Problem, diffusion: float | None, initial: Any, std: Any, bounds: Any, cells: int
 ) -> Grid:
     """The box that is given, or one that no probability leaves, cut into cells.
 
@@ -93,7 +72,6 @@ def make_grid(
         ValueError: for a box of the wrong shape, or none where the noise is not isotropic.
     """
     dimension = max((1, *parameter_shape(problem)))
-    count = _checks.integer("cells", _CELLS[dimension - 1] if cells is None else cells, at_least=8)
     if bounds is not None:
         _checks.number("bounds", bounds)
         box = np.asarray(bounds, np.float64)
@@ -108,7 +86,7 @@ def make_grid(
         )
     else:
         low, high = _grow(problem, diffusion, *_start_box(problem, initial, std, dimension))
-    return Grid(low, high, (count,) * dimension)
+    return Grid(low, high, (cells,) * dimension)
 
 
 def start_on(grid: Grid, initial: Any, std: Any) -> np.ndarray:
@@ -132,30 +110,6 @@ def start_on(grid: Grid, initial: Any, std: Any) -> np.ndarray:
         )
     rows = [_line(*facts) for facts in zip(grid.axes, grid.widths, mean, spread, strict=True)]
     return rows[0] if len(rows) == 1 else np.multiply.outer(rows[0], rows[1])
-
-
-def potential(problem: Problem, points: np.ndarray) -> np.ndarray:
-    """L at points of shape `(..., d)`, in float64."""
-    shape = parameter_shape(problem)
-    flat = points.reshape(-1, *shape)
-    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
-        values = np.asarray(_losses(in_float64(problem), jnp.asarray(flat)), np.float64)
-    return values.reshape(points.shape[:-1])
-
-
-def in_float64(problem: Problem) -> Problem:
-    """The same numbers in double precision; call it where that is enabled."""
-    return jax.tree.map(
-        lambda leaf: jnp.asarray(leaf, jnp.float64) if eqx.is_inexact_array(leaf) else leaf, problem
-    )
-
-
-@eqx.filter_jit
-def _losses(problem: Problem, points: Float[Array, "n ..."]) -> Float[Array, " n"]:
-    size = problem.dataset_size
-    if size is None:
-        return jax.vmap(problem.loss)(points)
-    return lax.map(problem.loss, points, batch_size=max(1, 2**20 // size))
 
 
 def _gaussian(initial: Any, std: Any, dimension: int) -> tuple[np.ndarray, np.ndarray]:
@@ -206,7 +160,7 @@ def _from_density(grid: Grid, initial: Density1D | Density2D) -> np.ndarray:
     weights = initial.pdf(points[..., 0] if dimension == 1 else points)
     total = float(weights.sum() * grid.volume)
     if abs(total - 1) > 0.01:
-        raise ValueError(
+        raise TooWideError(
             f"cells {grid.shape} over {_show(grid)} are too wide for initial: its density at their centres "
             f"adds up to {total:.4g} where it should be 1. Ask for more cells."
         )

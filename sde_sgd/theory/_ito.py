@@ -11,10 +11,12 @@ from sde_sgd.processes._base import check_hyper
 from sde_sgd.theory._density import Density1D
 from sde_sgd.theory._line import Line, check_edges
 from sde_sgd.theory._modified import given_bounds
+from sde_sgd.theory._resolution import resolved
 from sde_sgd.theory._setting import Setting, one_setting
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
 _TAIL = 1e-9
+_MOST = 1_000_001
 
 
 def ito_density(
@@ -34,14 +36,16 @@ def ito_density(
         problem: one parameter, any noise: a formula or data.
         hyper: one η, B and m.
         bounds: (low, high); by default grown until less than 1e-9 of the probability is outside.
-        points: of the grid; by default 20 001, more for heavy tails.
+        points: of the grid; by default 20 001, more for heavy tails, doubled until the error is below
+            1e-6 or there are more than a million.
 
     Returns:
-        `Density1D`.
+        `Density1D`, whose `error` says how far a probability may be off.
 
     Raises:
         ValueError: for more parameters, noise that vanishes somewhere, a law that cannot be normalised,
-            tails too heavy for a grid, or bounds that cut off probability.
+            tails too heavy for a grid, a law too narrow for the points, or bounds that cut off
+            probability.
 
     Source: Gardiner, *Handbook of Stochastic Methods*, chapter 5.
     """
@@ -49,25 +53,30 @@ def ito_density(
     line = Line(problem, "ito_density")
     setting = one_setting(hyper)
     count = None if points is None else _checks.integer("points", points, at_least=101) | 1
+    fewest = 0
     if bounds is None:
         low, high = ito_bounds(line, setting, tail=_TAIL)
         fewest = int(50 * (high - low) / _core(line, setting, low, high))
         if fewest > 500_001:
             raise ValueError(
-                f"the tails are too heavy for an even grid: 1e-9 of the probability lies beyond ({low:.3g}, "
-                f"{high:.3g}). Give bounds and points, or use a smaller η/B; online regression has a closed "
-                f"form in online_regression_law."
+                f"the tails are too heavy, or wells too narrow, for an even grid: 1e-9 of the probability "
+                f"lies beyond ({low:.3g}, {high:.3g}), and {fewest} points would be needed. Give bounds and "
+                f"points, or another η/B; online regression has a closed form in online_regression_law."
             )
-        count = count or max(20_001, fewest | 1)
     else:
         low, high = given_bounds(bounds)
-        count = count or 20_001
-    grid = np.linspace(low, high, count)
-    exponents = _exponents(line, setting, grid)
-    if bounds is None:
-        return Density1D(grid, -exponents, "Itô")
-    check_edges(_per_decade(grid, exponents, line), low, high, line.minima())
-    return Density1D(grid, -exponents, "Itô")
+
+    def make(size: int) -> Density1D:
+        grid = np.linspace(low, high, size)
+        exponents = _exponents(line, setting, grid)
+        if bounds is not None:
+            check_edges(_per_decade(grid, exponents, line), low, high, line.minima())
+        # the exponents are integrals themselves
+        coarse = Density1D(grid[::2], -_exponents(line, setting, grid[::2]))
+        error = np.abs(coarse.cdf(coarse.grid) - Density1D(grid, -exponents).cdf(coarse.grid)).max()
+        return Density1D(grid, -exponents, "Itô", error)
+
+    return resolved(make, count, max(20_001, fewest | 1), _MOST)
 
 
 def ito_bounds(line: Line, setting: Setting, *, tail: float) -> tuple[float, float]:

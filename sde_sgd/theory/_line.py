@@ -9,6 +9,7 @@ import numpy as np
 
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.theory._gibbs import GRID_EXPONENT
+from sde_sgd.theory._potential import in_float64
 
 _BLOCK = 4096
 
@@ -58,7 +59,7 @@ class Line:
 
     def _evaluate(self, function: Any, x: np.ndarray) -> tuple[np.ndarray, ...]:
         with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
-            problem = jax.tree.map(_double, self.problem)
+            problem = in_float64(self.problem)
             parts = []
             # always of one size, so that a problem is compiled once
             for begin in range(0, len(x), _BLOCK):
@@ -66,10 +67,6 @@ class Line:
                 values = function(problem, self._structure, self._shapes, jnp.asarray(block, jnp.float64))
                 parts.append([np.asarray(value, np.float64) for value in values])
         return tuple(np.concatenate(kind)[: len(x)] for kind in zip(*parts, strict=True))
-
-
-def _double(leaf: Any) -> Any:
-    return jnp.asarray(leaf, jnp.float64) if eqx.is_inexact_array(leaf) else leaf
 
 
 def _parameters(structure: Any, shapes: Any, x: Any) -> Any:

@@ -80,7 +80,7 @@ class Coupled(Process):
                 sign = 1.0 - 2.0 * (state.chain & jnp.uint32(1)).astype(float)
                 brownian = jax.tree.map(lambda leaf: _tree.column(sign, leaf) * leaf, brownian)
             moved = diffusion.substep(sde, step, number, words, brownian)
-            return moved, jax.tree.map(jnp.add, total, brownian)
+            return moved, jax.tree.map(jnp.add, total, diffusion.brownian_part(brownian))
 
         sde, total = lax.fori_loop(0, diffusion.substeps, substep, (sde, total))
         size = jnp.sqrt(diffusion.population_factor / self.hyper.batch_size)
