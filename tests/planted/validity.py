@@ -3,9 +3,11 @@
 from planted._fault import Fault
 
 _COUPLED = "sde_sgd/validity/_coupled.py"
+_CAUSES = "sde_sgd/validity/_causes.py"
 _FACTORS = "sde_sgd/validity/_factors.py"
 _FINER = "sde_sgd/validity/_finer.py"
 _INTERVAL = "sde_sgd/validity/_interval.py"
+_ORBIT = "sde_sgd/validity/_orbit.py"
 _PHASE = "sde_sgd/validity/_phase_diagram.py"
 _WEAK = "sde_sgd/validity/_weak_error.py"
 
@@ -108,83 +110,139 @@ FAULTS = [
         _FACTORS,
         "twice = 2 * (1 + float(hyper.momentum))",
         "twice = 2.0",
-        "test_validity_by_hand.py::test_the_variance_of_a_finite_step",
+        "test_causes.py::test_step_size_factor",
     ),
     Fault(
         "the order of the examples heats where it cools",
         _FACTORS,
         "return float(drawn[0, 0] / independent[0, 0])",
         "return float(independent[0, 0] / drawn[0, 0])",
-        "test_validity_by_hand.py::test_the_variance_of_fresh_subsets",
+        "test_causes.py::test_sampling_factor_of_subsets",
     ),
     Fault(
         "the skewness of θ by the variance's power ½ for 3/2",
         _FACTORS,
         "np.abs(summed(3)) / summed(2) ** 1.5",
         "np.abs(summed(3)) / summed(2) ** 0.5",
-        "test_validity_by_hand.py::test_the_skewness_of_theta_is_that_of_its_sum",
+        "test_causes.py::test_skewness_factor_is_that_of_the_sum_over_kicks",
     ),
     Fault(
         "the skewness of θ halved",
         _FACTORS,
         "np.nan_to_num(factor), 0.0) / hyper.batch_size**0.5",
         "np.nan_to_num(factor), 0.0) / 2 / hyper.batch_size**0.5",
-        "test_validity_by_hand.py::test_the_skewness_of_theta_is_that_of_its_sum",
+        "test_causes.py::test_skewness_factor_is_that_of_the_sum_over_kicks",
     ),
     Fault(
         "subsets are as skewed as independent examples",
         _FACTORS,
         "return factor * abs(n - 2 * b) / (n - 2)",
         "return factor * abs(n - b) / (n - 1)",
-        "test_validity_by_hand.py::test_the_skewness_of_theta_is_that_of_its_sum",
+        "test_causes.py::test_skewness_factor_by_hand",
     ),
     Fault(
         "an interval across its limit is beyond it",
         _INTERVAL,
         "return BEYOND if self.low > limit else CANNOT_TELL",
         "return BEYOND if self.high > limit else CANNOT_TELL",
-        "test_validity_by_hand.py::test_an_interval_answers",
+        "test_causes.py::test_answers_and_how_much_more_would_tell",
     ),
     Fault(
         "twice the pilot halves an interval",
         _INTERVAL,
         "return (width / gap) ** 2 if gap > 0 else math.inf",
         "return width / gap if gap > 0 else math.inf",
-        "test_validity_by_hand.py::test_an_interval_answers",
+        "test_causes.py::test_answers_and_how_much_more_would_tell",
     ),
     Fault(
         "intervals of half the coverage",
         _INTERVAL,
         "stats.t.ppf((1 + _COVERAGE) / 2, max(freedom, 1))",
         "stats.t.ppf(_COVERAGE, max(freedom, 1))",
-        "test_validity_by_hand.py::test_the_interval_of_a_mean_is_students",
+        "test_causes.py::test_intervals_by_hand",
     ),
     Fault(
         "an interval of a mean by the standard deviation",
         _INTERVAL,
         "float(values.std(ddof=1)) / len(values) ** 0.5",
         "float(values.std(ddof=1))",
-        "test_validity_by_hand.py::test_the_interval_of_a_mean_is_students",
+        "test_causes.py::test_intervals_by_hand",
     ),
     Fault(
         "half the variance is nearer to one than twice",
         _INTERVAL,
         "return math.expm1(abs(log_ratio)),",
         "return abs(math.expm1(log_ratio)),",
-        "test_validity_by_hand.py::test_how_far_a_ratio_is_from_one",
+        "test_causes.py::test_intervals_by_hand",
     ),
     Fault(
         "the finer run forgets the momentum",
         _FINER,
         "matched = Hyperparameters(rate / units, smaller)",
         "matched = Hyperparameters(float(hyper.learning_rate) / units, smaller)",
-        "test_validity_by_hand.py::test_the_finer_run_has_the_same_temperature",
+        "test_causes.py::test_small_steps_are_of_the_same_sde",
     ),
     Fault(
         "smaller batches at the old step",
         _FINER,
         "matched = Hyperparameters(rate / units, smaller)",
         "matched = Hyperparameters(rate, smaller)",
-        "test_validity_by_hand.py::test_the_finer_run_has_the_same_temperature",
+        "test_causes.py::test_small_steps_are_of_the_same_sde",
+    ),
+    Fault(
+        "the growth of a variance is left out of the temperature",
+        _ORBIT,
+        "np.asarray(2 * weights @ together + growth /",
+        "np.asarray(2 * weights @ together + 0 * growth /",
+        "test_causes.py::test_temperature_of_free_diffusion_is_all_growth",
+    ),
+    Fault(
+        "the first and last sample count whole",
+        _ORBIT,
+        "weights[[0, -1]] /= 2",
+        "weights[[0, -1]] /= 1",
+        "test_causes.py::test_temperature_takes_half_of_the_ends",
+    ),
+    Fault(
+        "a covariance over chains with n for n − 1",
+        _ORBIT,
+        "together = (centred * some.slope).sum(axis=1) / (chains - 1)",
+        "together = (centred * some.slope).sum(axis=1) / chains",
+        "test_causes.py::test_temperature_of_a_law_at_rest",
+    ),
+    Fault(
+        "the spread of what is left out for the jackknife's error",
+        _ORBIT,
+        "error = np.sqrt((chains - 1) * left_out.var(axis=0))",
+        "error = np.sqrt(left_out.var(axis=0))",
+        "test_causes.py::test_jackknife_of_a_mean_is_its_standard_error",
+    ),
+    Fault(
+        "half of the excess of a finite step",
+        _ORBIT,
+        "agitation = some.step * some.slope.var",
+        "agitation = some.step / 2 * some.slope.var",
+        "test_causes.py::test_excess_is_the_step_times_the_agitation_over_the_temperature",
+    ),
+    Fault(
+        "the velocity builds up in m steps",
+        _CAUSES,
+        "start_up = m / (1 - m)",
+        "start_up = m",
+        "test_causes.py::test_momentum_is_the_share_of_its_start",
+    ),
+    Fault(
+        "errors of two estimates are subtracted",
+        _CAUSES,
+        "error = np.hypot(one.standard_error, other.standard_error)",
+        "error = np.abs(one.standard_error - other.standard_error)",
+        "test_causes.py",
+    ),
+    Fault(
+        "noise of a tenth of the mean is isotropic",
+        _CAUSES,
+        "return np.maximum(ratio, 1 / ratio) - 1",
+        "return np.maximum(ratio, 1) - 1",
+        "test_causes.py::test_anisotropy_by_hand",
     ),
 ]
