@@ -48,6 +48,6 @@ FAULTS = [
         _VALIDITY,
         "        elif broken:\n",
         "        elif not broken:\n",
-        "test_phase_diagram.py::test_the_picture",
+        "test_phase_diagram.py::test_what_the_picture_marks",
     ),
 ]

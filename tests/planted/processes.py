@@ -283,8 +283,8 @@ FAULTS = [
     Fault(
         "an optimiser's own randomness is the same in every chain",
         "sde_sgd/processes/_sgd.py",
-        'memory = own_keys.of_each_chain(memory, words["minibatch"], state.chain)',
-        'memory = own_keys.of_each_chain(memory, words["minibatch"], 0 * state.chain)',
+        'memory = own_keys.of_each_chain(memory, like, words["minibatch"], state.chain)',
+        'memory = own_keys.of_each_chain(memory, like, words["minibatch"], 0 * state.chain)',
         "test_processes.py::test_an_optimizer_shakes_every_chain_with_noise_of_its_own",
     ),
 ]
