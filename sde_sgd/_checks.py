@@ -25,36 +25,69 @@ def number(
     at_least: float | int | None = None,
     below: float | int | None = None,
     hint: str = "",
+    kept: bool = False,
 ) -> None:
     """Refuse anything but finite real numbers (an array of any shape) inside the range.
+
+    With `kept` they must lie inside as JAX keeps them too: in float32 1e-50 is 0, 1 − 1e-8 is 1 and
+    1e300 infinite. Numbers that only floats below the normal range could hold are 0 on most devices.
 
     Raises `ValueError` with the name, the first value that is out of range and the range.
     Tracers pass: they were checked where they were concrete.
     """
     if not is_concrete(value):
         return
-    try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be a real number or an array of them, got {value!r}.") from error
-    bounds = []
-    good = np.isfinite(array)
-    if above is not None:
-        bounds.append(f"> {above:g}")
-        good &= array > above
-    if at_least is not None:
-        bounds.append(f">= {at_least:g}")
-        good &= array >= at_least
-    if below is not None:
-        bounds.append(f"< {below:g}")
-        good &= array < below
+    array = real(name, value)
     if array.size == 0:
         raise ValueError(f"{name} must not be empty, got an array of shape {array.shape}.")
-    if not good.all():
-        worst = array[~good].flat[0]
-        where = "" if array.ndim == 0 else f" (entry {int(np.argmin(good.ravel()))})"
-        wanted = " and ".join(["finite", *bounds])
-        raise ValueError(f"{name} must be {wanted}, got {worst:g}{where}. {hint}".rstrip())
+    limits = ((">", above, np.greater), (">=", at_least, np.greater_equal), ("<", below, np.less))
+    bounds = [(sign, limit, holds) for sign, limit, holds in limits if limit is not None]
+    wanted = " and ".join(["finite", *(f"{sign} {limit:g}" for sign, limit, _ in bounds)])
+
+    def refuse(numbers: np.ndarray, told: str, hint: str) -> None:
+        good = np.isfinite(numbers)
+        for _, limit, holds in bounds:
+            good &= holds(numbers, limit)
+        if not good.all():
+            place = int(np.argmin(good.ravel()))
+            where = "" if array.ndim == 0 else f" (entry {place})"
+            got = told.format(given=float(array.flat[place]), kept=float(numbers.flat[place]))
+            raise ValueError(f"{name} must be {wanted}, got {got}{where}. {hint}".rstrip())
+
+    refuse(array, "{given:g}", hint)
+    if kept:
+        numbers = as_kept(array)
+        way_out = "Choose another value, or set jax_enable_x64, which keeps float64."
+        refuse(numbers, f"{{given!r}}, which is {{kept:g}} in {numbers.dtype}", way_out)
+
+
+def as_kept(array: np.ndarray) -> np.ndarray:
+    """Float64 numbers as JAX keeps them: rounded to its floats, and 0 below their normal range."""
+    dtype = jnp.zeros((), float).dtype
+    with np.errstate(over="ignore", under="ignore"):
+        numbers = np.asarray(array, dtype)
+    return np.where(np.abs(numbers) < np.finfo(dtype).tiny, np.zeros((), dtype), numbers)
+
+
+def real(name: str, value: Any) -> np.ndarray:
+    """Return `value` as a float64 array, or refuse what is no real number."""
+    try:
+        plain = np.asarray(value)
+        if np.issubdtype(plain.dtype, np.complexfloating):
+            raise ValueError(
+                f"{name} must be a real number, got complex ones ({plain.dtype}); take their .real part."
+            )
+        return np.asarray(value, dtype=float)
+    except (TypeError, ValueError) as error:
+        if "got complex" in str(error):
+            raise
+        raise ValueError(f"{name} must be a real number or an array of them, got {value!r}.") from error
+
+
+def array(name: str, value: Any, **bounds: Any) -> jax.Array:
+    """Return `value` as JAX keeps it, or refuse it where it lies outside the bounds as given or as kept."""
+    number(name, value, **bounds, kept=True)
+    return jnp.asarray(value, dtype=float)
 
 
 def scalar(name: str, value: Any, **bounds: Any) -> Any:
@@ -104,11 +137,10 @@ def floating(name: str, tree: Any) -> Any:
 
 def square_matrix(name: str, value: Any) -> np.ndarray:
     """Return `value` as a symmetric positive semi-definite float64 matrix, or refuse it."""
-    matrix = np.asarray(value, dtype=np.float64)
+    matrix = real(name, value)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] == 0:
         raise ValueError(f"{name} must be a square matrix, got shape {matrix.shape}.")
-    if not np.isfinite(matrix).all():
-        raise ValueError(f"{name} must be finite, got {matrix}.")
+    number(name, matrix, kept=True)
     scale = max(float(np.abs(matrix).max()), np.finfo(float).tiny)
     asymmetry = float(np.abs(matrix - matrix.T).max())
     if asymmetry > 1e-5 * scale:

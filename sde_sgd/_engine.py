@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _devices, _tree
-from sde_sgd._checkpoint import Part, Store, due
+from sde_sgd._checkpoint import CheckpointError, Part, Store, due
+from sde_sgd._compensated import whole
 from sde_sgd._devices import Layout
 from sde_sgd._interrupt import Interrupt, Interrupted
 from sde_sgd._memory import MemoryPrediction, check, predict
@@ -243,9 +244,7 @@ class _Loop:
         self.over = False
         self.records: list[dict[str, np.ndarray]] = []
         self.steps: list[np.ndarray] = []
-        self.counts = {
-            name: np.zeros(ask.bins + 2, np.int64) for name, ask in task.recorder.histograms.items()
-        }
+        self.counts = {name: np.zeros(ask.cells, np.int64) for name, ask in task.recorder.histograms.items()}
         self.lost = 0
 
     def run(self, shapes: ChainState, make_state: Callable[[], ChainState], before: Before) -> Outcome:
@@ -362,7 +361,8 @@ class _Loop:
         arrays = {
             **_numbered("state", jax.tree.leaves(self.state)),
             **_numbered("moments", jax.tree.leaves(self.kept["moments"])),
-            "count": self.kept["count"],
+            **_numbered("block", jax.tree.leaves(self.kept["block"])),
+            **{name: self.kept[name] for name in ("count", "merged", "given")},
             "diverged": self.kept["diverged"],
             "stopped": self.kept["stopped"],
             **_numbered("record", list(self._record().values())),
@@ -382,24 +382,34 @@ class _Loop:
             return np.array(self.layout.pad(leaf[: self.layout.chains]))
 
         def leaves(name: str, like: PyTree) -> PyTree:
-            count = len(jax.tree.leaves(like))
-            found = [per_chain(arrays[f"{name}.{number}"]) for number in range(count)]
-            return jax.tree.unflatten(jax.tree.structure(like), found)
+            numbered = (arrays.get(f"{name}.{number}") for number in range(len(arrays)))
+            found = [leaf for leaf in numbered if leaf is not None]
+            wanted = [(leaf.shape[1:], leaf.dtype) for leaf in jax.tree.leaves(like)]
+            if [(leaf.shape[1:], leaf.dtype) for leaf in found] != wanted:
+                raise CheckpointError(
+                    f"the checkpoint's {name} has other arrays than this version of sde_sgd keeps for such a "
+                    f"run: another version wrote it. Resume with that one, or start in another folder."
+                )
+            return jax.tree.unflatten(jax.tree.structure(like), [per_chain(leaf) for leaf in found])
 
         self.state = self.layout.place(leaves("state", shapes), _devices.CHAINS)
         kept = {
             **self.kept,
-            "moments": leaves("moments", self.kept["moments"]),
-            "count": arrays["count"],
+            **{name: leaves(name, self.kept[name]) for name in ("moments", "block")},
             "diverged": per_chain(arrays["diverged"]),
             "stopped": per_chain(arrays["stopped"]),
+            "count": arrays["count"],
         }
+        if "merged" in arrays:  # else it is of a version that had no use for these
+            kept |= {"merged": arrays["merged"], "given": per_chain(arrays["given"])}
         kept["diverged"][self.layout.chains :] = 0
         self.kept = self.layout.place(kept, KEPT_SPECS)
         self.steps = [arrays["record_steps"]]
         names = self.task.recorder.record
         self.records = [{name: arrays[f"record.{number}"] for number, name in enumerate(names)}]
-        self.counts = {name: arrays[f"histograms.{number}"].copy() for number, name in enumerate(self.counts)}
+        for number, (name, counts) in enumerate(self.counts.items()):
+            found = arrays[f"histograms.{number}"]
+            self.counts[name] = np.pad(found, (0, len(counts) - len(found)))  # NaN once had no cell
         self.lost = int((kept["diverged"][: self.layout.chains] >= 0).sum())
 
     def _record(self) -> dict[str, np.ndarray]:
@@ -435,14 +445,15 @@ class _Loop:
         # the last steps may lie beyond the last sample, and their end is what `samples` hands out
         finite = self.layout.to_host(_finite(self.state.theta))
         diverged = np.where(~finite & (diverged < 0), self.plan.start + self.done, diverged)
+        sums, merged = self.layout.to_host(self.kept["moments"]), _devices.fetch(self.kept["merged"])
         return Outcome(
             state=self.state,
             diverged=diverged,
             stopped=stopped,
             count=count,
             moments={
-                name: (self.layout.to_host(mean), self.layout.to_host(square))
-                for name, (mean, square) in self.kept["moments"].items()
+                name: whole(block, sums["mean"][name], sums["square"][name], merged, count)
+                for name, block in self.layout.to_host(self.kept["block"]).items()
             },
             record=record,
             record_steps=steps,
@@ -476,7 +487,7 @@ def finished_moments(outcome: Outcome, alive: np.ndarray) -> dict[str, Moments]:
         name: Moments(
             int(outcome.count.max()),
             mean,
-            square / count.reshape(-1, *(1,) * (square.ndim - 1)).astype(square.dtype),
+            square / count.reshape(-1, *(1,) * (square.ndim - 1)),
             alive,
         )
         for name, (mean, square) in outcome.moments.items()

@@ -116,7 +116,7 @@ def complete(setting: Mapping[str, Any]) -> dict[str, Any]:
             f"give two of learning_rate, batch_size and ratio (or a schedule), got {named or 'none'}."
         )
     given = {name: _checks.scalar(name, setting[name], above=0) for name in named}
-    m = _checks.scalar("momentum", setting.get("momentum", 0.0), at_least=0, below=1)
+    m = _checks.scalar("momentum", setting.get("momentum", 0.0), at_least=0, below=1, kept=True)
     if "ratio" not in given:
         rate, size = given["learning_rate"], given["batch_size"]
     elif "batch_size" in given:
@@ -132,6 +132,8 @@ def complete(setting: Mapping[str, Any]) -> dict[str, Any]:
             )
         size = round(size)
     size = _checks.integer("batch_size", size, at_least=1)
+    # a label must not say what float32 cannot hold
+    _checks.number("learning_rate", rate, above=0, kept=True)
     return {"learning_rate": float(rate), "batch_size": size, "momentum": float(m)}
 
 

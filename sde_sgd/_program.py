@@ -3,6 +3,7 @@
 import collections
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -15,14 +16,17 @@ from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from sde_sgd import _devices, _tree
 from sde_sgd._devices import Layout
-from sde_sgd._recording import Recorder, going
+from sde_sgd._recording import Recorder, going, room
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
 from sde_sgd.processes._base import ChainState, Process
 
 KEPT_SPECS = {
     "record": _devices.SAMPLES_CHAINS,
+    "block": _devices.CHAINS,
     "moments": _devices.CHAINS,
     "count": _devices.WHOLE,
+    "merged": _devices.WHOLE,
+    "given": _devices.CHAINS,
     "histograms": _devices.CHAINS,
     "diverged": _devices.CHAINS,
     "stopped": _devices.CHAINS,
@@ -229,7 +233,7 @@ def _chunk(
     """The chunk for the chains of one device. No count is compiled in."""
     start, block, size, burn_in = counts
 
-    def sample(number: Int[Array, ""], carry: tuple[Any, Any]) -> tuple[Any, Any]:
+    def sample(about: Any, number: Int[Array, ""], carry: tuple[Any, Any]) -> tuple[Any, Any]:
         old, kept = carry
         begin = start + number * block
         now = begin + block
@@ -239,11 +243,21 @@ def _chunk(
             state = jax.tree.map(lambda new, was: jnp.where(_tree.column(moves, new), new, was), state, old)
 
         def update(kept: dict[str, Any]) -> dict[str, Any]:
-            return recorder.update(kept, state.theta, number, now, now > burn_in)
+            return recorder.update(kept, state.theta, number, now, now > burn_in, about)
 
         return state, lax.cond(keep, update, lambda kept: kept, kept)
 
-    return lax.fori_loop(0, size, sample, (state, kept))
+    def some(carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        """As many samples as the block of moments has room for. What it goes into is not touched between."""
+        number, state, kept = carry
+        moments = kept["moments"]
+        end = jnp.minimum(size, number + room(kept)) if recorder.moments else size
+        kept = {name: entry for name, entry in kept.items() if name != "moments"}
+        state, kept = lax.fori_loop(number, end, partial(sample, moments["mean"]), (state, kept))
+        return end, state, recorder.merge({**kept, "moments": moments})
+
+    _, state, kept = lax.while_loop(lambda carry: carry[0] < size, some, (jnp.zeros_like(size), state, kept))
+    return state, kept
 
 
 def _advance(

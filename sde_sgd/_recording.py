@@ -7,9 +7,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from sde_sgd import _checks, _tree
+from sde_sgd._compensated import BLOCK, add_block, add_sample
 
 Observable = Callable[[PyTree], Array]
 
@@ -31,8 +33,8 @@ class Histogram(eqx.Module):
     observable: Observable | None
 
     def __init__(self, low: float, high: float, bins: int = 100, observable: Observable | None = None):
-        _checks.number("low", low)
-        _checks.number("high", high, above=float(low), hint="Give low < high.")
+        _checks.number("low", low, kept=True)
+        _checks.number("high", high, above=float(low), hint="Give low < high.", kept=True)
         self.low, self.high = float(low), float(high)
         self.bins = _checks.integer("bins", bins, at_least=1)
         self.observable = observable
@@ -42,24 +44,34 @@ class Histogram(eqx.Module):
         """The bins + 1 edges."""
         return np.linspace(self.low, self.high, self.bins + 1)
 
+    @property
+    def cells(self) -> int:
+        """What is counted: below, every bin, above, not a number."""
+        return self.bins + 3
+
 
 class HistogramCounts(eqx.Module):
-    """A finished histogram: counts per bin, and how many samples fell below and above."""
+    """A finished histogram: counts per bin, and how many samples fell below and above.
+
+    Infinities lie below or above like any number. What is not a number (NaN) has no place in a law:
+    `not_a_number` of the samples are counted apart, and neither `total` nor `density` knows of them.
+    """
 
     edges: np.ndarray
     counts: np.ndarray
     below: int
     above: int
+    not_a_number: int = 0
 
     @property
     def total(self) -> int:
-        """All samples, inside the range or not."""
+        """All samples that are numbers, inside the range or not."""
         return int(self.counts.sum()) + self.below + self.above
 
     @property
     def density(self) -> np.ndarray:
-        """Probability density per bin, normalised by all samples."""
-        return self.counts / (self.total * np.diff(self.edges))
+        """Probability density per bin, normalised by `total`: all 0 if there is no number at all."""
+        return self.counts / (max(self.total, 1) * np.diff(self.edges))
 
 
 class Moments(eqx.Module):
@@ -67,6 +79,9 @@ class Moments(eqx.Module):
 
     Chains are independent, so the spread of their time averages gives a standard error that
     needs no assumption about correlation in time.
+
+    A chain that did not diverge and yet has seen an infinite value or NaN has no moments:
+    `not_finite` counts such chains, and `mean`, `variance` and `standard_error` leave them out.
     """
 
     count: int
@@ -75,8 +90,13 @@ class Moments(eqx.Module):
     alive: np.ndarray
 
     @property
+    def not_finite(self) -> int:
+        """Number of chains that did not diverge, but whose observable was not always finite."""
+        return int((self.alive & ~self.finite).sum())
+
+    @property
     def mean(self) -> np.ndarray:
-        """Mean over time and chains (diverged ones left out)."""
+        """Mean over time and chains (diverged ones and those of `not_finite` left out)."""
         return np.asarray(self._kept(self.mean_per_chain).mean(axis=0))
 
     @property
@@ -93,8 +113,14 @@ class Moments(eqx.Module):
         within = self._kept(self.variance_per_chain).mean(axis=0)
         return np.asarray(within + self._kept(self.mean_per_chain).var(axis=0))
 
+    @property
+    def finite(self) -> np.ndarray:
+        """Which chains have a finite mean and variance, shape `(chains,)`."""
+        both = np.isfinite(self.mean_per_chain) & np.isfinite(self.variance_per_chain)
+        return np.asarray(both.reshape(len(both), -1).all(axis=1))
+
     def _kept(self, per_chain: np.ndarray) -> np.ndarray:
-        return per_chain[self.alive].astype(np.float64)
+        return per_chain[self.alive & self.finite].astype(np.float64)
 
 
 class Recorder(eqx.Module):
@@ -125,14 +151,21 @@ class Recorder(eqx.Module):
         capacity = samples_at_once(observed, _tree.chain_count(theta))
         followed = jax.eval_shape(lambda at: observe(self.moments, at), theta)
         chains = _tree.chain_count(theta)
+
+        def pair() -> dict[str, Any]:
+            return jax.tree.map(
+                lambda s: (jnp.zeros(s.shape, s.dtype), jnp.zeros(s.shape, s.dtype)), followed
+            )
+
         return {
             "record": jax.tree.map(lambda s: jnp.zeros((capacity, *s.shape), s.dtype), observed),
-            "moments": jax.tree.map(
-                lambda s: (jnp.zeros(s.shape, s.dtype), jnp.zeros(s.shape, s.dtype)), followed
-            ),
+            "block": pair(),
+            "moments": {"mean": pair(), "square": pair()},
             "count": jnp.zeros((), jnp.int32),
+            "merged": jnp.zeros((), jnp.int32),
+            "given": jnp.zeros((chains,), jnp.int32),
             "histograms": {
-                name: jnp.zeros((shards, ask.bins + 2), jnp.int32) for name, ask in self.histograms.items()
+                name: jnp.zeros((shards, ask.cells), jnp.int32) for name, ask in self.histograms.items()
             },
             "diverged": jnp.full((chains,), -1, jnp.int32),
             "stopped": jnp.full((chains,), -1, jnp.int32),
@@ -145,8 +178,12 @@ class Recorder(eqx.Module):
         sample: Int[Array, ""],
         step: Int[Array, ""],
         gather: Bool[Array, ""],
+        about: Mapping[str, tuple[Array, Array]],
     ) -> dict[str, Any]:
-        """Add the ensemble at `step` as sample number `sample`; statistics only if `gather`."""
+        """Add the ensemble at `step` as sample number `sample`; statistics only if `gather`.
+
+        The samples in the block of moments are counted from `about`, the means without the block.
+        """
         first = (kept["diverged"] < 0) & ~_tree.finite_chains(theta)
         diverged = jnp.where(first, step, kept["diverged"])
         values = observe(self.record, theta)
@@ -156,28 +193,75 @@ class Recorder(eqx.Module):
             values,
         )
         count = kept["count"] + gather.astype(jnp.int32)
-        stopped = kept["stopped"]
+        stopped, given = kept["stopped"], kept["given"]
         if self.loss is not None and self.stop_loss is not None:
             # what a chain leaves behind must not depend on how long the others go on
             gather = gather & going(kept)
+            given = given + gather.astype(jnp.int32)
             reached = jax.vmap(self.loss)(theta) <= self.stop_loss
             stopped = jnp.where((stopped < 0) & reached, step, stopped)
-        moments = {
-            name: _welford(kept["moments"][name], value, count, gather)
-            for name, value in observe(self.moments, theta).items()
-        }
+        taken = self._taken(count, given, kept["merged"])
+        block = {}
+        for name, value in observe(self.moments, theta).items():
+            # about the mean so far, so that a mean far from 0 costs no digits
+            value = value - about[name][0]  # noqa: PLW2901
+            block[name] = add_sample(
+                kept["block"][name], value, _column(taken, value), _column(gather, value)
+            )
         histograms = {
             name: _count(kept["histograms"][name], ask, theta, (diverged < 0) & gather)
             for name, ask in self.histograms.items()
         }
         return {
             "record": record,
-            "moments": moments,
+            "block": block,
             "count": count,
+            "merged": kept["merged"],
+            "given": given,
             "histograms": histograms,
             "diverged": diverged,
             "stopped": stopped,
         }
+
+    def merge(self, kept: dict[str, Any]) -> dict[str, Any]:
+        """Take the block of samples into the moments if it is full."""
+        if not self.moments:
+            return kept
+        given = kept["count"] if self.loss is None else kept["given"]
+        taken, before = self._taken(kept["count"], given, kept["merged"]), jnp.minimum(given, kept["merged"])
+
+        def full(_: None) -> tuple[Any, Any, Array]:
+            means, squares = {}, {}
+            for name, block in kept["block"].items():
+                means[name], squares[name] = add_block(
+                    kept["moments"]["mean"][name],
+                    kept["moments"]["square"][name],
+                    _column(before, block[0]),
+                    block,
+                    _column(taken, block[0]),
+                )
+            empty = jax.tree.map(jnp.zeros_like, kept["block"])
+            return {"mean": means, "square": squares}, empty, kept["count"]
+
+        def wait(_: None) -> tuple[Any, Any, Array]:
+            return kept["moments"], kept["block"], kept["merged"]
+
+        moments, block, merged = lax.cond(room(kept) == 0, full, wait, None)
+        return {**kept, "moments": moments, "block": block, "merged": merged}
+
+    def _taken(self, count: Array, given: Array, merged: Array) -> Array:
+        """How many samples are in the block: one number, or where chains stop one for each."""
+        return jnp.maximum((count if self.loss is None else given) - merged, 0)
+
+
+def room(kept: Mapping[str, Any]) -> Int[Array, ""]:
+    """How many samples the block of moments can still take."""
+    return BLOCK - (kept["count"] - kept["merged"])
+
+
+def _column(values: Array, leaf: Array) -> Array:
+    """A number, or one for each chain, against an array whose first axis is chains."""
+    return values.reshape(values.shape + (1,) * (leaf.ndim - 1)) if values.ndim else values
 
 
 def going(kept: Mapping[str, Any]) -> Bool[Array, " chains"]:
@@ -212,19 +296,6 @@ def observe(observables: Mapping[str, Observable], theta: PyTree) -> dict[str, A
     return values
 
 
-def _welford(
-    old: tuple[Array, Array], value: Array, count: Int[Array, ""], gather: Bool[Array, "..."]
-) -> tuple[Array, Array]:
-    mean, square = old
-    gather = _tree.column(gather, mean) if gather.ndim else gather
-    weight = gather.astype(mean.dtype) / jnp.maximum(count, 1).astype(mean.dtype)
-    new = mean + weight * (value - mean)
-    return (
-        jnp.where(gather, new, mean),
-        jnp.where(gather, square + (value - mean) * (value - new), square),
-    )
-
-
 def _count(counts: Array, ask: Histogram, theta: PyTree, kept: Bool[Array, " chains"]) -> Array:
     values = theta if ask.observable is None else jax.vmap(ask.observable)(theta)
     leaves = jax.tree.leaves(values)
@@ -234,5 +305,7 @@ def _count(counts: Array, ask: Histogram, theta: PyTree, kept: Bool[Array, " cha
             f"give it an observable that returns a scalar."
         )
     scaled = (leaves[0] - ask.low) * (ask.bins / (ask.high - ask.low))
-    index = jnp.clip(jnp.floor(scaled), -1, ask.bins).astype(jnp.int32) + 1
+    index = jnp.clip(jnp.floor(scaled), -1, ask.bins) + 1
+    # the last cell, before a conversion makes some integer of NaN
+    index = jnp.where(jnp.isnan(scaled), ask.cells - 1, index).astype(jnp.int32)
     return counts.at[0, index].add(kept.astype(jnp.int32))

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, Key, PyTree
 
 from sde_sgd._recording import HistogramCounts, Moments
 from sde_sgd.processes._base import ChainState, Process, scheduled
@@ -26,6 +26,9 @@ class Result(eqx.Module):
             none was. Looked at are the samples and the end, not the steps between.
         stopped_at: per chain the sample at which the loss had reached `stop_loss`, −1 if it had not.
         seconds: wall-clock time, compilation included.
+        key: of the random numbers, None where it is not known. Two results share noise where their keys
+            are equal and their steps from `start` to `steps` overlap.
+        start: the step of the clock at which the run began: 0, or where the result ended that it continues.
     """
 
     state: ChainState
@@ -38,6 +41,8 @@ class Result(eqx.Module):
     diverged_at: np.ndarray
     stopped_at: np.ndarray
     seconds: float
+    key: Key[Array, ""] | None = None
+    start: int = eqx.field(static=True, default=0)
 
     @property
     def theta(self) -> PyTree:

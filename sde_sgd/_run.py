@@ -17,6 +17,7 @@ from sde_sgd import _checks, _devices, _start
 from sde_sgd._checkpoint import Checkpoint, Store
 from sde_sgd._engine import Before, Outcome, Plan, Task, finished_moments, open_session, simulate
 from sde_sgd._fingerprint import fingerprint
+from sde_sgd._key_use import remember, warn_of_repeated_noise
 from sde_sgd._memory import MemoryPrediction
 from sde_sgd._progress import Progress
 from sde_sgd._recording import Histogram, HistogramCounts, Observable, Recorder
@@ -61,7 +62,9 @@ def run(
         steps: SGD steps to go.
         key: `jax.random.key(seed)`; the same key gives the same chains.
         initial: where to start: parameters of one chain (all start there), parameters with a
-            leading axis of chains, a `Result` to continue, or None for the problem's own start.
+            leading axis of chains, a `Result` to continue, or None for the problem's own start. A `Result`
+            goes on in time, with new noise under the same key; its bare parameters start at step 0
+            again, with the noise of that step: give these another key.
         record: name → function of one chain's parameters, kept at the start and every `every` steps.
         moments: name → function; mean and variance over the samples after `burn_in`.
         histograms: name → `Histogram`, or one `Histogram`, over the samples after `burn_in`.
@@ -110,6 +113,9 @@ def run(
     if memory_limit is not None:
         memory_limit = _checks.integer("memory_limit", memory_limit, at_least=1)
     store = open_store(checkpoint, resume, job.config)
+    given = None if isinstance(initial, Result) else initial
+    if given is not None:
+        warn_of_repeated_noise(process, key, given, job.plan.steps, stacklevel=2)
     label, total = type(process).__name__, job.plan.steps * job.chains
     with open_session(Progress(total, label, progress, unit="chain-step"), store, memory_limit) as session:
         outcomes = []
@@ -125,7 +131,9 @@ def run(
             )
             outcomes.append(localised(outcome, part.task.layout, to_host=job.chunk < job.chains))
     result = _result(job, outcomes, time.perf_counter() - started)
+    remember(process, key, given, result.theta, result.start, result.steps)
     _report_divergence(result, throw)
+    _report_not_finite(result)
     return result
 
 
@@ -188,8 +196,7 @@ def make_recorder(
     asked = dict(record or {}), dict(moments or {}), dict(histograms or {})
     if stop_loss is None:
         return Recorder(*asked)
-    _checks.number("stop_loss", stop_loss)
-    return Recorder(*asked, loss=process.problem.loss, stop_loss=jnp.asarray(stop_loss, dtype=float))
+    return Recorder(*asked, loss=process.problem.loss, stop_loss=_checks.array("stop_loss", stop_loss))
 
 
 def open_store(
@@ -360,7 +367,7 @@ def _result(job: _Job, outcomes: list[Outcome], seconds: float) -> Result:
         record=joined.record,
         moments=finished_moments(joined, joined.diverged < 0),
         histograms={
-            name: HistogramCounts(ask.edges, counts[1:-1], int(counts[0]), int(counts[-1]))
+            name: HistogramCounts(ask.edges, counts[1:-2], int(counts[0]), int(counts[-2]), int(counts[-1]))
             for (name, ask), counts in zip(
                 job.recorder.histograms.items(), joined.histograms.values(), strict=True
             )
@@ -368,6 +375,8 @@ def _result(job: _Job, outcomes: list[Outcome], seconds: float) -> Result:
         diverged_at=joined.diverged,
         stopped_at=joined.stopped,
         seconds=seconds,
+        key=job.key,
+        start=job.plan.start,
     )
 
 
@@ -419,3 +428,23 @@ def _report_divergence(result: Result, throw: bool) -> None:
     if throw:
         raise FloatingPointError(message)
     warnings.warn(message, stacklevel=3)
+
+
+def _report_not_finite(result: Result) -> None:
+    """Say which observables had no finite value where the parameters had not diverged."""
+    for name, histogram in result.histograms.items():
+        if histogram.not_a_number:
+            warnings.warn(
+                f"histogram {name!r}: {histogram.not_a_number} of {histogram.not_a_number + histogram.total} "
+                f"samples are not a number (NaN); they are counted in not_a_number and in no bin.",
+                stacklevel=3,
+            )
+    for name, moments in result.moments.items():
+        if moments.not_finite:
+            first = int((result.alive & ~moments.finite).argmax())
+            warnings.warn(
+                f"moments of {name!r}: it was not finite at some sample in {moments.not_finite} of "
+                f"{len(result.alive)} chains that did not diverge (first chain {first}); mean, variance and "
+                f"standard_error leave them out.",
+                stacklevel=3,
+            )

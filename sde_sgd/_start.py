@@ -13,7 +13,7 @@ from sde_sgd import _checks, _devices, _tree
 from sde_sgd._devices import Layout
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import ChainState, Process
-from sde_sgd.random import Stream
+from sde_sgd.random import Stream, stream
 
 
 def abstract_start(process: Process, chains: int, key: Key[Array, ""], initial: PyTree | None) -> ChainState:
@@ -29,7 +29,12 @@ def abstract_start(process: Process, chains: int, key: Key[Array, ""], initial: 
 
 
 def start(
-    process: Process, layout: Layout, numbers: np.ndarray, key: Key[Array, ""], initial: PyTree | None
+    process: Process,
+    layout: Layout,
+    numbers: np.ndarray,
+    key: Key[Array, ""],
+    initial: PyTree | None,
+    places: np.ndarray | None = None,
 ) -> ChainState:
     """The ensemble at step 0, each chain made where it will run.
 
@@ -39,13 +44,19 @@ def start(
         numbers: the chain numbers that key the random numbers.
         key: of the starting points.
         initial: parameters of one chain or of all, or None for the problem's own law.
+        places: the numbers that key the starting points, where they are not the chain numbers: chains
+            of one such number start at one point.
 
     Raises:
         ValueError: if a parameter or a loss is not finite.
     """
-    chain = layout.place(layout.pad(np.asarray(numbers, np.uint32)), _devices.CHAINS)
+
+    def placed(values: np.ndarray) -> Any:
+        return layout.place(layout.pad(np.asarray(values, np.uint32)), _devices.CHAINS)
+
+    chain = placed(numbers)
     if initial is None:
-        theta = _own_start(process.problem, key, chain)
+        theta = _own_start(process.problem, key, chain if places is None else placed(places))
     else:
         template = jax.eval_shape(process.problem.init, key)
         theta = given_start(template, _checks.floating("initial", initial), layout.chains)
@@ -91,6 +102,9 @@ def same_shapes(state: PyTree, expected: PyTree) -> bool:
 @eqx.filter_jit
 def _own_start(problem: Problem, key: Key[Array, ""], chain: Any) -> PyTree:
     root = jax.random.fold_in(key, int(Stream.INITIAL))
+    if str(jax.random.key_impl(key)) != "threefry2x32":
+        # what other generators draw for one key of many depends on how many there are
+        root = jax.random.wrap_key_data(stream(key, Stream.INITIAL), impl="threefry2x32")
     return jax.vmap(lambda number: problem.init(jax.random.fold_in(root, number)))(chain)
 
 

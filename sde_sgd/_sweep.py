@@ -47,6 +47,7 @@ def sweep(
     schedule: Schedule | Mapping[str, Schedule] | Any | None = None,
     runs: Sequence[Mapping[str, Any]] | None = None,
     seeds: int | Any = 1,
+    paired_starts: bool = True,
     epochs: float | Any | None = None,
     time: float | Any | None = None,
     steps: int | Any | None = None,
@@ -70,7 +71,9 @@ def sweep(
 
     Runs with the same batch size and number of steps are one compiled program with everything else
     vmapped and spread over the devices; a program is compiled once for each batch size and number
-    of runs. Seed s of point p is chain s · (number of points) + p of `key`, so more seeds leave the
+    of runs. Seed s of point p has the noise of chain s · (number of points) + p of `key` and the starting
+    point of chain s: a seed starts at one point in all settings, so that differences between settings
+    at equal seed are not those of their starts, and its noise is its own in each. More seeds leave the
     runs there were as they are.
 
     Args:
@@ -83,6 +86,8 @@ def sweep(
         schedule: a `Schedule`, or name → `Schedule` for an axis "schedule", in place of η, B and m.
         runs: a list of settings such as `{"learning_rate": 0.1, "batch_size": 8}` in place of a grid.
         seeds: runs of each setting.
+        paired_starts: False: every run has a start of its own, that of the chain whose noise it has. Problems
+            whose parameters have other shapes or laws start where their own law says, paired or not.
         epochs, time, steps: how long: equal epochs kB/N, equal SDE time ηk/(1 − m), or equal steps.
         every: between samples, in the same unit; by default only start and end.
         stop_loss: a run stays where it is from the first sample with L(θ) ≤ this.
@@ -112,6 +117,7 @@ def sweep(
         },
         runs=runs,
         seeds=_checks.integer("seeds", seeds, at_least=1),
+        paired_starts=paired_starts,
         clock=_clock(schedule, epochs, time, steps, every),
         record=["loss"] if record is None else record,
         stop_loss=stop_loss,
@@ -152,6 +158,7 @@ class _SweepPlan:
     points: list[Point]
     axes: dict[str, list[Any]]
     seeds: int
+    paired_starts: bool
     clock: Clock
     record: dict[str, Observable | str]
     stop_loss: Any
@@ -238,6 +245,7 @@ class _SweepPlan:
             "seeds": str(self.seeds),
             "chunk": str(chunk),
             "clock": repr(self.clock),
+            **({"paired_starts": "True"} if self.paired_starts else {}),
         }
 
     def result(self, jobs: list[_Job], key: Any, seconds: float, *, theta: bool) -> SweepResult:
@@ -276,6 +284,7 @@ class _SweepPlan:
                 "created_by": f"sde_sgd {importlib.metadata.version('sde_sgd')}, jax {jax.__version__}",
                 "key": str(fingerprint(key, "key")["key"]),
                 "process": fingerprint(self.make, "process")["process"],
+                "starts": "one for each seed" if self.paired_starts else "one for each run",
                 "length": f"{self.clock.length:g} {self.clock.unit}",
                 "seconds": seconds,
             },
@@ -331,7 +340,8 @@ def _run_job(
         task = Task(layout, process, recorder, key, schedule)
         if state is None:
             shapes = _start.abstract_start(process, len(numbers), key, None)
-            make_state = partial(_start.start, process, layout, numbers, key, None)
+            places = np.asarray([seed for _, seed in job.runs], np.uint32) if plan.paired_starts else None
+            make_state = partial(_start.start, process, layout, numbers, key, None, places)
         else:
             shapes, make_state = jax.eval_shape(lambda: state), partial(_same, state)  # noqa: B023
         outcome = simulate(
@@ -360,6 +370,7 @@ def _plan(
     axes: dict[str, Any],
     runs: Any,
     seeds: int,
+    paired_starts: bool,
     clock: Clock,
     record: Any,
     stop_loss: Any,
@@ -399,7 +410,7 @@ def _plan(
         )
     if seeds * len(points) >= 2**32:
         raise ValueError(f"seeds x points must be below 2^32, got {seeds} x {len(points)}.")
-    plan = _SweepPlan(process, points, grid, seeds, clock, _named(record), stop_loss)
+    plan = _SweepPlan(process, points, grid, seeds, paired_starts, clock, _named(record), stop_loss)
     taken = {*grid, *plan.coordinates, "seed", "updates", "diverged_at", "stopped_at"} & set(plan.record)
     if taken:
         raise ValueError(f"record: {sorted(taken)} name something else in the result; choose other names.")

@@ -32,7 +32,8 @@ class Hyperparameters(eqx.Module):
         has_momentum: keep a momentum buffer; by default where m is not 0 for all chains.
 
     Raises:
-        ValueError: if a value is out of range or not finite.
+        ValueError: if a value is out of range or not finite, as given or as JAX keeps it: in float32
+            1 − 1e-8 is 1.
 
     Source: Jastrzębski et al. 2017 (arXiv:1711.04623) for T; Smith & Le 2018
     (arXiv:1710.06451) for 1/(1 − m).
@@ -51,11 +52,11 @@ class Hyperparameters(eqx.Module):
         *,
         has_momentum: bool | None = None,
     ):
-        _checks.number("learning_rate", learning_rate, above=0)
-        _checks.number("momentum", momentum, at_least=0, below=1, hint="Plain SGD is momentum=0.")
-        self.learning_rate = jnp.asarray(learning_rate, dtype=float)
+        self.learning_rate = _checks.array("learning_rate", learning_rate, above=0)
+        self.momentum = _checks.array(
+            "momentum", momentum, at_least=0, below=1, hint="Plain SGD is momentum=0."
+        )
         self.batch_size = _checks.integer("batch_size", batch_size, at_least=1)
-        self.momentum = jnp.asarray(momentum, dtype=float)
         for name in ("learning_rate", "momentum"):
             if getattr(self, name).ndim > 1:
                 raise ValueError(
@@ -152,9 +153,8 @@ class Hyperparameters(eqx.Module):
 
 def effective_learning_rate(learning_rate: ArrayLike, momentum: ArrayLike = 0.0) -> Array:
     """η / (1 − m)."""
-    _checks.number("learning_rate", learning_rate, above=0)
-    _checks.number("momentum", momentum, at_least=0, below=1)
-    return jnp.asarray(learning_rate, dtype=float) / (1.0 - jnp.asarray(momentum, dtype=float))
+    rate = _checks.array("learning_rate", learning_rate, above=0)
+    return rate / (1.0 - _checks.array("momentum", momentum, at_least=0, below=1))
 
 
 def temperature(
@@ -164,10 +164,9 @@ def temperature(
     momentum: ArrayLike = 0.0,
 ) -> Array:
     """T = η σ² / ((1 − m) B), with σ² the per-example gradient variance per coordinate."""
-    _checks.number("noise_variance", noise_variance, at_least=0)
-    _checks.number("batch_size", batch_size, above=0)
-    variance = jnp.asarray(noise_variance, dtype=float)
-    return effective_learning_rate(learning_rate, momentum) * variance / jnp.asarray(batch_size, dtype=float)
+    variance = _checks.array("noise_variance", noise_variance, at_least=0)
+    size = _checks.array("batch_size", batch_size, above=0)
+    return effective_learning_rate(learning_rate, momentum) * variance / size
 
 
 def learning_rate_for_temperature(
@@ -177,11 +176,10 @@ def learning_rate_for_temperature(
     momentum: ArrayLike = 0.0,
 ) -> Array:
     """η = T B (1 − m) / σ², the inverse of `temperature`."""
-    _checks.number("noise_variance", noise_variance, above=0)
-    _checks.number("batch_size", batch_size, above=0)
-    _checks.number("momentum", momentum, at_least=0, below=1)
-    product = jnp.asarray(temperature, dtype=float) * jnp.asarray(batch_size, dtype=float)
-    return product * (1.0 - jnp.asarray(momentum, dtype=float)) / jnp.asarray(noise_variance, dtype=float)
+    variance = _checks.array("noise_variance", noise_variance, above=0)
+    size = _checks.array("batch_size", batch_size, above=0)
+    left = 1.0 - _checks.array("momentum", momentum, at_least=0, below=1)
+    return jnp.asarray(temperature, dtype=float) * size * left / variance
 
 
 def steps_to_time(steps: ArrayLike, learning_rate: ArrayLike, momentum: ArrayLike = 0.0) -> Array:

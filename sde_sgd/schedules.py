@@ -33,9 +33,9 @@ class Stage:
     def __post_init__(self) -> None:
         _checks.scalar("length", self.length, above=0)
         if not callable(self.learning_rate):
-            _checks.scalar("learning_rate", self.learning_rate, above=0)
+            _checks.scalar("learning_rate", self.learning_rate, above=0, kept=True)
         _checks.integer("batch_size", self.batch_size, at_least=1)
-        _checks.scalar("momentum", self.momentum, at_least=0, below=1)
+        _checks.scalar("momentum", self.momentum, at_least=0, below=1, kept=True)
 
     def steps(self, unit: str, dataset_size: int | None) -> float:
         """The length in steps, a real number: epochs · N/B."""

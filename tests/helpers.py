@@ -43,6 +43,31 @@ def deviations(values: Any, expected: Any, standard_error: Any) -> np.ndarray:
     return np.where(error > 0, gap / np.where(error > 0, error, 1.0), exact)
 
 
+class Ends:
+    """What a run leaves behind, as far as a comparison looks at it, from values that are known.
+
+    Args:
+        theta: at the ends of the chains, shape `(chains, ...)`.
+        seed: of the key; None for a key that is not known.
+        diverged: which chains diverged.
+        record: name → shape `(samples, chains)`, one sample a step.
+    """
+
+    def __init__(self, theta: Any, seed: int | None = None, diverged: Any = (), record: Any = None):
+        self.theta = np.asarray(theta)
+        self.key = None if seed is None else jax.random.key(seed)
+        self.diverged_at = np.full(len(self.theta), -1)
+        self.diverged_at[list(diverged)] = 0
+        self.alive = self.diverged_at < 0
+        self.diverged = int((~self.alive).sum())
+        self.record = record or {}
+        self.record_steps = np.arange(max((len(track) for track in self.record.values()), default=0))
+        self.steps = len(self.record_steps) - 1
+
+    def samples(self) -> np.ndarray:
+        return self.theta[self.alive]
+
+
 def assert_agree(values: Any, expected: Any, standard_error: Any, count: int | None = None) -> None:
     """Refuse numbers too many standard errors away from what is expected.
 

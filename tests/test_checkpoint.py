@@ -346,6 +346,41 @@ def test_a_run_goes_back_to_the_last_good_one(tmp_path, monkeypatch, caplog):
     same_bits(expected, everything(ss.run(**job, checkpoint=folder, resume=True)))
 
 
+def as_before_blocks(part, whole=Part.restore):
+    """What a version has saved that kept moments as one pair, and no cell for what is not a number."""
+    arrays, facts = whole(part)
+    gone = ("block", "merged", "given")
+    arrays = {name: leaf for name, leaf in arrays.items() if name.partition(".")[0] not in gone}
+    pairs = [name for name in arrays if name.startswith("moments.")]
+    for name in pairs[len(pairs) // 2 :]:
+        del arrays[name]
+    return {
+        name: leaf[:-1] if name.startswith("histograms") else leaf for name, leaf in arrays.items()
+    }, facts
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read_or_refused(tmp_path, monkeypatch):
+    """Without moments it holds all that is needed; with them the sums are others."""
+    job = small(histograms=ss.Histogram(-1, 1, 4))
+    expected = everything(ss.run(**job))
+    interrupted(job, tmp_path / "plain", monkeypatch, 1)
+    interrupted(small(moments={"x": position}), tmp_path / "moments", monkeypatch, 1)
+    monkeypatch.setattr(Part, "restore", as_before_blocks)
+    same_bits(expected, everything(ss.run(**job, checkpoint=tmp_path / "plain", resume=True)))
+    with pytest.raises(
+        ss.CheckpointError, match=r"the checkpoint's moments has other arrays .* another version"
+    ):
+        ss.run(**small(moments={"x": position}), checkpoint=tmp_path / "moments", resume=True)
+
+
+def test_a_sweep_with_paired_starts_is_not_the_one_without(tmp_path):
+    options = {"learning_rate": [0.05, 0.1], "batch_size": 2, "steps": 4, "key": jax.random.key(1)}
+    well = ss.problems.DoubleWell()
+    ss.sweep(ss.SGD, well, **options, paired_starts=False, checkpoint=tmp_path / "run")
+    with pytest.raises(ss.CheckpointError, match="paired_starts is True here, not set in the checkpoint"):
+        ss.sweep(ss.SGD, well, **options, checkpoint=tmp_path / "run", resume=True)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int32", "uint32", "uint8", "int64", "float64"])
 def test_checksums_see_every_change_and_are_the_same_on_devices(dtype):
     with jax.enable_x64(True):

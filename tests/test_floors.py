@@ -13,6 +13,7 @@ PACKAGE = ROOT / "sde_sgd"
 # What is not named belongs to the folder or module of its first word.
 FLOORS = {
     "_checks": 0,
+    "_compensated": 0,
     "_tree": 0,
     "_devices": 0,
     "_progress": 0,
@@ -28,6 +29,7 @@ FLOORS = {
     "curvature": 2,
     "statistics": 2,
     "_recording": 3,
+    "_key_use": 3,
     "_program": 3,
     "_memory": 3,
     "_engine": 3,

@@ -336,3 +336,69 @@ def test_functions_refuse_numbers_out_of_range(call: Any, message: str) -> None:
 
 def test_zero_noise_has_zero_temperature() -> None:
     assert float(ss.Hyperparameters(0.1).temperature(0.0)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((1e-50,), "learning_rate must be finite and > 0, got 1e-50, which is 0 in float32"),
+        (([0.1, 1e-40],), r"got 1e-40, which is 0 in float32 \(entry 1\)"),
+        ((1e300,), "learning_rate must be .* which is inf in float32"),
+        (
+            (0.1, 1, 1 - 1e-8),
+            "momentum must be .* < 1, got 0.99999999, which is 1 in float32. .*jax_enable_x64",
+        ),
+        ((0.1j,), "learning_rate must be a real number, got complex ones"),
+        ((np.asarray([0.1 + 0j]),), "learning_rate must be a real number, got complex ones"),
+    ],
+)
+def test_numbers_are_checked_as_they_are_kept(arguments, message):
+    """What float32 rounds out of the range is refused; float64 keeps it."""
+    with pytest.raises(ValueError, match=message):
+        ss.Hyperparameters(*arguments)
+    if "x64" in message:
+        with jax.enable_x64(True):
+            assert float(ss.Hyperparameters(*arguments).momentum) < 1
+
+
+KEPT = {
+    "noise_variance": lambda: ss.problems.DoubleWell(noise_variance=1e300),
+    "variances": lambda: ss.problems.Diagonal([1.0, 1e300]),
+    "covariance": lambda: ss.problems.Full([[1e300]]),
+    "hessian": lambda: ss.problems.Quadratic(1e-50),
+    "hessian ": lambda: ss.problems.Quadratic([[1e300]]),
+    "tilt": lambda: ss.problems.DoubleWell(tilt=1e300),
+    "curvatures": lambda: ss.problems.TwoMinima(curvatures=(1e-50, 1.0)),
+    "depths": lambda: ss.problems.TwoMinima(depths=(0.0, 1e300)),
+    "temperature": lambda: ss.SGLD(ss.problems.DoubleWell(), ss.Hyperparameters(0.1), temperature=1e300),
+    "learning_rate": lambda: ss.schedules.Stage(1, 1e-50, 1),
+    "low": lambda: ss.Histogram(-1e300, 0.0),
+    "high": lambda: ss.Histogram(1.0, 1 + 1e-9),
+    "l2": lambda: ss.problems.linear_regression(ss.data.Dataset(np.eye(2), np.ones(2)), l2=1e300),
+    "inputs": lambda: ss.data.Dataset(np.full((3, 2), 1e300), np.zeros(3)),
+    "targets": lambda: ss.data.Dataset(np.ones((3, 2)), np.full(3, -1e300)),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_every_number_is_checked_as_it_is_kept(name):
+    with pytest.raises(ValueError, match=rf"^{name.strip()} must be .*(in float32|is infinite there)"):
+        KEPT[name]()
+
+
+def test_a_sweep_refuses_what_it_would_label_wrongly():
+    well, key = ss.problems.DoubleWell(), jax.random.key(0)
+    for axes in (
+        {"learning_rate": [0.1, 1e-50], "batch_size": 1},
+        {"ratio": [0.1, 1e-50], "batch_size": 1},
+        {"learning_rate": 0.1, "batch_size": 1, "momentum": [0.0, 1 - 1e-8]},
+    ):
+        with pytest.raises(ValueError, match="in float32"):
+            ss.sweep(ss.SGD, well, **axes, steps=5, key=key)
+
+
+def test_complex_data_are_refused():
+    with pytest.raises(ValueError, match=r"inputs must hold real numbers, got complex ones \(complex128\)"):
+        ss.data.Dataset(np.full((1, 1), 2j), np.zeros(1))
+    with pytest.raises(ValueError, match="targets must hold real numbers, got complex"):
+        ss.data.Dataset(np.ones((1, 1)), np.zeros(1, complex))

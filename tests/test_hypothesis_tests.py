@@ -208,6 +208,73 @@ def test_curvature_tells_the_temperature_of_a_double_well():
     assert sharp.standard_error < 0.02 * 0.1
 
 
+def jackknife(estimate, *columns):
+    """The jackknife's standard error of a function of rows."""
+    n = len(columns[0])
+    left = np.array([estimate(*(np.delete(column, i, axis=0) for column in columns)) for i in range(n)])
+    return np.sqrt((n - 1) * left.var())
+
+
+@pytest.mark.parametrize("identity", ["plain", "learning rate", "laplacian", "temperature of each chain"])
+def test_error_of_the_temperature_is_that_of_the_jackknife(identity):
+    """Of a ratio of means: the two agree to O(1/n), and n is 400."""
+    theta = draws(400, 2) + 0.3
+    each = np.exp(0.5 * draws(400, seed=3)) if identity == "temperature of each chain" else np.full(400, 2.0)
+    rows = {"laplacian": 3 * (theta**2).sum(axis=1), "learning_rate": np.full(400, 0.3)}
+    named = {"laplacian": "laplacian", "learning rate": "learning_rate"}.get(identity)
+    slope = theta**3 if named == "laplacian" else theta
+
+    def measured(theta, slope, each, row):
+        options = {} if named is None else {named: row}
+        found = st.temperature_test(theta, slope, each, **options)
+        # where T differs from chain to chain T̂ is what is measured beside its mean
+        return found.value - (each.mean() if identity == "temperature of each chain" else 0)
+
+    row = rows.get(named, np.zeros(400))
+    found = st.temperature_test(theta, slope, each, **({} if named is None else {named: row}))
+    np.testing.assert_allclose(found.standard_error, jackknife(measured, theta, slope, each, row), rtol=0.02)
+
+
+def test_p_of_the_temperature_is_students():
+    """Thirty chains, where one degree of freedom more is seen: by scipy's test of the mean."""
+    theta, rate = draws(30, 2), 0.3
+    squared = (theta**2).sum(axis=1)
+    for options, excess in (
+        ({}, squared - 0.8),
+        ({"learning_rate": rate}, (1 - rate / 2) * squared - 0.8),
+        ({"laplacian": squared + 1}, squared - 0.4 * (squared + 1)),
+    ):
+        found, theirs = st.temperature_test(theta, theta, 0.8, **options), stats.ttest_1samp(excess, 0)
+        np.testing.assert_allclose([found.statistic, found.p], [theirs.statistic, theirs.pvalue], rtol=1e-9)
+    np.testing.assert_allclose(found.work_error, stats.sem(squared))
+
+
+def test_error_of_a_slope_is_that_of_the_jackknife():
+    """Of seeds, of single points, and of an exponent; p with seeds − 1 or points − 2 degrees of freedom."""
+    x = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 20.0])
+    seeds, points = 2 * x + draws(7, 6), 2 * x + draws(6)
+    cases = (
+        (
+            st.slope(x, seeds, key=KEY, expected=1.9),
+            lambda y: np.polyfit(x, y.mean(axis=0), 1)[0],
+            (seeds,),
+            6,
+        ),
+        (
+            st.slope(x, np.exp(draws(7, 6)), key=KEY, expected=0.1, logarithmic=True),
+            lambda y: np.polyfit(np.log(x), np.log(y.mean(axis=0)), 1)[0],
+            (np.exp(draws(7, 6)),),
+            6,
+        ),
+        (st.slope(x, points, key=KEY, expected=1.9), lambda x, y: np.polyfit(x, y, 1)[0], (x, points), 4),
+    )
+    for found, estimate, columns, freedom in cases:
+        np.testing.assert_allclose(found.value, estimate(*columns))
+        np.testing.assert_allclose(found.standard_error, jackknife(estimate, *columns))
+        np.testing.assert_allclose(found.p, 2 * stats.t.sf(abs(found.statistic), freedom))
+    np.testing.assert_allclose(cases[0][0].statistic, (cases[0][0].value - 1.9) / cases[0][0].standard_error)
+
+
 def test_equivalence_is_two_one_sided_tests():
     found = st.equivalence(X, Y, margin=0.9)
     sides = [

@@ -93,6 +93,20 @@ def test_the_default_has_the_stationary_variance_of_the_sde_within_a_hundredth(n
     assert one_step.max() > 1.2
 
 
+@pytest.mark.parametrize(("momentum", "noise"), [(0.9, NORMAL), (0.3, BENT)], ids=["QUICSORT", "Verlet"])
+def test_the_underdamped_default_has_the_stationary_variance_within_a_hundredth(momentum, noise, key):
+    """Null: T/(2h) with T = η/(1 − m), at ηh = ½; one solver step is 3 and 4 % off there."""
+    many, hyper = 400_000, ss.Hyperparameters(0.5, 1, momentum=momentum)
+    problem = ss.problems.Quadratic(1.0, noise=noise)
+
+    def ratio(process):
+        return settled(process, key, many, 100).var() / (0.25 / (1 - momentum))
+
+    error = bound() * (2 / many) ** 0.5
+    assert abs(ratio(ss.UnderdampedLangevin(problem, hyper)) - 1) < 0.01 + error
+    assert abs(ratio(ss.UnderdampedLangevin(problem, hyper, substeps=1)) - 1) > 0.01 + error
+
+
 @pytest.mark.parametrize("rate", [0.1, 1.0, 1.9])
 def test_one_gradient_a_step_has_the_exact_variance_of_a_quadratic_at_any_stable_step(rate, key):
     """Null: T/2 at h = 1, for every rate; Euler's is T/(2 − η)."""

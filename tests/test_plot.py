@@ -60,6 +60,22 @@ def test_landscapes():
     assert len(two.axes) == 2  # the surface and its colour bar
 
 
+def test_heat_maps_of_what_cannot_be_shown():
+    """Cells without a number, or without a logarithm, stay grey; a table without any is drawn too."""
+    axes = {"learning_rate": [0.1, 0.2], "batch_size": [1, 2]}
+    for table, log, shown in (
+        ([[1.0, np.nan], [np.inf, 2.0]], False, 2),
+        ([[1.0, 0.0], [-1.0, 2.0]], True, 2),
+        ([[np.nan, np.nan], [np.nan, np.nan]], False, 0),
+        ([[np.nan, np.nan], [0.0, np.nan]], True, 0),
+    ):
+        figure = ss.plot.heat_map(np.array(table), log=log, **axes)
+        assert len(figure.axes[0].texts) == shown
+        figure.canvas.draw()
+    with pytest.raises(ValueError, match=r"of a SweepResult take one quantity, as result\['loss'\]"):
+        ss.plot.heat_map(np.ones((2, 2)))
+
+
 def test_bad_input(result):
     with pytest.raises(ValueError, match="needs something to draw"):
         ss.plot.histograms()

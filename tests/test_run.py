@@ -1,5 +1,7 @@
 """The loop: recording, continuing, dividing over devices, divergence, and what it refuses."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,6 +68,15 @@ def test_continuing_is_the_same_run(key):
     np.testing.assert_array_equal(whole.record["x"], np.concatenate([first.record["x"], second.record["x"]]))
     np.testing.assert_array_equal(second.record_steps, [30, 40, 50, 60])
     assert second.steps == 60
+
+
+def test_a_result_knows_its_key_and_its_place_on_the_clock(key):
+    first = ss.run(ss.SGD(WELL, HYPER), chains=2, steps=20, key=key)
+    second = ss.run(ss.SGD(WELL, HYPER), chains=2, steps=5, key=jax.random.key(1), initial=first)
+    again = pickle.loads(pickle.dumps(second))
+    for result, seed, start, steps in ((first, 0, 0, 20), (second, 1, 20, 25), (again, 1, 20, 25)):
+        assert (result.start, result.steps) == (start, steps)
+        assert result.key == jax.random.key(seed)
 
 
 @pytest.mark.parametrize("pace", [1.0, 7.0, 1e9])
@@ -238,7 +249,7 @@ def test_memory_does_not_grow_with_steps():
 
     recorder = Recorder({}, {"x": square}, {"x": ss.Histogram(-1, 1, 10)})
     kept = recorder.init(jnp.zeros(100), 1)
-    assert sum(leaf.nbytes for leaf in jax.tree.leaves(kept)) < 100 * 4 * 5
+    assert sum(leaf.nbytes for leaf in jax.tree.leaves(kept)) < 100 * 4 * 10
 
 
 def test_diverged_chains_are_marked_and_left_out(key):
@@ -289,6 +300,71 @@ def test_starting_points(key):
     np.testing.assert_allclose(each.theta, np.arange(4.0), atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["rbg", "unsafe_rbg", "threefry2x32"])
+def test_no_kind_of_key_makes_a_start_depend_on_how_many_there_are(kind):
+    options = {"steps": 1, "key": jax.random.key(0, impl=kind), "devices": jax.devices()[:1]}
+    problem = ss.problems.MullerBrown()
+    whole, cut, few = (
+        np.asarray(ss.run(ss.SGD(problem, ss.Hyperparameters(1e-9)), **options, **more).theta)
+        for more in ({"chains": 6}, {"chains": 6, "chunk": 2}, {"chains": 1})
+    )
+    np.testing.assert_array_equal(whole, cut)
+    np.testing.assert_array_equal(whole[:1], few)
+    assert len(np.unique(whole)) == 12
+
+
+def test_starting_points_of_the_usual_keys_are_what_they_were():
+    """Threefry is counted, so these numbers stay whatever the version."""
+    theta = ss.run(ss.SGD(WELL, ss.Hyperparameters(1e-9)), chains=3, steps=1, key=jax.random.key(0)).theta
+    np.testing.assert_allclose(theta, [0.93880033, 0.12999558, -1.495511], atol=1e-6)
+
+
+@pytest.fixture
+def no_uses(monkeypatch):
+    """As in a new process: no key was used yet."""
+    from sde_sgd import _key_use
+
+    monkeypatch.setattr(_key_use, "_USES", type(_key_use._USES)(maxlen=3))
+    return _key_use._USES
+
+
+@pytest.mark.usefixtures("no_uses")
+@pytest.mark.parametrize("form", [lambda theta: theta, np.asarray, lambda theta: np.array(theta, float)])
+def test_a_second_stage_with_the_key_of_the_first_is_warned_of(form, key):
+    """Its noise would be the first one's again: the variance of the sum four times that of one, not twice."""
+    process = ss.Langevin(ss.problems.Quadratic(1.0), ss.Hyperparameters(1e-4, 1))
+    options = {"chains": 2000, "steps": 30, "key": key}
+    first = ss.run(process, initial=0.0, **options)
+    with pytest.warns(UserWarning, match=r"a run of 30 steps with this very key ended.*initial=result"):
+        again = ss.run(process, initial=form(first.theta), **options)
+    assert np.var(np.asarray(again.theta)) > 3.5 * np.var(np.asarray(first.theta))
+    on = ss.run(process, initial=first, **options)
+    other = ss.run(process, initial=form(first.theta), **options | {"key": jax.random.fold_in(key, 1)})
+    for result in (on, other):
+        assert abs(np.var(np.asarray(result.theta)) / np.var(np.asarray(first.theta)) / 2 - 1) < 0.2
+
+
+@pytest.mark.usefixtures("no_uses")
+def test_the_same_run_again_and_an_sde_beside_sgd_are_not_warned_of(key):
+    """Warnings are errors here."""
+    options = {"chains": 4, "steps": 6, "key": key}
+    quiet = ss.problems.Quadratic(1.0, noise_variance=0.0)
+    for process, start in ((ss.SGD(WELL, HYPER), 0.5), (ss.SGD(quiet, HYPER), 0.0)):
+        first = ss.run(process, initial=start, **options)
+        ss.run(process, initial=start, **options)
+        ss.run(process, initial=first.theta, **options | {"key": jax.random.key(5)})
+        ss.run(process, initial=first.theta, **options | {"key": jax.random.key(5)})
+        ss.run(process, initial=first, **options)
+    end = ss.run(ss.SGD(WELL, HYPER), **options).theta
+    ss.run(ss.Langevin(WELL, HYPER), initial=end, **options)
+
+
+def test_runs_are_remembered_without_end_but_not_all(no_uses):
+    for seed in range(5):
+        ss.run(ss.SGD(WELL, HYPER), chains=2, steps=1, key=jax.random.key(seed))
+    assert len(no_uses) == 3
+
+
 def test_float64_where_the_user_enables_it(key):
     with jax.enable_x64(True):
         problem = ss.problems.DoubleWell()
@@ -328,6 +404,7 @@ def failing(_x):
         ({"record": {"pair": lambda x: (x, x)}}, "the observable 'pair' must return one array"),
         ({"histograms": ss.Histogram(0, 1, observable=lambda x: jnp.stack([x, x]))}, "one number per chain"),
         ({"devices": []}, "devices must be a list"),
+        ({"stop_loss": 1e300}, "stop_loss must be finite, got 1e.300, which is inf in float32"),
     ],
 )
 def test_bad_input(change, message, key):

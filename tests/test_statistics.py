@@ -101,6 +101,98 @@ def test_it_prints_itself():
     assert "different" in str(compare(draws(1000, scale=3.0), NORMAL))
 
 
+def test_the_level_is_in_every_line():
+    """What would be seen at a level is what same laws exceed with these odds, by scipy."""
+    x, y = draws(200), draws(300, 2)
+    for level in (0.2, 0.01, 0.001):
+        one, two = compare(x, NORMAL, level=level), compare(x, y, level=level)
+        assert one.ks_null == pytest.approx(stats.kstwo.isf(level, 200))
+        assert two.ks_null == pytest.approx(stats.kstwobign.isf(level) / np.sqrt(120))
+        assert f"at level {level:g} (a distance of {two.ks_null:.2g} would be)" in two.verdict
+    many = draws(2000, 3)
+    assert compare(many, NORMAL).ks_null == pytest.approx(stats.kstwo.isf(0.01, 2000), rel=1e-4)
+    seen = compare(x, x * 1.5, level=0.2)
+    assert seen.verdict == f"different (p = {seen.ks_p:.1g}, level 0.2)"
+    assert compare(draws(5000) + 9, NORMAL).verdict == "different (p < 1e-300, level 0.01)"
+
+
+def test_the_level_of_tied_values_is_that_of_their_permutations():
+    """400 pairs of samples of one law: beyond `ks_null` with odds of no more than the level, .05."""
+    rng, beyond = np.random.default_rng(5), 0
+    for _ in range(200):
+        x, y = rng.binomial(10, 0.1, (2, 100)).astype(float)
+        found = compare(x, y, level=0.05)
+        beyond += found.ks > found.ks_null + 1e-12
+        # without ties the distance would have to be larger
+        assert found.ks_null < stats.kstwobign.isf(0.05) / np.sqrt(50)
+    assert stats.binomtest(beyond, 200, 0.05, alternative="greater").pvalue > 1e-6
+
+
+def test_against_a_law_of_scipy():
+    """The law of online regression is Student's t: by scipy's own numbers."""
+    law = ss.theory.online_regression_law(ss.Hyperparameters(0.1, 1))
+    x = law.rvs(2000, random_state=1)
+    found = compare(x, law)
+    test = stats.kstest(x, law.cdf)
+    np.testing.assert_allclose([found.ks, found.ks_p], [test.statistic, test.pvalue])
+    np.testing.assert_allclose(found.effect, x.mean() / law.std(), rtol=1e-9)
+    np.testing.assert_allclose(found.variance_ratio, x.var(ddof=1) / law.var(), rtol=1e-9)
+    many = law.ppf((np.arange(200_000) + 0.5) / 200_000)
+    np.testing.assert_allclose(found.w1, stats.wasserstein_distance(x, many), rtol=1e-2)
+    assert found.w1_null == pytest.approx(
+        np.mean([compare(law.rvs(2000, random_state=i), law).w1 for i in range(20)]), rel=0.4
+    )
+    assert found.same
+    assert not compare(1.2 * x, law).same
+
+
+def test_a_law_without_a_variance():
+    """Student's t with ν = 2: distances, and no units for the mean."""
+    law = stats.t(2)
+    found = compare(law.rvs(500, random_state=1), law)
+    assert found.same
+    assert np.isnan(found.variance_ratio)
+    assert 0 < found.w1 < 1
+    assert "none, the law has no finite variance" in str(found)
+
+
+def test_against_a_distribution_function():
+    """Its moments are by quadrature."""
+    x = draws(500)
+    found, known = compare(x, stats.norm().cdf), compare(x, stats.norm())
+    np.testing.assert_allclose(
+        [found.effect, found.variance_ratio], [known.effect, known.variance_ratio], atol=1e-5
+    )
+    np.testing.assert_allclose(found.w1, known.w1, rtol=1e-3)
+
+
+def test_constants():
+    ones = np.ones(100)
+    assert compare(ones, ones).verdict == "constant, equal"
+    assert compare(ones, 0 * ones).verdict == "constant, different"
+    assert compare(ones, 0 * ones[:50]).ks == 1
+    text = str(compare(ones, ones))
+    assert "nan" not in text
+    assert "none, both are constant" in text
+    one_sided = compare(draws(100), ones)
+    assert not one_sided.same
+    assert "none, the reference is constant" in str(one_sided)
+    other = compare(ones, draws(100))
+    assert (other.variance_ratio, np.isfinite(other.variance_ratio_error)) == (0, True)
+    assert compare(ones, NORMAL).variance_ratio == 0
+
+
+def test_a_law_in_the_plane_is_refused_with_the_way_out():
+    law = ss.theory.gibbs(ss.problems.Quadratic(np.eye(2)), ss.Hyperparameters(2.0))
+    for test in (compare, ss.statistics.kolmogorov_smirnov, ss.statistics.equivalence):
+        options = {"margin": 0.5} if test is ss.statistics.equivalence else {}
+        with pytest.raises(ValueError, match=r"reference=law\.marginal\(0\), observable="):
+            test(draws(20), law, **options)
+    for reference in ("normal", None):
+        with pytest.raises(ValueError, match="reference must"):
+            compare(draws(20), reference)
+
+
 @pytest.mark.parametrize(
     ("sample", "options", "message"),
     [

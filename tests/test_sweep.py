@@ -59,7 +59,7 @@ def test_every_run_is_that_chain_of_run(name, key):
     sizes = [1, 3] if name == "SGD" else [3]
     momenta = [0.0] if problem is TILTED else [0.0, 0.5]
     options = {"learning_rate": [0.05, 0.1], "batch_size": sizes, "momentum": momenta, "steps": 20}
-    options |= {"record": {"x": position}, "seeds": 2}
+    options |= {"record": {"x": position}, "seeds": 2, "paired_starts": False}
     result = sweep(process, problem, **options, key=key)
     assert result["x"].dims == ("learning_rate", "batch_size", "momentum", "seed", "step")
     numbers = np.arange(4 * len(sizes) * len(momenta) // 2).reshape(2, len(sizes), len(momenta))
@@ -81,6 +81,7 @@ def test_a_network_on_noisy_labels_is_that_chain_of_run(key):
     noisy = ss.data.with_label_noise(clean, 0.5, key=jax.random.key(3))
     problems = {name: ss.problems.mlp(data, hidden=(3,)) for name, data in (("0", clean), ("½", noisy))}
     options = {"learning_rate": 0.1, "batch_size": 4, "momentum": 0.5, "epochs": 4, "seeds": 2}
+    options["paired_starts"] = False
     result = sweep(ss.SGD, problems, **options, record=["loss", "accuracy"], keep_theta=True, key=key)
     assert result["loss"].dims == ("problem", "seed", "epoch")
     assert result.dataset["problem"].values.tolist() == ["0", "½"]
@@ -92,6 +93,41 @@ def test_a_network_on_noisy_labels_is_that_chain_of_run(key):
         for one, other in zip(jax.tree.leaves(result.theta), jax.tree.leaves(alone.theta), strict=True):
             np.testing.assert_allclose(one[point], other[point::2], rtol=1e-3, atol=1e-5)
     assert abs(result["loss"].values[0] - result["loss"].values[1]).min() > 1e-3
+
+
+def test_a_seed_starts_at_one_point_in_all_settings_with_noise_of_its_own(key):
+    """Seed s starts where chain s of `run` does, and goes on with the noise of chain s · points + p: what
+    `run` does from that start."""
+    options = {"learning_rate": [0.05, 0.1], "batch_size": [1, 3], "seeds": 3, "steps": 10, "key": key}
+    paired = sweep(ss.SGD, WELL, **options, record={"x": position})["x"].values.reshape(4, 3, 2)
+    process = ss.SGD(WELL, ss.Hyperparameters(0.1, 3))
+    first = ss.run(process, chains=3, steps=1, record={"x": position}, key=key, devices=ONE).record["x"][0]
+    np.testing.assert_array_equal(paired[..., 0], np.tile(first, (4, 1)))
+    assert len(np.unique(paired[..., 1])) == 12
+    starts = np.repeat(first, 4)  # chain s · 4 + p
+    alone = ss.run(process, chains=12, steps=10, initial=starts, key=key, devices=ONE)
+    np.testing.assert_array_equal(paired[3, :, 1], np.asarray(alone.theta)[3::4])
+    own = sweep(ss.SGD, WELL, **options, record={"x": position}, paired_starts=False)["x"]
+    assert len(np.unique(own.isel(step=0))) == 12
+    # the first seed of the first setting is chain 0 either way, and chunks change nothing
+    np.testing.assert_array_equal(own.values.reshape(4, 3, 2)[0, 0], paired[0, 0])
+    cut = sweep(ss.SGD, WELL, **options, record={"x": position}, chunk=2)["x"].values
+    np.testing.assert_array_equal(cut.reshape(4, 3, 2), paired)
+
+
+def test_problems_of_one_shape_start_alike_and_others_by_their_own_law(key):
+    data = class_data()
+    small = {"clean": data, "noisy": ss.data.with_label_noise(data, 0.5, key=jax.random.key(3))}
+    problems = {name: ss.problems.mlp(one, hidden=(3,)) for name, one in small.items()}
+    problems["wide"] = ss.problems.mlp(data, hidden=(4,))
+
+    def weight(theta):
+        return jax.flatten_util.ravel_pytree(theta)[0].sum()
+
+    options = {"learning_rate": 0.1, "batch_size": 4, "steps": 2, "seeds": 2, "record": {"w": weight}}
+    first = sweep(ss.SGD, problems, **options, key=key)["w"].isel(step=0).values
+    np.testing.assert_array_equal(first[0], first[1])
+    assert len(np.unique(first)) == 4
 
 
 def test_more_seeds_leave_the_runs_there_were_as_they_are(key):
@@ -113,7 +149,7 @@ def test_a_list_in_the_order_of_the_grid_is_the_grid(key):
     assert listed.dims == ("run", "seed", "step")
     np.testing.assert_array_equal(listed, whole)
     turned = sweep(ss.SGD, WELL, runs=runs[::-1], **options)["x"]
-    assert not np.isin(turned.isel(step=-1), whole).any()
+    assert not np.isin(turned.isel(step=-1), whole[..., -1]).any()
     shared = [{"learning_rate": rate} for rate in (0.05, 0.1)]
     common = sweep(ss.SGD, WELL, runs=shared, batch_size=2, momentum=0.5, **options)
     assert common.dataset["momentum"].values.tolist() == [0.5, 0.5]

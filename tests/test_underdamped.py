@@ -128,6 +128,66 @@ def test_weak_error_falls_with_the_square_root_of_the_rate():
     assert spread < 0.1
 
 
+@pytest.mark.parametrize("momentum", [0.5, 0.1])
+def test_the_velocity_of_the_verlet_step_is_that_of_its_ornstein_uhlenbeck_law(momentum):
+    """Without force Var v = σ²(1 − e^{−2γk})/(2γB) after k steps of any length, γ = 1 − m: here one substep.
+
+    Planted: the noise's spread ((1 − e^{−γδ})/γδ)^{1/2}, without its factors 2, is too hot by 26 % at m = ½.
+    """
+    noise = ss.problems.PositionDependent(jnp.ones_like)
+    process = ss.UnderdampedLangevin(
+        ss.problems.Quadratic(1e-12, noise=noise), ss.Hyperparameters(0.1, 2, momentum)
+    )
+    assert process.solver is None
+    chains, friction = 40_000, 1 - momentum
+    for steps in (1, 10):
+        state = process.init(jnp.zeros((chains,)), ss.random.chain_numbers(chains))
+        found = np.var(np.asarray(advance(process, state, steps, jax.random.key(5)).extra["velocity"]))
+        expected = (1 - np.exp(-2 * friction * steps)) / (2 * friction * 2)
+        assert_agree(found, expected, expected * np.sqrt(2 / chains), count=4)
+        hot = expected * 2 * (1 - np.exp(-friction)) / (1 - np.exp(-2 * friction))
+        assert abs(found - hot) > bound() * expected * np.sqrt(2 / chains)
+
+
+@pytest.mark.parametrize("substeps", [1, 4])
+def test_levy_areas_have_their_variances(substeps, monkeypatch):
+    """Space-time area H: δ/12, space-time-time area K: δ/720, independent of each other and of W: δ."""
+    process = ss.UnderdampedLangevin(ss.problems.Quadratic(1.0), HYPER, substeps=substeps)
+    chains = 50_000
+    state = process.init(jnp.zeros((chains,)), ss.random.chain_numbers(chains))
+    words = process.streams(jax.random.key(6))
+
+    def drawn(pair):
+        def move(_self, _theta, _velocity, _rate, _friction, noises):
+            return noises[pair[0]], noises[pair[1]]
+
+        monkeypatch.setattr(ss.UnderdampedLangevin, "_solve", move)
+        step, number = jnp.asarray(3, jnp.int32), substeps - 1
+        made = process.substep(state, step, number, words, process.increment(state, step, number, words))
+        return made.theta, made.extra["velocity"]
+
+    (w, h), (_, k) = drawn((0, 1)), drawn((0, 2))
+    found, error = covariance(np.stack([w, h, k], axis=1))
+    assert_agree(found, np.diag([1, 1 / 12, 1 / 720]) / substeps, error, count=18)
+
+
+@pytest.mark.parametrize("solver", [diffrax.ALIGN(), diffrax.ShOULD(), diffrax.QUICSORT(), None])
+def test_a_rate_of_zero_leaves_theta_and_lets_the_velocity_go_on(solver):
+    """As η → 0 the velocity keeps its law, e^{−γ}v − (1 − e^{−γ})∇L/γ + noise, and θ stays where it is."""
+    problem = ss.problems.Quadratic(1.0, noise_variance=0.0)
+    if solver is None:
+        noise = ss.problems.PositionDependent(jnp.zeros_like)
+        problem = ss.problems.Quadratic(1.0, noise=noise)
+    for factor in (0.0, 1e-30):
+        process = ss.UnderdampedLangevin(
+            problem, ss.Hyperparameters(0.1, 2, 0.5), solver=solver, schedule=lambda _, f=factor: f
+        )
+        state = process.init(jnp.ones((1,)), ss.random.chain_numbers(1))
+        state = advance(process, state, 4, jax.random.key(0))
+        assert state.theta[0] == 1
+        np.testing.assert_allclose(state.extra["velocity"][0], (1 - np.exp(-2)) / 0.5, rtol=1e-4)
+
+
 def test_velocity_stays_where_the_rate_falls():
     """A schedule multiplies η; v goes on as in SGD, not p = −√η v, which would end elsewhere."""
     process = ss.UnderdampedLangevin(

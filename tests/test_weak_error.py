@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import ONE_EULER_STEP, assert_agree, bound
+from scipy import stats
 
 import sde_sgd as ss
 from sde_sgd import _program
-from sde_sgd.validity import weak_error
+from sde_sgd.validity import _weak_error, weak_error
 from sde_sgd.validity._coupled import Coupled
 
 WELL = ss.problems.DoubleWell()
@@ -101,7 +102,42 @@ def test_diverged_pairs_are_dropped_and_counted():
     assert found.dropped > 0
     assert found.n + found.dropped == 200
     assert np.isfinite(found.value).all()
-    assert f"n = {found.n}, {found.dropped} diverged and left out" in str(found)
+    diverged = found.dropped - found.not_finite
+    assert f"n = {found.n}, {diverged} diverged and left out" in str(found)
+
+
+class Ran:
+    """What a run of both leaves behind, from values that are known."""
+
+    def __init__(self, sgd, sde, lost=()):
+        self.record = {"sgd f": np.stack([sgd, sgd]), "sde f": np.stack([sde, sde])}
+        self.alive = np.full(len(sgd), True)
+        self.alive[list(lost)] = False
+
+
+@pytest.mark.parametrize("antithetic", [True, False])
+def test_value_and_error_by_hand(antithetic, monkeypatch):
+    """The mean of the differences, or of those of pairs, and its standard error by scipy."""
+    sgd, sde = np.random.default_rng(0).normal(size=(2, 20))
+    monkeypatch.setattr(_weak_error, "run", lambda *args, **options: Ran(sgd, sde))
+    found = measured(chains=20, antithetic=antithetic)
+    gaps = (sgd - sde).reshape(-1, 2).mean(axis=1) if antithetic else sgd - sde
+    np.testing.assert_allclose(found["f"], [gaps.mean(), stats.sem(gaps)])
+    np.testing.assert_allclose([found.sgd[0], found.sde[0]], [sgd.mean(), sde.mean()])
+    assert (found.n, found.dropped, found.not_finite) == (len(gaps), 0, 0)
+
+
+def test_what_was_left_out_and_why(monkeypatch):
+    """Of ten pairs one diverged and two have no value; with three more there are too few."""
+    sgd, sde = np.random.default_rng(0).normal(size=(2, 24))
+    sgd[4], sde[7] = np.nan, np.inf
+    monkeypatch.setattr(_weak_error, "run", lambda *args, **options: Ran(sgd, sde, lost=[0, 4]))
+    found = measured(chains=24)
+    assert (found.n, found.dropped, found.not_finite) == (9, 3, 1)
+    assert "n = 9, 2 diverged and left out, 1 not finite and left out" in str(found)
+    sgd[10:16] = np.nan
+    with pytest.raises(ValueError, match="2 of 12 diverged and 4 have an observable that is not finite"):
+        measured(chains=24)
 
 
 def test_it_prints_itself(error):

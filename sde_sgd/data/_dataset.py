@@ -97,8 +97,19 @@ def _examples(
 def _finite(name: str, array: np.ndarray) -> None:
     if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
         raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}.")
+    if np.issubdtype(array.dtype, np.complexfloating):
+        raise ValueError(
+            f"{name} must hold real numbers, got complex ones ({array.dtype}); give their real and imaginary "
+            f"parts side by side."
+        )
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite; it holds NaN or infinity.")
+    dtype = jnp.zeros((), float).dtype
+    largest = max(abs(float(array.min())), abs(float(array.max()))) if array.size else 0.0
+    if largest > float(np.finfo(dtype).max):
+        raise ValueError(
+            f"{name} must be finite in {dtype}, got {largest:g}, which is infinite there; scale them down."
+        )
 
 
 def with_label_noise(dataset: Dataset, fraction: float, *, key: Key[Array, ""]) -> Dataset:

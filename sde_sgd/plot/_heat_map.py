@@ -29,7 +29,8 @@ def heat_map(
 
     Args:
         values: shape (learning rates, batch sizes); or an `xarray.DataArray` with these two
-            dimensions, as `SweepResult` has them. Cells that are not finite stay grey.
+            dimensions, as `SweepResult` has them. Cells that are not finite stay grey, and with log=True
+            those that are not > 0.
         learning_rate, batch_size: the values of the axes, > 0 and rising; from the DataArray by default.
         label: of the colour bar.
         log: a logarithmic colour scale.
@@ -44,29 +45,14 @@ def heat_map(
     Raises:
         ValueError: for shapes that do not fit or axes that do not rise.
     """
-    if learning_rate is None and hasattr(values, "dims"):
-        if set(values.dims) != {"learning_rate", "batch_size"}:
-            raise ValueError(
-                f"values must have the dimensions learning_rate and batch_size, got {values.dims}; "
-                f"average over the others, for instance with .mean('seed')."
-            )
-        values = values.transpose("learning_rate", "batch_size")
-        learning_rate, batch_size = values["learning_rate"].values, values["batch_size"].values
-        label = label or str(values.name or "")
-    rates, sizes = np.asarray(learning_rate, float), np.asarray(batch_size, float)
-    table = np.asarray(values, float)
-    if rates.ndim != 1 or sizes.ndim != 1 or table.shape != (len(rates), len(sizes)):
-        raise ValueError(
-            f"values must have shape (learning rates, batch sizes) = ({rates.size}, {sizes.size}), "
-            f"got {table.shape}."
-        )
-    for name, axis in (("learning_rate", rates), ("batch_size", sizes)):
-        if len(axis) < 2 or np.any(axis <= 0) or np.any(np.diff(axis) <= 0):
-            raise ValueError(f"{name} must be at least two rising positive numbers, got {axis.tolist()}.")
+    table, rates, sizes, label = _checked(values, learning_rate, batch_size, label)
     made, axes = axes_or_new(ax)
+    table = np.where(table > 0, table, np.nan) if log else table
     shown = np.ma.masked_invalid(table)
     if norm is None:
-        norm = LogNorm(shown.min(), shown.max()) if log else Normalize(shown.min(), shown.max())
+        # where nothing is to be shown any scale will do
+        ends = (float(shown.min()), float(shown.max())) if shown.count() else (1.0, 2.0)
+        norm = LogNorm(*ends) if log else Normalize(*ends)
     drawn = axes.pcolormesh(_edges(sizes), _edges(rates), shown, norm=norm, cmap=cmap, rasterized=True)
     axes.set_facecolor("0.8")
     axes.set_xscale("log", base=2)
@@ -97,6 +83,38 @@ def heat_map(
         bar.ax.yaxis.set_major_formatter("{x:g}")
         bar.ax.yaxis.set_minor_locator(NullLocator())
     return made
+
+
+def _checked(
+    values: Any, learning_rate: Any, batch_size: Any, label: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+    """The table, its axes and what to call it."""
+    if learning_rate is None and hasattr(values, "dims"):
+        if set(values.dims) != {"learning_rate", "batch_size"}:
+            raise ValueError(
+                f"values must have the dimensions learning_rate and batch_size, got {values.dims}; "
+                f"average over the others, for instance with .mean('seed')."
+            )
+        values = values.transpose("learning_rate", "batch_size")
+        learning_rate, batch_size = values["learning_rate"].values, values["batch_size"].values
+        label = label or str(values.name or "")
+    if learning_rate is None or batch_size is None or hasattr(values, "dataset"):
+        raise ValueError(
+            f"values must be an xarray.DataArray with the dimensions learning_rate and batch_size, or come "
+            f"with learning_rate= and batch_size=, got {type(values).__name__}; of a SweepResult take one "
+            f"quantity, as result['loss'].isel(epoch=-1).mean('seed')."
+        )
+    rates, sizes = np.asarray(learning_rate, float), np.asarray(batch_size, float)
+    table = np.asarray(values, float)
+    if rates.ndim != 1 or sizes.ndim != 1 or table.shape != (len(rates), len(sizes)):
+        raise ValueError(
+            f"values must have shape (learning rates, batch sizes) = ({rates.size}, {sizes.size}), "
+            f"got {table.shape}."
+        )
+    for name, axis in (("learning_rate", rates), ("batch_size", sizes)):
+        if len(axis) < 2 or np.any(axis <= 0) or np.any(np.diff(axis) <= 0):
+            raise ValueError(f"{name} must be at least two rising positive numbers, got {axis.tolist()}.")
+    return table, rates, sizes, label
 
 
 def _edges(centres: np.ndarray) -> np.ndarray:

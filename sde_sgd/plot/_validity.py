@@ -106,8 +106,9 @@ def phase_diagram(found: PhaseDiagram, *, ax: Axes | None = None) -> Figure:
     """Draw where runs of equal η/B agree and where they part.
 
     Colours are the deviation from the run of equal η/B with the smallest η, in standard deviations over
-    seeds. Rings mark the references, squares the settings that break (grey: diverged). The solid line is
-    ηλ₁/(1 + m) = 1, half way to instability, where it lies inside the diagram.
+    seeds. Rings mark the references, squares the settings that break (grey: diverged), crosses those that
+    are undecided because runs diverged or have no finite value. The solid line is ηλ₁/(1 + m) = 1, half way
+    to instability, where it lies inside the diagram.
 
     Args:
         found: from `validity.phase_diagram`.
@@ -129,13 +130,16 @@ def phase_diagram(found: PhaseDiagram, *, ax: Axes | None = None) -> Figure:
         ax=axes,
     )
     breaks, reference = found.breaks.values, found.reference.values
+    partly = (found.undecided & (found.diverged + found.not_finite > 0)).values
     for (row, column), broken in np.ndenumerate(breaks):
         if reference[row, column]:
             axes.plot(sizes[column], rates[row], "o", ms=24, mfc="none", mec="black", mew=1.0)
         elif broken:
             axes.plot(sizes[column], rates[row], "s", ms=24, mfc="none", mec="black", mew=2.2)
+        elif partly[row, column]:
+            axes.plot(sizes[column], rates[row], "x", ms=24, mec="black", mew=0.8)
     steep = found.steepness.values
-    if np.nanmin(steep) < 1 < np.nanmax(steep):
+    if (steep > 1).any() and (steep < 1).any():
         axes.contour(sizes, rates, np.log(steep), levels=[0.0], colors="black", linewidths=1.8)
     axes.set_title(
         "runs of equal η/B after equal epochs\nring: reference, square: breaks, line: ηλ₁ = 1 + m",

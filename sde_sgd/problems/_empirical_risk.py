@@ -107,7 +107,7 @@ class EmpiricalRisk(FiniteSumProblem):
                 raise ValueError(f"{name} must be a function, got {function!r}.")
         if not isinstance(dataset, Dataset):
             raise ValueError(f"dataset must be a sde_sgd.data.Dataset, got {type(dataset).__name__}.")
-        _checks.number("l2", l2, at_least=0)
+        self.l2 = _checks.array("l2", l2, at_least=0)
         built_in = loss if isinstance(loss, str) else None
         if isinstance(loss, str):
             loss = LOSSES[_checks.choice("loss", loss, tuple(LOSSES))]
@@ -116,7 +116,6 @@ class EmpiricalRisk(FiniteSumProblem):
         self.test_inputs, self.test_targets = dataset.test_inputs, dataset.test_targets
         self.initial = _tree.as_module(init)
         self.losses = _tree.as_module(loss)
-        self.l2 = jnp.asarray(l2, dtype=float)
         self.regularised = not _checks.is_concrete(l2) or float(l2) != 0
         self.size = dataset.size
         self.block = None if block is None else _checks.integer("block", block, at_least=1)

@@ -56,13 +56,13 @@ class Isotropic(GradientNoise):
     is_additive = True
 
     def __init__(self, variance: Any = 1.0):
-        _checks.number("noise_variance", variance, at_least=0)
+        sigma_squared = _checks.array("noise_variance", variance, at_least=0)
         if np.ndim(variance):
             raise ValueError(
                 f"noise_variance must be one number, got an array of shape {np.shape(variance)}; "
                 f"one for each parameter belongs in Diagonal."
             )
-        self.sigma_squared = jnp.asarray(variance, dtype=float)
+        self.sigma_squared = sigma_squared
 
     def apply(self, theta: Array, xi: Array) -> Array:
         del theta
@@ -90,8 +90,7 @@ class Diagonal(GradientNoise):
     is_additive = True
 
     def __init__(self, variances: Any):
-        _checks.number("variances", variances, at_least=0)
-        self.variances = jnp.asarray(variances, dtype=float)
+        self.variances = _checks.array("variances", variances, at_least=0)
 
     def apply(self, theta: Array, xi: Array) -> Array:
         _matching("variances", self.variances.shape, theta)
@@ -164,8 +163,9 @@ class LawSampler(Sampler):
     """Means of B independent draws of unit variance: Gaussian, Rademacher or centred exponential.
 
     The per-example noise is C^{1/2}ζ with E ζ = 0 and E ζζᵀ = I; a batch averages B of them.
-    For the Gaussian that mean is drawn at once (it is N(0, I/B) exactly); the other two add up
-    B real draws. Skewness per coordinate: 0, 0 and 2.
+    For the Gaussian that mean is drawn at once (it is N(0, I/B) exactly), and so is that of more than
+    64 exponentials, whose sum has a Gamma law; else B real draws are added up. Skewness per
+    coordinate: 0, 0 and 2.
     """
 
     law: str = eqx.field(static=True)
@@ -193,6 +193,5 @@ class LawSampler(Sampler):
             total = random.rademacher_sum(here, chain, self.shape, count)
             mean = total.astype(self.dtype) / count
         else:
-            total = random.exponential_sum(here, chain, self.shape, count, self.dtype)
-            mean = total / count - 1.0
+            mean = random.exponential_mean(here, chain, self.shape, count, self.dtype)
         return mean, None

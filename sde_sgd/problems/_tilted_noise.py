@@ -47,7 +47,7 @@ class TiltedNoiseData(FiniteSumProblem):
     ):
         if not isinstance(loss_of, AnalyticProblem):
             raise ValueError(f"loss_of must be an analytic problem such as DoubleWell(), got {loss_of!r}.")
-        _checks.number("noise_variance", noise_variance, at_least=0)
+        self.sigma_squared = _checks.array("noise_variance", noise_variance, at_least=0)
         self.size = _checks.integer("dataset_size", dataset_size, at_least=1)
         start = jax.eval_shape(loss_of.init, key)
         if self.size <= start.size or (symmetric and (self.size % 2 or self.size < 2 * start.size)):
@@ -64,7 +64,6 @@ class TiltedNoiseData(FiniteSumProblem):
         tilts = white.reshape(self.size, *start.shape) * float(noise_variance) ** 0.5
         self.loss_of = loss_of
         self.tilts = jnp.asarray(tilts, dtype=float)
-        self.sigma_squared = jnp.asarray(noise_variance, dtype=float)
 
     def init(self, key: Key[Array, ""]) -> Array:
         return self.loss_of.init(key)

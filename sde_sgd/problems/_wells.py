@@ -26,10 +26,10 @@ def _noise(noise_variance: Any, noise: GradientNoise | None) -> GradientNoise:
 
 def _scalar(name: str, value: Any, **bounds: Any) -> Array:
     """`value` as one number inside the bounds, or refuse it."""
-    _checks.number(name, value, **bounds)
+    kept = _checks.array(name, value, **bounds)
     if np.ndim(value):
         raise ValueError(f"{name} must be one number, got an array of shape {np.shape(value)}.")
-    return jnp.asarray(value, dtype=float)
+    return kept
 
 
 class Quadratic(AnalyticProblem):
@@ -171,16 +171,15 @@ class TwoMinima(AnalyticProblem):
                 raise ValueError(f"{name} must hold two wells, got {pair!r}.")
         rows = []
         for curvature in curvatures:
-            _checks.number("curvatures", curvature, above=0)
+            _checks.number("curvatures", curvature, above=0, kept=True)
             if np.ndim(curvature) and np.shape(curvature) != (size,):
                 raise ValueError(
                     f"curvatures must be numbers or have one entry for each of the {size} "
                     f"dimensions, got shape {np.shape(curvature)}."
                 )
             rows.append(np.broadcast_to(np.asarray(curvature, dtype=float), (size,)))
-        _checks.number("depths", depths)
         self.curvatures = jnp.asarray(np.stack(rows), dtype=float)
-        self.depths = jnp.asarray(depths, dtype=float)
+        self.depths = _checks.array("depths", depths)
         centre = np.zeros(size)
         centre[0] = float(half_distance)
         self.centres = jnp.asarray(np.stack([-centre, centre]), dtype=float)

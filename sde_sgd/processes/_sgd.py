@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
+from sde_sgd.processes import _own_keys as own_keys
 from sde_sgd.processes._base import (
     ChainState,
     Process,
@@ -39,13 +40,16 @@ class SGD(Process):
             different ones, afresh each step) or "shuffle" (a new order each epoch).
         optimizer: a function of the learning rate that returns an optax transformation, such as
             `optax.adam` or `functools.partial(optax.sgd, nesterov=True, momentum=0.9)`. It is
-            given each chain's η. Default: heavy ball with `hyper.momentum`.
+            given each chain's η. Default: heavy ball with `hyper.momentum`. Where it draws random numbers,
+            as `optax.noisy_sgd` does, the keys in its state are mixed with the run's key and the chain's
+            number, so that chains have noise of their own.
         schedule: multiplies η: a function of the step such as
             `optax.cosine_decay_schedule(1.0, steps)`. Default: η is constant.
 
     Raises:
         ValueError: for an unknown sampling, B > N without replacement, a finished optax
-            transformation in place of a function, or momentum set in both places.
+            transformation in place of a function, momentum set in both places, or an optimizer that
+            draws random numbers from no key that can be found in its state.
     """
 
     problem: Problem
@@ -92,8 +96,9 @@ class SGD(Process):
     def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
         sampler = self.problem.sampler(self.sampling, self.hyper.batch_size)
         if self.optimizer is not None:
-            begin = _map_rates(lambda rate, at: self._transformation(rate).init(at), self.hyper.learning_rate)
-            buffer = begin(theta)
+            buffer = self._memory(theta)
+            own_keys.check(self._update, self.hyper.learning_rate, theta, buffer)
+            buffer = own_keys.plain(buffer)
         else:
             buffer = still(self.hyper, theta)
         return ChainState(theta, chain, {"optimizer": buffer, "sampler": sampler.init(chain)})
@@ -106,7 +111,13 @@ class SGD(Process):
         batch, order = sampler.draw(state.extra["sampler"], words, step, state.chain, self.origin)
         gradient = jax.vmap(self.problem.batch_gradient)(state.theta, batch)
         rate = scheduled(self.hyper.learning_rate, self.schedule, self.origin, step)
-        theta, buffer = self._update(rate, state.theta, gradient, state.extra["optimizer"])
+        memory = state.extra["optimizer"]
+        if self.optimizer is not None:
+            like = jax.eval_shape(self._memory, state.theta)
+            memory = own_keys.of_each_chain(memory, like, words["minibatch"], state.chain)
+        theta, buffer = self._update(rate, state.theta, gradient, memory)
+        if self.optimizer is not None:
+            buffer = own_keys.plain(buffer)
         return ChainState(theta, state.chain, {"optimizer": buffer, "sampler": order})
 
     def _update(
@@ -121,6 +132,11 @@ class SGD(Process):
 
             return _map_rates(update, rate)(theta, gradient, buffer)
         return heavy_ball(self.hyper, rate, theta, gradient, buffer)
+
+    def _memory(self, theta: Any) -> Any:
+        """The state of the chains' optimisers before the first step."""
+        begin = _map_rates(lambda rate, at: self._transformation(rate).init(at), self.hyper.learning_rate)
+        return begin(theta)
 
     def _transformation(self, rate: Array) -> optax.GradientTransformation:
         assert self.optimizer is not None

@@ -43,7 +43,9 @@ class UnderdampedLangevin(Diffusion):
     Args:
         problem: what is minimised. For data the noise has the exact empirical covariance C(θ).
         hyper: η, B and m; η and m may differ from chain to chain. m must not be 0 throughout.
-        substeps: solver steps per SGD step.
+        substeps: solver steps per SGD step. By default 2 where the noise does not depend on θ, else 4: on a
+            quadratic with ηh ≤ ½ the stationary variance of θ is then right within 1 %. One step is off by up
+            to 3 % (QUICSORT, m = .9) and 5 % (Verlet, m = .3).
         solver: diffrax.ALIGN(), ShOULD() or QUICSORT(); by default QUICSORT() where the noise does not
             depend on θ, where alone they apply.
         sampling: "replacement" (C/B) or "subset" (times (N − B)/(N − 1)).
@@ -72,7 +74,7 @@ class UnderdampedLangevin(Diffusion):
         problem: Problem | Any,
         hyper: Hyperparameters | Any,
         *,
-        substeps: int | Any = 1,
+        substeps: int | Any | None = None,
         solver: diffrax.AbstractSolver | Any | None = None,
         sampling: str | Any = "replacement",
         schedule: RateSchedule | Any | None = None,
@@ -97,6 +99,8 @@ class UnderdampedLangevin(Diffusion):
         self.problem = problem
         self.hyper = hyper
         self.population_factor = population_factor(problem, hyper, sampling)
+        if substeps is None:
+            substeps = 2 if additive else 4
         self.substeps = _checks.integer("substeps", substeps, at_least=1)
         self.solver = diffrax.QUICSORT() if solver is None and additive else solver
         check_schedule(schedule)
@@ -162,23 +166,21 @@ class UnderdampedLangevin(Diffusion):
     def _solve(
         self, theta: Any, velocity: Any, rate: Float[Array, ""], friction: Float[Array, ""], noises: Any
     ) -> Any:
-        """One step of the diffrax solver for one chain, in θ and q = dθ/ds = −ηv/(1 − m).
+        """One step of the diffrax solver for one chain, in y = (θ − θ₀)(1 − m)/η and dy/ds = −v.
 
         In the time s = (1 − m)k the friction is 1 for all chains, so that diffrax's check of its
-        coefficients is folded away. The noise may have any covariance: its increments are scaled so
-        that diffrax's factor √2 fits.
+        coefficients is folded away, and nothing is divided by η, which may be 0. The noise may have
+        any covariance: its increments are scaled so that diffrax's factor √2 fits.
         """
         problem: Any = self.problem
         dtype = theta.dtype
         unit = rate / friction
-        increments = [
-            problem.noise.scaled(theta, unit * self._per_example / 2**0.5, noise) for noise in noises
-        ]
+        increments = [problem.noise.scaled(theta, self._per_example / 2**0.5, noise) for noise in noises]
         end = friction.astype(dtype) / self.substeps
         path: Any = _GivenPath(diffrax.SpaceTimeTimeLevyArea(end, *increments))
 
         def force(at: Any, _args: Any) -> Any:
-            return (unit / friction) * self.problem.gradient(at)
+            return self.problem.gradient(theta + unit * at) / friction
 
         one, start = jnp.ones((), dtype), jnp.zeros((), dtype)
         terms: Any = diffrax.MultiTerm(
@@ -186,11 +188,10 @@ class UnderdampedLangevin(Diffusion):
             diffrax.UnderdampedLangevinDiffusionTerm(one, one, path),
         )
         solver: Any = self.solver
-        begun = solver.init(terms, start, end, (theta, -unit * velocity), None)
-        (theta, speed), *_ = solver.step(
-            terms, start, end, (theta, -unit * velocity), None, begun, made_jump=False
-        )
-        return theta, -speed / unit
+        begin = jnp.zeros_like(theta), -velocity
+        begun = solver.init(terms, start, end, begin, None)
+        (way, speed), *_ = solver.step(terms, start, end, begin, None, begun, made_jump=False)
+        return theta + unit * way, -speed
 
 
 class _GivenPath(eqx.Module):

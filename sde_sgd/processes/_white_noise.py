@@ -29,7 +29,9 @@ class WhiteNoiseGD(Process):
 
         θ ← θ − η ∇L(θ) + (ηT)^{1/2} ξ,      ξ ~ N(0, I)
 
-    With momentum: v ← m v + ∇L + (T(1 − m)/η)^{1/2} ξ, θ ← θ − η v. It is SGD with the true gradient
+    With momentum: v ← m v + ∇L, u ← m u + (T(1 − m))^{1/2} ξ, θ ← θ − η v − η^{1/2} u. For a constant η
+    that is noise (T(1 − m)/η)^{1/2} ξ in the gradient. Where η changes u stays, so that it has the
+    temperature T throughout, and η = 0 means no move. It is SGD with the true gradient
     and its noise replaced by white noise of the same T: on L = h θ²/2 without momentum its
     stationary variance is exactly T/(h(2 − ηh)), and as η → 0 its law is Gibbs exp(−2L/T).
 
@@ -75,21 +77,30 @@ class WhiteNoiseGD(Process):
         return None
 
     def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
-        return ChainState(theta, chain, {"velocity": still(self.hyper, theta)})
+        extra = {"velocity": still(self.hyper, theta)}
+        if self.temperature is not None:
+            extra["noise"] = still(self.hyper, theta)
+        return ChainState(theta, chain, extra)
 
     def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
         return {"brownian": random.stream(key, Stream.BROWNIAN)}
 
     def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
         rate = scheduled(self.hyper.learning_rate, self.schedule, self.origin, step)
+        gradient = jax.vmap(self.problem.gradient)(state.theta)
+        noise = _draws.normal(
+            random.at(words["brownian"], step), state.chain, _draws.one_chain(gradient), 1.0
+        )
+        extra = dict(state.extra)
         if self.temperature is None:
             size = jnp.sqrt(self.problem.noise_variance() / self.hyper.batch_size)
-        else:
-            size = _noise_size(self.temperature, rate, self.hyper)
-        gradient = jax.vmap(self.problem.gradient)(state.theta)
-        gradient = _with_noise(gradient, size, words, step, state.chain)
-        theta, velocity = heavy_ball(self.hyper, rate, state.theta, gradient, state.extra["velocity"])
-        return ChainState(theta, state.chain, {"velocity": velocity})
+            gradient = jax.tree.map(lambda g, xi: g + _tree.column(size, g) * xi, gradient, noise)
+        theta, extra["velocity"] = heavy_ball(
+            self.hyper, rate, state.theta, gradient, state.extra["velocity"]
+        )
+        if self.temperature is not None:
+            theta, extra["noise"] = _kicked(self.hyper, rate, self.temperature, theta, noise, extra["noise"])
+        return ChainState(theta, state.chain, extra)
 
 
 class SGLD(Process):
@@ -110,7 +121,7 @@ class SGLD(Process):
 
     Args:
         problem: what is minimised.
-        hyper: η, B and m; with momentum the noise goes into v, as in `WhiteNoiseGD`.
+        hyper: η, B and m; with momentum the noise has a velocity too, as in `WhiteNoiseGD`.
         temperature: T ≥ 0 of the injected noise alone.
         sampling: as for `SGD`: "replacement", "subset" or "shuffle".
         schedule: multiplies η; T stays.
@@ -153,9 +164,8 @@ class SGLD(Process):
 
     def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
         sampler = self.problem.sampler(self.sampling, self.hyper.batch_size)
-        return ChainState(
-            theta, chain, {"velocity": still(self.hyper, theta), "sampler": sampler.init(chain)}
-        )
+        rest = {name: still(self.hyper, theta) for name in ("velocity", "noise")}
+        return ChainState(theta, chain, {**rest, "sampler": sampler.init(chain)})
 
     def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
         return {**minibatch_streams(key), "brownian": random.stream(key, Stream.BROWNIAN)}
@@ -165,31 +175,31 @@ class SGLD(Process):
         sampler = self.problem.sampler(self.sampling, self.hyper.batch_size)
         batch, order = sampler.draw(state.extra["sampler"], words, step, state.chain, self.origin)
         gradient = jax.vmap(self.problem.batch_gradient)(state.theta, batch)
-        size = _noise_size(self.temperature, rate, self.hyper)
-        gradient = _with_noise(gradient, size, words, step, state.chain)
         theta, velocity = heavy_ball(self.hyper, rate, state.theta, gradient, state.extra["velocity"])
-        return ChainState(theta, state.chain, {"velocity": velocity, "sampler": order})
+        here = random.at(words["brownian"], step)
+        xi = _draws.normal(here, state.chain, _draws.one_chain(theta), 1.0)
+        theta, noise = _kicked(self.hyper, rate, self.temperature, theta, xi, state.extra["noise"])
+        return ChainState(theta, state.chain, {"velocity": velocity, "noise": noise, "sampler": order})
 
 
 def _temperature(value: Any) -> Float[Array, ""]:
-    return jnp.asarray(_checks.scalar("temperature", value, at_least=0), dtype=float)
+    return jnp.asarray(_checks.scalar("temperature", value, at_least=0, kept=True), dtype=float)
 
 
-def _noise_size(
-    temperature: Float[Array, ""], rate: Float[Array, "*chains"], hyper: Hyperparameters
-) -> Float[Array, "*chains"]:
-    """Standard deviation (T(1 − m)/η)^{1/2} of the noise in the gradient."""
-    left = 1.0 - hyper.momentum if hyper.has_momentum else jnp.ones_like(rate)
-    return jnp.sqrt(temperature * left / rate)
-
-
-def _with_noise(
-    gradient: PyTree,
-    size: Float[Array, "*chains"],
-    words: dict[str, Words],
-    step: Int[Array, ""],
-    chain: UInt32[Array, " chains"],
-) -> Any:
-    here = random.at(words["brownian"], step)
-    noise = _draws.normal(here, chain, _draws.one_chain(gradient), 1.0)
-    return jax.tree.map(lambda g, xi: g + _tree.column(size, g) * xi, gradient, noise)
+def _kicked(
+    hyper: Hyperparameters,
+    rate: Float[Array, "*chains"],
+    temperature: Float[Array, ""],
+    theta: PyTree,
+    xi: PyTree,
+    velocity: Any,
+) -> tuple[Any, Any]:
+    """u ← m u + (T(1 − m))^{1/2} ξ, θ ← θ − η^{1/2} u; returns θ and u. Nothing is divided by η."""
+    left = 1.0 - hyper.momentum if hyper.has_momentum else jnp.ones(())
+    size = jnp.sqrt(temperature * left)
+    kick = jax.tree.map(lambda z: _tree.column(size, z) * z, xi)
+    if velocity is not None:
+        kick = jax.tree.map(lambda u, z: _tree.column(hyper.momentum, u) * u + z, velocity, kick)
+    root = jnp.sqrt(rate)
+    moved = jax.tree.map(lambda at, u: at - _tree.column(root, at) * u, theta, kick)
+    return moved, (None if velocity is None else kick)

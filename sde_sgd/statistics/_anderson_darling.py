@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from sde_sgd.statistics._hypothesis_test import HypothesisTest, left_out
-from sde_sgd.statistics._pooled import pool
-from sde_sgd.statistics._samples import Law, sample_and_reference
+from sde_sgd.statistics._hypothesis_test import HypothesisTest
+from sde_sgd.statistics._law import Law
+from sde_sgd.statistics._pooled import Cells, Pooled
+from sde_sgd.statistics._samples import sample_and_reference
 
 # the limit of A² has mean 1 and this variance
 _LIMIT_VARIANCE = 2 * (np.pi**2 - 9) / 3
@@ -21,7 +22,9 @@ def anderson_darling(
     The law of the sample is fully specified (case 0: no parameter is fitted). Its null law is the limit
     by Smirnov's formula, with Marsaglia's correction for finite n. For two samples A² is brought to
     the limit's mean and variance by its exact variance. `scipy.stats.anderson_ksamp` has the same
-    statistic, with p-values between .001 and .25 only.
+    statistic, with p-values between .001 and .25 only. Where values of two samples are tied, where two runs
+    share their key and where the law has atoms p is by permutations, by swaps within pairs, or by samples
+    of the law (see `cramer_von_mises`).
 
     Args:
         sample: independent values, shape `(n,)`, or a `Result` (the ends of its chains; diverged
@@ -44,18 +47,17 @@ def anderson_darling(
     1987; Smirnov's formula as in Durbin 1973, *Distribution theory for tests based on the sample
     distribution function*.
     """
-    x, other, dropped = sample_and_reference(sample, reference, observable)
-    one = isinstance(other, Law)
-    value, error, p = _one(other.cdf(x)) if isinstance(other, Law) else _two(x, other)
+    given = sample_and_reference(sample, reference, observable)
+    value, error, p = _one(given.x, given.other) if isinstance(given.other, Law) else _two(given.other)
     return HypothesisTest(
         name="Anderson-Darling A²",
-        null="the sample follows the law" if one else "both samples follow one law",
+        null=given.null,
         value=value,
         standard_error=error,
         statistic=value,
         p=p,
-        n=len(x) if isinstance(other, Law) else (len(x), len(other)),
-        note=left_out(dropped),
+        n=given.n,
+        note=given.note,
     )
 
 
@@ -78,7 +80,29 @@ def limit_tail(z: float) -> float:
     return float(np.clip(np.sum((-1.0) ** (k[:, 0] + 1) * pieces.mean(axis=1)), 0.0, 1.0))
 
 
-def _one(u: np.ndarray) -> tuple[float, float, float]:
+def _weighted(gap: np.ndarray, cells: Cells) -> np.ndarray:
+    """∫ (F − G)²/(H(1 − H)) dH."""
+    return np.asarray((gap * gap) @ _weights(cells))
+
+
+def _weights(cells: Cells) -> np.ndarray:
+    inside = cells.rising * (1 - cells.rising)
+    # where H is 0 or 1 there is no gap
+    return np.where(inside > 0, cells.weights / np.where(inside > 0, inside, 1.0), 0.0)
+
+
+def _one(x: np.ndarray, law: Law) -> tuple[float, float, float]:
+    atoms = law.atoms(x)
+    if atoms is None:
+        return _continuous(law.cdf(x))
+    gap, cells = atoms.gap(atoms.counts(x)), atoms.cells
+    if atoms.impossible:
+        return np.inf, np.inf, 0.0
+    error = atoms.error(x, 2 * len(x) * gap * _weights(cells))
+    return float(len(x) * _weighted(gap, cells)), error, atoms.sequential_p(x, _weighted)
+
+
+def _continuous(u: np.ndarray) -> tuple[float, float, float]:
     n = len(u)
     if u[0] <= 0 or u[-1] >= 1:
         return np.inf, np.inf, 0.0  # a value where the law has no probability
@@ -107,18 +131,19 @@ def _finite(p: float, n: int) -> float:
     return float(np.polyval(c, t) * (0.04213 + 0.01365 / n) / n)
 
 
-def _two(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    n, m, pooled = len(x), len(y), pool(x, y)
+def _two(pooled: Pooled) -> tuple[float, float, float]:
+    (n, m), size = pooled.n, pooled.size
     weights = pooled.counts / (n + m)
     rising, inside = pooled.rising[:-1], pooled.rising[:-1] * (1 - pooled.rising[:-1])
     gap, last = pooled.gap[:-1], (0, 1)
-    size = 1 / (1 / n + 1 / m)
     density = gap**2 / inside
     value = float(size * np.sum(weights[:-1] * density))
     # H moves with both samples: what it adds is passed on as a slope of its own
     slope = np.pad(2 * gap / inside * weights[:-1], last)
     moved = np.cumsum(np.pad(-density * (1 - 2 * rising) / inside * weights[:-1], last)[::-1])[::-1]
     error = size * pooled.error(slope, np.pad(density, last) + moved)
+    if pooled.relabels:
+        return value, error, pooled.sequential_p(_weighted)
     z = (value - 1) * np.sqrt(_LIMIT_VARIANCE / _variance(n, m))
     return value, error, limit_tail(1 + float(z))
 

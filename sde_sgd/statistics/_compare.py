@@ -7,28 +7,39 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from sde_sgd import _checks
+from sde_sgd.statistics._equilibrium import equilibrium
 from sde_sgd.statistics._kolmogorov_smirnov import ks_one, ks_two
-from sde_sgd.statistics._moments import variance_error
-from sde_sgd.statistics._pooled import pool
-from sde_sgd.statistics._samples import sample_values
-from sde_sgd.statistics._wasserstein import w1_one, w1_two
-from sde_sgd.theory._density import Density1D
+from sde_sgd.statistics._law import Law
+from sde_sgd.statistics._moments import ratio_error, variance_error
+from sde_sgd.statistics._pooled import FLOOR, Pooled, largest
+from sde_sgd.statistics._samples import Given, sample_and_reference, sample_values
+from sde_sgd.statistics._wasserstein import w1_atoms, w1_one, w1_two
+
+_NAN = float("nan")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A one-dimensional sample against a density or another sample.
+    """A one-dimensional sample against a law or another sample.
 
     Attributes:
-        n: independent values in the sample; `n_reference` in the other one, None for a density.
+        n: independent values in the sample; `n_reference` in the other one, None for a law.
         ks: Kolmogorov-Smirnov distance sup |F − G|, with standard error `ks_error` (that of
             F − G at the point where it is largest) and p-value `ks_p` under "same law".
-        ks_null: the distance that same laws exceed once in a hundred.
+        ks_null: the distance that same laws exceed with odds `level` (less, for a law with atoms).
         w1: Wasserstein-1 distance ∫ |F − G| dx, and `w1_null`, its mean for same laws.
         effect: (mean − reference mean) / reference standard deviation, ± `effect_error`.
         variance_ratio: sample variance over reference variance, ± `variance_ratio_error`.
         level: the false-alarm rate behind `verdict`.
-        dropped: values left out because their chain diverged.
+        dropped: values left out because their chain diverged; pairs of them if `paired`.
+        paired: whether both runs have one key, so that chain i is compared with chain i: errors and p are
+            those of pairs.
+        equilibrium: where a sample does not follow a law, taken for a stationary one: "not at equilibrium",
+            "cannot tell whether the chains are at equilibrium" or "no drift seen over the second half of
+            the run"; "" if nothing is known.
+        reasons: why, a line each.
+        no_scale: why `effect` and `variance_ratio` are nan, if they are.
     """
 
     n: int
@@ -45,6 +56,10 @@ class Comparison:
     variance_ratio_error: float
     level: float
     dropped: int
+    paired: bool = False
+    equilibrium: str = ""
+    reasons: tuple[str, ...] = ()
+    no_scale: str = ""
 
     @property
     def same(self) -> bool:
@@ -56,21 +71,47 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """In words."""
+        """In words, with what is known of the equilibrium of the chains."""
+        return f"{self._difference}; {self.equilibrium}" if self.equilibrium else self._difference
+
+    @property
+    def _difference(self) -> str:
+        if self.no_scale == _CONSTANT:
+            return "constant, equal" if self.ks == 0 else "constant, different"
         if self.same:
-            return f"not distinguishable (a distance of {self.ks_null:.2g} would be)"
-        return f"different (p = {self.ks_p:.1g})"
+            return f"not distinguishable at level {self.level:g} (a distance of {self.ks_null:.2g} would be)"
+        return f"different ({_p_text(self.ks_p, 1)}, level {self.level:g})"
 
     def __str__(self) -> str:
         sizes = f"n = {self.n}" + (f" and {self.n_reference}" if self.n_reference else "")
-        lost = f", {self.dropped} diverged and left out" if self.dropped else ""
-        return (
-            f"{self.verdict}; {sizes}{lost}\n"
-            f"  KS distance     {self.ks:.5f} ± {self.ks_error:.5f}   p = {self.ks_p:.3g}\n"
-            f"  Wasserstein-1   {self.w1:.5f}   ({self.w1_null:.5f} expected for the same law)\n"
-            f"  mean shift      {self.effect:+.4f} ± {self.effect_error:.4f} standard deviations\n"
-            f"  variance ratio  {self.variance_ratio:.4f} ± {self.variance_ratio_error:.4f}"
-        )
+        lost = f", {self.dropped} {'pairs ' if self.paired else ''}diverged and left out"
+        lines = [f"{self._difference}; {sizes}{lost if self.dropped else ''}"]
+        if self.equilibrium:
+            lines.append(f"  {self.equilibrium}:")
+        lines += [f"  {reason}" for reason in self.reasons]
+        if self.paired:
+            lines.append("  both runs have one key and share random numbers: compared chain by chain")
+        lines += [
+            f"  KS distance     {self.ks:.5f} ± {self.ks_error:.5f}   {_p_text(self.ks_p, 3)}",
+            f"  Wasserstein-1   {self.w1:.5f}   ({self.w1_null:.5f} expected for the same law)",
+        ]
+        if self.no_scale:
+            lines.append(f"  mean shift and variance ratio: none, {self.no_scale}")
+        else:
+            lines += [
+                f"  mean shift      {self.effect:+.4f} ± {self.effect_error:.4f} standard deviations",
+                f"  variance ratio  {self.variance_ratio:.4f} ± {self.variance_ratio_error:.4f}",
+            ]
+        return "\n".join(lines)
+
+
+_CONSTANT = "both are constant"
+
+
+def _p_text(p: float, digits: int) -> str:
+    if p == FLOOR:
+        return f"p ≤ {FLOOR:g}"
+    return f"p = {p:.{digits}g}" if p > 1e-300 else "p < 1e-300"
 
 
 def compare(
@@ -80,12 +121,24 @@ def compare(
     observable: Callable[[Any], Any] | None = None,
     level: float = 0.01,
 ) -> Comparison:
-    """Compare a sample of independent values with a density or with another sample.
+    """Compare a sample of independent values with a law or with another sample.
+
+    Where a sample does not follow a law it is asked whether its chains can be at equilibrium. If the law has
+    several wells their shares are compared, and the distance inside them. If the sample is a `Result` that
+    recorded what is compared (three samples or more, the last at the end), its law half-way is compared
+    with that at the end, and the changes of well between the two are counted. From the ends of the chains
+    alone nobody can tell.
+
+    Two `Result`s of one key share their starting points, and their noise where their clocks overlap: chain i
+    of one is then compared with chain i of the other, p is by swaps within these pairs, and all errors
+    are those of pairs. If their numbers of chains differ, those that both have are taken.
 
     Args:
         sample: a `Result` (the ends of its chains; diverged ones are left out and counted) or an
             array of shape `(n,)`.
-        reference: a `Density1D` such as `theory.gibbs` gives, a `Result` or an array.
+        reference: a `Density1D` such as `theory.gibbs` gives, a frozen `scipy.stats` distribution such as
+            `theory.online_regression_law` gives, a distribution function, a `Result` or an array. Of a
+            law in the plane take `law.marginal(0)` and observable=lambda theta: theta[0].
         observable: scalar function of one chain's parameters, applied to every `Result`; needed
             where θ is not one number.
         level: false-alarm rate of the verdict.
@@ -100,60 +153,104 @@ def compare(
     Power: against a normal law, a variance 5 % too large is found at level .01 in all of 200
     trials with n = 10⁵, and hardly ever with n = 10³.
     """
+    _checks.scalar("level", level)
     if not 0 < level < 1:
         raise ValueError(f"level must be in (0, 1), got {level!r}.")
-    x, dropped = sample_values("sample", sample, observable)
-    if isinstance(reference, Density1D):
-        return _against_density(x, reference, level, dropped)
-    y, dropped_too = sample_values("reference", reference, observable)
-    return _against_sample(x, y, level, dropped + dropped_too)
+    given = sample_and_reference(sample, reference, observable)
+    if isinstance(given.other, Pooled):
+        return _against_sample(given, given.other, level)
+    return _against_law(given, given.other, level, sample, observable)
 
 
-def _against_density(x: np.ndarray, density: Density1D, level: float, dropped: int) -> Comparison:
-    n = len(x)
-    distance, error, p = ks_one(x, density.cdf)
-    cdf = density.cdf(density.grid)
-    spread = np.sqrt(density.variance)
+def _against_law(
+    given: Given, law: Law, level: float, sample: Any, observable: Callable[[Any], Any] | None
+) -> Comparison:
+    x, n = given.x, len(given.x)
+    distance, error, p = ks_one(x, law)
+    mean, variance = law.moments(x)
+    atoms = law.atoms(x)
+    if atoms is None:
+        grid = law.grid(x)
+        cdf = law.cdf(grid)
+        w1 = w1_one(x, grid, cdf)[0]
+    else:
+        grid, cdf = atoms.ends, atoms.rising
+        w1 = w1_atoms(x, atoms)[0]
+    spread = np.sqrt(2 * cdf * (1 - cdf) / (np.pi * n))
+    answer: str = ""
+    reasons: tuple[str, ...] = ()
+    if p < level and atoms is None:
+        values, _ = sample_values("sample", sample, observable)
+        answer, reasons = equilibrium(sample, values, law, distance, level)
+    no_scale, scale = "", float(np.sqrt(variance))
+    if not np.isfinite(variance):
+        no_scale, scale = "the law has no finite variance", _NAN
+    elif variance <= 0:
+        no_scale, scale = (_CONSTANT if np.ptp(x) == 0 else "the reference is constant"), _NAN
     return Comparison(
         n=n,
         n_reference=None,
         ks=distance,
         ks_error=error,
         ks_p=p,
-        ks_null=float(stats.kstwo.isf(0.01, n)),
-        w1=w1_one(x, density.grid, cdf)[0],
-        w1_null=float(np.trapezoid(np.sqrt(2 * cdf * (1 - cdf) / (np.pi * n)), density.grid)),
-        effect=float((x.mean() - density.mean) / spread),
-        effect_error=float(x.std(ddof=1) / spread / np.sqrt(n)),
-        variance_ratio=float(x.var(ddof=1) / density.variance),
-        variance_ratio_error=variance_error(x) / density.variance,
+        ks_null=_ks_null(n, level),
+        w1=w1,
+        w1_null=float(np.trapezoid(spread, grid) if atoms is None else spread[:-1] @ np.diff(grid)),
+        effect=float((x.mean() - mean) / scale),
+        effect_error=float(x.std(ddof=1) / scale / np.sqrt(n)),
+        variance_ratio=float(x.var(ddof=1) / scale**2),
+        variance_ratio_error=variance_error(x) / scale**2,
         level=level,
-        dropped=dropped,
+        dropped=given.dropped,
+        equilibrium=answer,
+        reasons=reasons,
+        no_scale=no_scale,
     )
 
 
-def _against_sample(x: np.ndarray, y: np.ndarray, level: float, dropped: int) -> Comparison:
-    n, m = len(x), len(y)
-    distance, error, p = ks_two(x, y)
-    pooled, size = pool(x, y), 1 / (1 / n + 1 / m)
-    rising = pooled.rising[:-1]
-    null = np.sum(np.sqrt(2 * rising * (1 - rising) / (np.pi * size)) * np.diff(pooled.points))
-    spread = y.std(ddof=1)
-    ratio = x.var(ddof=1) / y.var(ddof=1)
-    relative = np.hypot(variance_error(x) / x.var(ddof=1), variance_error(y) / y.var(ddof=1))
+def _ks_null(n: int, level: float) -> float:
+    """The distance to its law that n values exceed with odds `level`."""
+    if n <= 1000:
+        return float(stats.kstwo.isf(level, n))
+    # scipy inverts by iteration, in a quarter of a second; the limit with its first correction is as good
+    return float((stats.kstwobign.isf(level) - 1 / (6 * np.sqrt(n))) / np.sqrt(n))
+
+
+def _against_sample(given: Given, pooled: Pooled, level: float) -> Comparison:
+    x, y, (n, m) = pooled.x, pooled.y, pooled.n
+    distance, error, p = ks_two(pooled)
+    null = np.sqrt(2 * pooled.gap_variance()[:-1] / np.pi) @ np.diff(pooled.points)
+    largest_null = pooled.null_quantile(largest, level) if pooled.relabels else _NAN
+    if np.isnan(largest_null):
+        largest_null = float(stats.kstwobign.isf(level) / np.sqrt(pooled.size))
     return Comparison(
         n=n,
         n_reference=m,
         ks=distance,
         ks_error=error,
         ks_p=p,
-        ks_null=float(stats.kstwobign.isf(0.01) / np.sqrt(size)),
+        ks_null=largest_null,
         w1=w1_two(pooled)[0],
         w1_null=float(null),
-        effect=float((x.mean() - y.mean()) / spread),
-        effect_error=float(np.hypot(x.std(ddof=1) / np.sqrt(n), spread / np.sqrt(m)) / spread),
-        variance_ratio=float(ratio),
-        variance_ratio_error=float(ratio * relative),
+        **_moments(x, y, pooled.pairs),
         level=level,
-        dropped=dropped,
+        dropped=given.dropped,
+        paired=pooled.pairs is not None,
     )
+
+
+def _moments(x: np.ndarray, y: np.ndarray, pairs: np.ndarray | None) -> dict[str, Any]:
+    """Shift of the mean and ratio of variances, with errors: of independent samples, or of pairs."""
+    names = "effect", "effect_error", "variance_ratio", "variance_ratio_error"
+    if np.ptp(y) == 0:
+        why = _CONSTANT if np.ptp(x) == 0 else "the reference is constant"
+        return {**dict.fromkeys(names, _NAN), "no_scale": why}
+    spread, ratio = y.std(ddof=1), x.var(ddof=1) / y.var(ddof=1)
+    shift = np.hypot(x.std(ddof=1) / np.sqrt(len(x)), spread / np.sqrt(len(y)))
+    # of x alone where it is constant: then its variance is 0 without an error
+    relative = np.hypot(variance_error(x) / max(x.var(ddof=1), 1e-300), variance_error(y) / y.var(ddof=1))
+    if pairs is not None:
+        shift = (pairs[0] - pairs[1]).std(ddof=1) / np.sqrt(len(x))
+        relative = ratio_error(*pairs) if np.ptp(x) > 0 else 0.0
+    found = ((x.mean() - y.mean()) / spread, shift / spread, ratio, ratio * relative)
+    return dict(zip(names, map(float, found), strict=True))

@@ -36,7 +36,8 @@ def curve_test(*curves: Any, key: Any, permutations: int | Any = 999) -> CurveTe
 
     Seeds are dealt out anew to the groups, each with its whole curve, so that nothing is assumed of how the
     points of one curve depend on each other, and the many points cost no correction. Exact where all
-    seeds follow one law, whatever their number.
+    seeds follow one law, whatever their number. Groups whose seeds share starting points or noise, as
+    settings of one sweep may, are more alike than p assumes: then it is too large, never too small.
 
     Args:
         curves: two groups or more, each of shape `(seeds, points)`, independent seeds, the same points.

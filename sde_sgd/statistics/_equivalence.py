@@ -8,10 +8,11 @@ import numpy as np
 from scipy import stats
 
 from sde_sgd import _checks
-from sde_sgd.statistics._hypothesis_test import HypothesisTest, left_out
+from sde_sgd.statistics._hypothesis_test import HypothesisTest
 from sde_sgd.statistics._kolmogorov_smirnov import ks_one, ks_two
-from sde_sgd.statistics._moments import mean_error, variance_error
-from sde_sgd.statistics._samples import Law, sample_and_reference
+from sde_sgd.statistics._law import Law
+from sde_sgd.statistics._moments import mean_error, ratio_error, variance_error
+from sde_sgd.statistics._samples import sample_and_reference
 from sde_sgd.theory._density import Density1D
 
 QUANTITIES = ("mean", "variance", "law")
@@ -60,6 +61,8 @@ def equivalence(
       moments and Welch's degrees of freedom: no normal law is assumed;
     * "law": sup|F − G| < margin, by D + z·(its standard error) (one-sided: a distance has one side).
 
+    Where two runs share their key all errors are those of pairs of chains.
+
     Args:
         sample: independent values, shape `(n,)`, or a `Result` (the ends of its chains; diverged
             ones are left out).
@@ -90,9 +93,9 @@ def equivalence(
     _checks.number("level", level, above=0, below=0.5)
     if quantity == "mean" and isinstance(reference, int | float | np.number):
         reference = _Point(_checks.scalar("reference", reference))
-    x, other, dropped = sample_and_reference(sample, reference, observable)
+    given = sample_and_reference(sample, reference, observable)
     compare = {"mean": _means, "variance": _variances, "law": _laws}[quantity]
-    value, error, freedom = compare(x, other, reference)
+    value, error, freedom = compare(given.x, given.other)
     inner = limit if quantity != "variance" else float(np.log(limit))
     lower, upper = ((value + inner) / error, (inner - value) / error) if error > 0 else (np.inf, np.inf)
     if error == 0 and abs(value) >= inner:
@@ -106,7 +109,7 @@ def equivalence(
     name, null = _WORDS[quantity]
     sides = 1 if quantity == "law" else 2
     interval = f"{100 - 100 * sides * level:g} % interval {low:.4g} to {high:.4g}"
-    notes = [interval, left_out(dropped)] if dropped else [interval]
+    notes = [interval, given.note] if given.note else [interval]
     return EquivalenceTest(
         name=name,
         null=null.format(margin=limit, inverse=1 / limit),
@@ -114,7 +117,7 @@ def equivalence(
         standard_error=error,
         statistic=float(t),
         p=float(stats.t.sf(t, freedom)),
-        n=len(x) if isinstance(other, Law) else (len(x), len(other)),
+        n=given.n,
         note="; ".join(notes),
         quantity=quantity,
         margin=limit,
@@ -144,31 +147,37 @@ class _Point:
         return self.value
 
 
-def _moment(reference: Any, name: str) -> float:
+def _moment(law: Law, name: str) -> float:
     """The mean or variance ("var") of a law that knows it."""
-    if isinstance(reference, Density1D):
-        return reference.mean if name == "mean" else reference.variance
-    if not hasattr(reference, name):
-        raise ValueError(
-            f"reference must know its {name}: a Density1D or a frozen scipy.stats distribution, or a sample; "
-            f"got {reference!r}."
-        )
-    return float(getattr(reference, name)())
+    if isinstance(law.source, Density1D):
+        return law.source.mean if name == "mean" else law.source.variance
+    for known in (name, "variance") if name == "var" else (name,):
+        if hasattr(law.source, known):
+            return float(getattr(law.source, known)())
+    raise ValueError(
+        f"reference must know its {name}: a Density1D or a frozen scipy.stats distribution, or a sample; "
+        f"got {law.source!r}."
+    )
 
 
-def _means(x: np.ndarray, other: Any, reference: Any) -> tuple[float, float, float]:
+def _means(x: np.ndarray, other: Any) -> tuple[float, float, float]:
     if isinstance(other, Law):
-        return float(x.mean()) - _moment(reference, "mean"), mean_error(x), len(x) - 1
-    errors = mean_error(x), mean_error(other)
-    return float(x.mean() - other.mean()), *_welch(*errors, len(x), len(other))
+        return float(x.mean()) - _moment(other, "mean"), mean_error(x), len(x) - 1
+    value = float(other.x.mean() - other.y.mean())
+    if other.pairs is not None:
+        return value, mean_error(other.pairs[0] - other.pairs[1]), len(x) - 1
+    errors = mean_error(other.x), mean_error(other.y)
+    return value, *_welch(*errors, *other.n)
 
 
-def _variances(x: np.ndarray, other: Any, reference: Any) -> tuple[float, float, float]:
+def _variances(x: np.ndarray, other: Any) -> tuple[float, float, float]:
     log, error = _log_variance("sample", x)
     if isinstance(other, Law):
-        return log - float(np.log(_moment(reference, "var"))), error, len(x) - 1
-    log_too, error_too = _log_variance("reference", other)
-    return log - log_too, *_welch(error, error_too, len(x), len(other))
+        return log - float(np.log(_moment(other, "var"))), error, len(x) - 1
+    log_too, error_too = _log_variance("reference", other.y)
+    if other.pairs is not None:
+        return log - log_too, ratio_error(*other.pairs), len(x) - 1
+    return log - log_too, *_welch(error, error_too, *other.n)
 
 
 def _log_variance(name: str, x: np.ndarray) -> tuple[float, float]:
@@ -178,8 +187,8 @@ def _log_variance(name: str, x: np.ndarray) -> tuple[float, float]:
     return float(np.log(variance)), variance_error(x) / variance
 
 
-def _laws(x: np.ndarray, other: Any, _reference: Any) -> tuple[float, float, float]:
-    distance, error, _ = ks_one(x, other.cdf) if isinstance(other, Law) else ks_two(x, other)
+def _laws(x: np.ndarray, other: Any) -> tuple[float, float, float]:
+    distance, error, _ = ks_one(x, other) if isinstance(other, Law) else ks_two(other)
     return distance, error, np.inf
 
 

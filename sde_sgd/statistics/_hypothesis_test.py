@@ -1,6 +1,7 @@
 """What a statistical test hands back: an estimate with its error, a p-value, a size and a null."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,11 +55,6 @@ def plus_minus(value: float, error: float) -> str:
     return f"{value:.{places}f} ± {error:.{places}f}"
 
 
-def left_out(dropped: int) -> str:
-    """The note about chains that diverged."""
-    return f"{dropped} diverged and left out" if dropped else ""
-
-
 def monte_carlo_p(observed: float, null: Any) -> float:
     """(1 + how many of R null statistics are at least as large)/(1 + R).
 
@@ -67,3 +63,20 @@ def monte_carlo_p(observed: float, null: Any) -> float:
     """
     null = np.asarray(null, np.float64)
     return float((1 + np.sum(null >= observed - 1e-10 * abs(observed))) / (1 + null.size))
+
+
+def sequential_p(observed: float, null: Iterable[np.ndarray], hits: int = 100) -> float:
+    """`monte_carlo_p` that stops once `hits` null statistics are at least as large, with p = hits/draws.
+
+    So a p-value that is not small costs few draws and is known to 10 %. Exact as the other is, at any
+    number of draws: P(p ≤ α) ≤ α.
+
+    Source: Besag, Clifford 1991, *Sequential Monte Carlo p-values*, Biometrika 78.
+    """
+    draws = above = 0
+    for values in null:
+        reached = above + np.cumsum(values >= observed - 1e-10 * abs(observed))
+        if reached[-1] >= hits:
+            return float(hits / (draws + 1 + np.searchsorted(reached, hits)))
+        draws, above = draws + len(values), int(reached[-1])
+    return float((1 + above) / (1 + draws))

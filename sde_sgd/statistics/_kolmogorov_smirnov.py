@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from sde_sgd.statistics._hypothesis_test import HypothesisTest, left_out
-from sde_sgd.statistics._samples import Law, sample_and_reference
+from sde_sgd.statistics._hypothesis_test import HypothesisTest
+from sde_sgd.statistics._law import Law
+from sde_sgd.statistics._pooled import FLOOR, Pooled, largest
+from sde_sgd.statistics._samples import sample_and_reference
 
 
 def kolmogorov_smirnov(
@@ -15,7 +17,9 @@ def kolmogorov_smirnov(
 ) -> HypothesisTest:
     r"""D = sup_x |F(x) − G(x)| between a sample and a law, or between two samples.
 
-    The p-value is exact for one sample, and for two with up to 2000 values together.
+    The p-value is exact for one sample, and for two with up to 2000 values together. Where values of two
+    samples are tied, where two runs share their key and where the law has atoms it is by permutations,
+    by swaps within pairs, or by samples of the law (see `cramer_von_mises`).
 
     Args:
         sample: independent values, shape `(n,)`, or a `Result` (the ends of its chains; diverged
@@ -36,35 +40,52 @@ def kolmogorov_smirnov(
 
     Source: Kolmogorov 1933; Smirnov 1948; p-values by `scipy.stats`.
     """
-    x, other, dropped = sample_and_reference(sample, reference, observable)
-    one = isinstance(other, Law)
-    distance, error, p = ks_one(x, other.cdf) if isinstance(other, Law) else ks_two(x, other)
+    given = sample_and_reference(sample, reference, observable)
+    other = given.other
+    distance, error, p = ks_one(given.x, other) if isinstance(other, Law) else ks_two(other)
     return HypothesisTest(
         name="Kolmogorov-Smirnov distance",
-        null="the sample follows the law" if one else "both samples follow one law",
+        null=given.null,
         value=distance,
         standard_error=error,
         statistic=distance,
         p=p,
-        n=len(x) if isinstance(other, Law) else (len(x), len(other)),
-        note=left_out(dropped),
+        n=given.n,
+        note=given.note,
     )
 
 
-def ks_one(x: np.ndarray, cdf: Callable[[Any], Any]) -> tuple[float, float, float]:
-    """D against a law, its standard error and its p-value."""
-    test = stats.ks_1samp(x, cdf, method="auto")
-    at = float(cdf(test.statistic_location))
-    return float(test.statistic), _error(at, len(x)), float(test.pvalue)
+def ks_one(x: np.ndarray, law: Law) -> tuple[float, float, float]:
+    """D of a sorted sample against a law, its standard error and its p-value."""
+    atoms = law.atoms(x)
+    if atoms is not None:
+        gap = atoms.gap(atoms.counts(x))
+        at = int(np.argmax(np.abs(gap)))
+        error = _error(float(atoms.cells.rising[at]), len(x))
+        distance, p = float(abs(gap[at])), atoms.sequential_p(x, largest)
+        # of laws without atoms: with them it is too large, so that it may stand where no draw was as far out
+        return distance, error, min(p, float(stats.kstwo.sf(distance, len(x)))) if p <= FLOOR else p
+    test = stats.ks_1samp(x, law.cdf, method="auto")
+    where = float(law.cdf(np.asarray(test.statistic_location)))
+    return float(test.statistic), _error(where, len(x)), float(test.pvalue)
 
 
-def ks_two(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """D between two sorted samples, its standard error and its p-value."""
-    n, m = len(x), len(y)
-    test = stats.ks_2samp(x, y, method="asymp" if n + m > 2000 else "auto")
-    where = test.statistic_location
-    below = np.searchsorted(x, where, side="right") + np.searchsorted(y, where, side="right")
-    return float(test.statistic), _error(below / (n + m), 1 / (1 / n + 1 / m)), float(test.pvalue)
+def ks_two(pooled: Pooled) -> tuple[float, float, float]:
+    """D between two samples, its standard error and its p-value."""
+    at = int(np.argmax(np.abs(pooled.gap)))
+    error = pooled.error((np.arange(len(pooled.gap)) == at).astype(np.float64))
+    if pooled.pairs is None:
+        error = _error(float(pooled.rising[at]), pooled.size)
+    return float(np.abs(pooled.gap[at])), error, _p(pooled)
+
+
+def _p(pooled: Pooled) -> float:
+    p = pooled.sequential_p(largest) if pooled.relabels else 1.0
+    if pooled.pairs is not None or (pooled.relabels and p > FLOOR):
+        return p
+    test = stats.ks_2samp(pooled.x, pooled.y, method="asymp" if sum(pooled.n) > 2000 else "auto")
+    # with ties it is too large, so that it may stand where no draw was as far out
+    return min(p, float(test.pvalue))
 
 
 def _error(at: float, size: float) -> float:

@@ -10,6 +10,12 @@ def variance_error(x: np.ndarray) -> float:
     return float(np.sqrt(max((centred**4).mean() - centred.var() ** 2, 0.0) / len(x)))
 
 
+def ratio_error(x: np.ndarray, y: np.ndarray) -> float:
+    """Standard error of ln(s_x²/s_y²) where x_i and y_i depend on each other."""
+    each = (x - x.mean()) ** 2 / x.var() - (y - y.mean()) ** 2 / y.var()
+    return float(each.std() / np.sqrt(len(x)))
+
+
 def mean_error(x: np.ndarray) -> float:
     """Standard error of the mean of independent values."""
     return float(x.std(ddof=1) / np.sqrt(len(x)))

@@ -1,4 +1,4 @@
-"""What the tests are given: samples, points, laws and random numbers, checked."""
+"""What the tests are given: samples and points, one for each chain, checked."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from sde_sgd.random import check_key
-from sde_sgd.theory._density import Density1D
+from sde_sgd.statistics._law import Law, as_law
+from sde_sgd.statistics._pooled import Pooled, pool
 
 # keeps these numbers apart from any other generator seeded with the same key
 _SEED = 0x7364_0100
@@ -21,25 +22,141 @@ def generator(key: Any) -> np.random.Generator:
     return np.random.default_rng([_SEED, *np.asarray(jax.random.key_data(key)).ravel().tolist()])
 
 
-def _values(sample: Any, observable: Callable[[Any], Any] | None) -> tuple[list[np.ndarray], int]:
-    """The float64 leaves of a `Result` (without diverged chains) or of arrays, and how many were dropped."""
-    dropped, values = 0, sample
-    if is_result(sample):
-        dropped, values = sample.diverged, sample.samples()
-        if observable is not None:
-            values = jax.vmap(observable)(jax.tree.map(jnp.asarray, values))
-    leaves = [np.asarray(leaf, dtype=np.float64) for leaf in jax.tree.leaves(values)]
-    return leaves, dropped
-
-
 def is_result(sample: Any) -> bool:
     """Whether this is what `run` gives."""
     return hasattr(sample, "samples") and hasattr(sample, "diverged")
 
 
+@dataclass(frozen=True)
+class Given:
+    """A sample and what it is held against.
+
+    Attributes:
+        x: the sorted sample.
+        other: the law, or both samples.
+        dropped: values left out because their chain diverged; pairs, where chains are pairs.
+    """
+
+    x: np.ndarray
+    other: Law | Pooled
+    dropped: int
+
+    @property
+    def n(self) -> int | tuple[int, int]:
+        """Values, of each sample."""
+        return len(self.x) if isinstance(self.other, Law) else self.other.n
+
+    @property
+    def null(self) -> str:
+        """What holds where there is no difference."""
+        return "the sample follows the law" if isinstance(self.other, Law) else "both samples follow one law"
+
+    @property
+    def note(self) -> str:
+        """What was left out, and what was taken together."""
+        paired = isinstance(self.other, Pooled) and self.other.pairs is not None
+        return note(self.dropped, paired)
+
+
+def note(dropped: int, paired: bool) -> str:
+    """The note about chains that diverged, and about those of one key."""
+    if not paired:
+        return f"{dropped} diverged and left out" if dropped else ""
+    lost = f"; {dropped} pairs diverged and left out" if dropped else ""
+    return f"both runs have one key and share random numbers: chain i is paired with chain i{lost}"
+
+
+def sample_and_reference(sample: Any, reference: Any, observable: Callable[[Any], Any] | None) -> Given:
+    """The sorted sample, with the law or the other sample, in pairs where two runs share their key."""
+    law = None if is_result(reference) else as_law(reference)
+    if law is not None:
+        x, dropped = sample_values("sample", sample, observable)
+        return Given(np.sort(x), law, dropped)
+    if share_key(sample, reference):
+        trees, dropped = _aligned(sample, reference)
+        x, y = (_scalars(name, tree, observable) for name, tree in zip(_NAMES, trees, strict=True))
+        return Given(np.sort(x), pool(x, y, paired=True), dropped)
+    x, dropped = sample_values("sample", sample, observable)
+    y, dropped_too = sample_values("reference", reference, observable)
+    return Given(np.sort(x), pool(x, y), dropped + dropped_too)
+
+
+_NAMES = ("sample", "reference")
+
+
+def two_of_points(
+    sample: Any, reference: Any, observable: Callable[[Any], Any] | None
+) -> tuple[np.ndarray, np.ndarray, int, bool]:
+    """Rows of two samples, one for each chain, how many were dropped, and whether they are pairs."""
+    if share_key(sample, reference):
+        trees, dropped = _aligned(sample, reference)
+        x, y = (_points(name, _mapped(tree, observable)) for name, tree in zip(_NAMES, trees, strict=True))
+        return x, y, dropped, True
+    (x, dropped), (y, dropped_too) = (
+        sample_points(name, one, observable) for name, one in zip(_NAMES, (sample, reference), strict=True)
+    )
+    return x, y, dropped + dropped_too, False
+
+
+def share_key(sample: Any, reference: Any) -> bool:
+    """Whether two `Result`s are of one key, so that chain i of one depends on chain i of the other.
+
+    They share their starting points, and their noise where the clocks overlap.
+    """
+    if not (is_result(sample) and is_result(reference)):
+        return False
+    first, second = sample.key, reference.key
+    if first is None or second is None or first.dtype != second.dtype:
+        return False
+    return bool(np.array_equal(jax.random.key_data(first), jax.random.key_data(second)))
+
+
+def _aligned(sample: Any, reference: Any) -> tuple[tuple[Any, Any], int]:
+    """θ of the chains that both have and that diverged in neither, in their order; and how many did."""
+    both = min(len(sample.diverged_at), len(reference.diverged_at))
+    alive = sample.alive[:both] & reference.alive[:both]
+
+    def kept(result: Any) -> Any:
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[:both][alive], result.theta)
+
+    return (kept(sample), kept(reference)), int((~alive).sum())
+
+
+def _mapped(values: Any, observable: Callable[[Any], Any] | None) -> list[np.ndarray]:
+    """The float64 leaves of parameters, or of the observable's values."""
+    if observable is not None:
+        values = jax.vmap(observable)(jax.tree.map(jnp.asarray, values))
+    return [np.asarray(leaf, dtype=np.float64) for leaf in jax.tree.leaves(values)]
+
+
+def _values(name: str, sample: Any, observable: Callable[[Any], Any] | None) -> tuple[list[np.ndarray], int]:
+    """The float64 leaves of a `Result` (without diverged chains) or of arrays, and how many were dropped."""
+    if is_result(sample):
+        return _mapped(sample.samples(), observable), int(sample.diverged)
+    try:
+        leaves = _mapped(sample, None)
+    except (TypeError, ValueError):
+        leaves = []
+    if not leaves:
+        raise ValueError(
+            f"{name} must be a Result, an array of numbers or, as a reference, a law with a cdf (a Density1D "
+            f"or a frozen scipy.stats distribution), got {type(sample).__name__}."
+        )
+    return leaves, 0
+
+
 def sample_values(name: str, sample: Any, observable: Callable[[Any], Any] | None) -> tuple[np.ndarray, int]:
-    """The sorted values of a `Result` or an array, one for each chain, and how many were dropped."""
-    leaves, dropped = _values(sample, observable)
+    """The values of a `Result` or an array, one for each chain, and how many were dropped."""
+    leaves, dropped = _values(name, sample, observable)
+    return _line(name, leaves), dropped
+
+
+def _scalars(name: str, theta: Any, observable: Callable[[Any], Any] | None) -> np.ndarray:
+    return _line(name, _mapped(theta, observable))
+
+
+def _line(name: str, leaves: list[np.ndarray]) -> np.ndarray:
+    """One number for each chain, or a refusal."""
     if len(leaves) != 1:
         raise ValueError(f"{name} has {len(leaves)} arrays; give a scalar observable=....")
     array = leaves[0]
@@ -51,12 +168,16 @@ def sample_values(name: str, sample: Any, observable: Callable[[Any], Any] | Non
             f"give observable=lambda theta: theta[0] or the like."
         )
     check_values(name, array)
-    return np.sort(array), dropped
+    return array
 
 
 def sample_points(name: str, sample: Any, observable: Callable[[Any], Any] | None) -> tuple[np.ndarray, int]:
     """The parameters of a `Result` or of arrays with a leading axis of chains, one row for each chain."""
-    leaves, dropped = _values(sample, observable)
+    leaves, dropped = _values(name, sample, observable)
+    return _points(name, leaves), dropped
+
+
+def _points(name: str, leaves: list[np.ndarray]) -> np.ndarray:
     lengths = {leaf.shape[0] if leaf.ndim else None for leaf in leaves}
     if len(lengths) != 1 or None in lengths:
         raise ValueError(
@@ -67,7 +188,7 @@ def sample_points(name: str, sample: Any, observable: Callable[[Any], Any] | Non
     if rows.shape[1] == 0:
         raise ValueError(f"{name} must hold at least one number per chain, got shape {rows.shape}.")
     check_values(name, rows)
-    return rows, dropped
+    return rows
 
 
 def check_values(name: str, array: np.ndarray, at_least: int = 8) -> None:
@@ -77,61 +198,5 @@ def check_values(name: str, array: np.ndarray, at_least: int = 8) -> None:
     if not np.isfinite(array).all():
         raise ValueError(
             f"{name} holds {int((~np.isfinite(array)).sum())} values that are not finite; leave "
-            f"diverged chains out first (Result.samples() does)."
+            f"diverged chains out first (Result.samples() does), and see where the observable is not finite."
         )
-
-
-@dataclass(frozen=True)
-class Law:
-    """A fully specified law on the line, known by its distribution function."""
-
-    distribution: Callable[[Any], Any]
-
-    def cdf(self, x: Any) -> np.ndarray:
-        """P(X ≤ x), checked."""
-        rising = np.asarray(self.distribution(x), np.float64)
-        if rising.shape != np.shape(x) or not ((rising >= 0) & (rising <= 1)).all():
-            raise ValueError(
-                "reference must be a distribution function with values in [0, 1] for every x, got "
-                f"shape {rising.shape} for x of shape {np.shape(x)}, from {np.min(rising, initial=np.inf):g} "
-                f"to {np.max(rising, initial=-np.inf):g}."
-            )
-        return rising
-
-    def grid(self, x: np.ndarray) -> np.ndarray:
-        """Fine points that hold the law and the sorted sample `x`."""
-        density = getattr(self.distribution, "__self__", None)
-        if isinstance(density, Density1D):
-            return density.grid
-        low, high, reach = x[0], x[-1], x[-1] - x[0]
-        for _ in range(60):
-            outside = self.cdf(np.array([low, high]))
-            if outside[0] < 1e-9 and outside[1] > 1 - 1e-9:
-                return np.linspace(low, high, 20_001)
-            low = low - reach if outside[0] >= 1e-9 else low
-            high = high + reach if outside[1] <= 1 - 1e-9 else high
-            reach *= 2
-        raise ValueError(
-            "reference must reach 0 and 1 at some finite x; this distribution function does not."
-        )
-
-
-def as_law(reference: Any) -> Law | None:
-    """The law behind a density, a `scipy.stats` distribution or a distribution function, or None."""
-    if is_result(reference):
-        return None
-    if hasattr(reference, "cdf"):
-        return Law(reference.cdf)
-    return Law(reference) if callable(reference) else None
-
-
-def sample_and_reference(
-    sample: Any, reference: Any, observable: Callable[[Any], Any] | None
-) -> tuple[np.ndarray, np.ndarray | Law, int]:
-    """The sorted sample, the law or the other sorted sample, and how many values were dropped."""
-    x, dropped = sample_values("sample", sample, observable)
-    law = as_law(reference)
-    if law is not None:
-        return x, law, dropped
-    y, dropped_too = sample_values("reference", reference, observable)
-    return x, y, dropped + dropped_too

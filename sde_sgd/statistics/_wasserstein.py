@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from sde_sgd import _checks
-from sde_sgd.statistics._hypothesis_test import HypothesisTest, left_out, monte_carlo_p
-from sde_sgd.statistics._pooled import Pooled, chunks, pool
-from sde_sgd.statistics._samples import Law, generator, sample_and_reference
+from sde_sgd.statistics._hypothesis_test import HypothesisTest, monte_carlo_p
+from sde_sgd.statistics._law import Atoms, Law
+from sde_sgd.statistics._pooled import Pooled, area, chunks
+from sde_sgd.statistics._samples import generator, sample_and_reference
 
 _CELLS = 128
 
@@ -23,8 +24,9 @@ def wasserstein(
 ) -> HypothesisTest:
     r"""W₁ = ∫ |F − G| dx, how far probability must be carried on average, in units of the observable.
 
-    The p-value is a Monte Carlo one and exact at any n: by samples of the law, or by dealing the values
-    of two samples out anew (permutations).
+    The p-value is a Monte Carlo one and exact at any n, ties or none: by samples of the law, or by dealing
+    the values of two samples out anew (permutations; swaps within the pairs of chains where two runs
+    share their key).
 
     Args:
         sample: independent values, shape `(n,)`, or a `Result` (the ends of its chains; diverged
@@ -49,26 +51,44 @@ def wasserstein(
     1997, *Bootstrap Methods and their Application*, 4.2.
     """
     count, rng = _checks.integer("draws", draws, at_least=19), generator(key)
-    x, other, dropped = sample_and_reference(sample, reference, observable)
-    if isinstance(other, Law):
-        grid = other.grid(x)
-        cdf = other.cdf(grid)
-        value, error = w1_one(x, grid, cdf)
-        p = _monte_carlo(x, grid, cdf, count, rng)
+    given = sample_and_reference(sample, reference, observable)
+    if isinstance(given.other, Law):
+        value, error, p = _one(given.x, given.other, count, rng)
     else:
-        pooled = pool(x, other)
-        value, error = w1_two(pooled)
-        p = pooled.permutation_p(1, count, rng)
+        value, error = w1_two(given.other)
+        p = given.other.permutation_p(area, count, rng)
     return HypothesisTest(
         name="Wasserstein-1 distance",
-        null="the sample follows the law" if isinstance(other, Law) else "both samples follow one law",
+        null=given.null,
         value=value,
         standard_error=error,
         statistic=value,
         p=p,
-        n=len(x) if isinstance(other, Law) else (len(x), len(other)),
-        note=left_out(dropped),
+        n=given.n,
+        note=given.note,
     )
+
+
+def _one(x: np.ndarray, law: Law, count: int, rng: np.random.Generator) -> tuple[float, float, float]:
+    atoms = law.atoms(x)
+    if atoms is None:
+        grid = law.grid(x)
+        cdf = law.cdf(grid)
+        return *w1_one(x, grid, cdf), _monte_carlo(x, grid, cdf, count, rng)
+    value, error = w1_atoms(x, atoms)
+    null = np.concatenate([area(gap, atoms.cells) for gap in atoms.null_gaps(len(x), count, rng)])
+    # what lies beyond the law's values is not in the gaps
+    return value, error, 0.0 if atoms.impossible else monte_carlo_p(value, null)
+
+
+def w1_atoms(x: np.ndarray, atoms: Atoms) -> tuple[float, float]:
+    """W₁ between a sorted sample and a law with atoms, and its standard error."""
+    gap, widths = atoms.gap(atoms.counts(x)), atoms.cells.widths
+    wide = np.unique(np.concatenate([atoms.ends, x]))
+    below = np.searchsorted(x, wide, side="right") / len(x)
+    rising = np.append(0.0, atoms.rising)[np.searchsorted(atoms.ends, wide, side="right")]
+    value = float(np.abs(below - rising)[:-1] @ np.diff(wide))
+    return value, atoms.error(x, np.sign(gap) * widths)
 
 
 def w1_one(x: np.ndarray, grid: np.ndarray, cdf: np.ndarray) -> tuple[float, float]:

@@ -29,21 +29,28 @@ class PhaseDiagram:
         result: the `SweepResult`, with all that was recorded.
         observable: what was compared.
         deviation: dims (learning_rate, batch_size): mean less the mean of the reference, in units of the
-            pooled standard deviation over seeds; 0 for references, NaN where all runs diverged and
-            for ratios of which there is only one cell.
-        error: its standard error.
+            pooled standard deviation over seeds; 0 for references, NaN where fewer than 3 runs have a
+            value and for ratios of which there is only one cell.
+        error: its standard error, with seeds of different settings taken for independent: where they share
+            starting points it is too large, and fewer cells are decided.
+        freedom: its degrees of freedom, n + m − 2 for n values in the cell and m in its reference.
         reference: where the cell is itself a reference.
         steepness: ηλ₁/(1 + m) at the end, mean over seeds.
         limit: deviations up to this count as the same.
+        diverged: runs of the cell that diverged.
+        not_finite: runs that did not, while their observable is not finite at the end.
     """
 
     result: SweepResult
     observable: str
     deviation: "xr.DataArray"
     error: "xr.DataArray"
+    freedom: "xr.DataArray"
     reference: "xr.DataArray"
     steepness: "xr.DataArray"
     limit: float
+    diverged: "xr.DataArray"
+    not_finite: "xr.DataArray"
 
     @property
     def breaks(self) -> "xr.DataArray":
@@ -55,33 +62,70 @@ class PhaseDiagram:
 
     @property
     def holds(self) -> "xr.DataArray":
-        """Where it is shown to hold: |deviation| is below the limit, by the same test."""
-        return self._compared & (abs(self.deviation) + self._beyond < self.limit)
+        """Where it is shown to hold: |deviation| is below the limit, by the same test.
+
+        Never on the word of survivors: if a run of the cell or of its reference diverged or has no finite
+        value, what is left is not the law, and the cell is undecided where it does not break.
+        """
+        whole = (self.diverged + self.not_finite == 0) & self._reference_whole
+        return self._compared & whole & (abs(self.deviation) + self._beyond < self.limit)
+
+    @property
+    def undecided(self) -> "xr.DataArray":
+        """Settings beside their reference that neither hold nor break."""
+        return self._settings & ~self.holds & ~self.breaks
 
     @property
     def _beyond(self) -> "xr.DataArray":
         """How far a deviation must be from the limit to be told from it, by Student's t."""
-        freedom = 2 * (self.result.dataset.sizes["seed"] - 1)
-        return self.error * float(stats.t.isf(_LEVEL / max(1, int(self._compared.sum())), freedom))
+        level = _LEVEL / max(1, int(self._compared.sum()))
+        return self.error * self.error.copy(data=stats.t.isf(level, self.freedom.values))
 
     @property
     def _lost(self) -> "xr.DataArray":
-        return (self.result["diverged_at"] >= 0).all("seed")
+        """Where all runs diverged."""
+        return self.diverged == self.result.dataset.sizes["seed"]
+
+    @property
+    def _settings(self) -> "xr.DataArray":
+        """Cells with another of their ratio that was there before them."""
+        shared = [(self._ratios == ratio).sum() > 1 for ratio in self._ratios.ravel()]
+        return self.reference.copy(data=np.reshape(shared, self._ratios.shape)) & ~self.reference
+
+    @property
+    def _reference_whole(self) -> "xr.DataArray":
+        """Where the cell's reference has lost no run."""
+        lost = (self.diverged + self.not_finite).values
+        broken = self._ratios[self.reference.values & (lost > 0)]
+        return self.reference.copy(data=~np.isin(self._ratios, broken))
+
+    @property
+    def _ratios(self) -> np.ndarray:
+        rates, sizes = (self.deviation[name].values for name in ("learning_rate", "batch_size"))
+        return _rounded(np.divide.outer(rates.astype(float), sizes))
 
     @property
     def _compared(self) -> "xr.DataArray":
         return self.deviation.notnull() & ~self.reference & ~self._lost
 
     def __str__(self) -> str:
-        broken, holding, compared = self.breaks, self.holds, self._compared
-        lost = int(self._lost.sum())
+        broken, holding, settings = self.breaks, self.holds, self._settings
+        lost, broken = self._lost & settings, broken & settings
         head = (
             f"η/B invariance of {self.observable!r}, {self.result.dataset.sizes['seed']} seeds: of "
-            f"{int(compared.sum()) + lost} settings beside the reference of their ratio, "
+            f"{int(settings.sum())} settings beside the reference of their ratio, "
             f"{int(holding.sum())} hold within {self.limit:g} seed SD, {int(broken.sum())} break "
-            f"({lost} of them diverged), {int((compared & ~holding & ~broken).sum())} are undecided"
+            f"({int(lost.sum())} of them diverged), {int(self.undecided.sum())} are undecided"
         )
         lines = [head]
+        partly = (self.diverged + self.not_finite > 0) & ~self._lost
+        if bool(partly.any()):
+            lines.append(
+                f"  {int(partly.sum())} settings have lost some of their runs ("
+                f"{int(self.diverged.where(partly).sum())} diverged, "
+                f"{int(self.not_finite.where(partly).sum())} are not finite): "
+                f"they, and those held against them, do not count as holding"
+            )
         for what, where in (("holds", holding), ("breaks", broken & ~self._lost)):
             if bool(where.any()):
                 rates = self.deviation["learning_rate"].broadcast_like(self.deviation).where(where)
@@ -120,7 +164,8 @@ def phase_diagram(
         momentum: one number for all.
         seeds: runs of each setting, at least 3.
         epochs, time: how long, one of the two.
-        observable: the name of a method of the problem, or a function of one chain's parameters.
+        observable: the name of a method of the problem, or a function of one chain's parameters. Runs where
+            it is not finite at the end are counted apart, and their setting does not count as holding.
         limit: of the deviation, in standard deviations over seeds.
         process: what makes the process from (problem, hyper), such as `SGD`.
         **options: to `sweep`: `checkpoint`, `resume`, `devices` …
@@ -162,10 +207,11 @@ def phase_diagram(
     end = result.dataset.isel({clock: -1})[[name, "λ₁", "diverged_at"]]
     end = end.transpose("learning_rate", "batch_size", "seed")
     alive = end["diverged_at"] < 0
-    values = end[name].where(alive)
-    count = alive.sum("seed")
+    finite = alive & np.isfinite(end[name])
+    values = end[name].where(finite)
+    count = finite.sum("seed")
     mean, variance = values.mean("seed"), values.var("seed", ddof=1)
-    deviation, error = np.full(ratios.shape, np.nan), np.full(ratios.shape, np.nan)
+    deviation, error, freedom = (np.full(ratios.shape, np.nan) for _ in range(3))
     reference = np.zeros(ratios.shape, bool)
     for ratio in np.unique(ratios):
         cells = [tuple(cell) for cell in np.argwhere(ratios == ratio)]
@@ -177,16 +223,33 @@ def phase_diagram(
             n, m = int(count.values[cell]), int(count.values[first])
             if n < 3:
                 continue
+            gap = mean.values[cell] - mean.values[first]
             pooled = np.sqrt((variance.values[cell] + variance.values[first]) / 2)
-            deviation[cell] = (mean.values[cell] - mean.values[first]) / pooled
+            freedom[cell] = n + m - 2
+            if pooled == 0:
+                deviation[cell], error[cell] = (0.0 if gap == 0 else np.copysign(np.inf, gap)), 0.0
+                continue
+            deviation[cell] = gap / pooled
             error[cell] = np.sqrt(variance.values[cell] / n + variance.values[first] / m) / pooled
         deviation[first], error[first] = 0.0, 0.0
     steepness = (end["λ₁"].where(alive).mean("seed") * end["learning_rate"]) / (1 + float(momentum))
+    diverged, not_finite = (~alive).sum("seed"), (alive & ~finite).sum("seed")
 
     def like(table: np.ndarray) -> "xr.DataArray":
         return mean.copy(data=table)
 
-    return PhaseDiagram(result, name, like(deviation), like(error), like(reference), steepness, float(limit))
+    return PhaseDiagram(
+        result=result,
+        observable=name,
+        deviation=like(deviation),
+        error=like(error),
+        freedom=like(freedom),
+        reference=like(reference),
+        steepness=steepness,
+        limit=float(limit),
+        diverged=diverged,
+        not_finite=not_finite,
+    )
 
 
 def _rounded(ratios: np.ndarray) -> np.ndarray:

@@ -35,6 +35,7 @@ class WeakError:
         sgd, sde: E f of each.
         n: independent values: pairs of antithetic paths, or paths.
         dropped: values left out because a path diverged or an observable was not finite.
+        not_finite: those of them where no path diverged.
         process: name of the SDE.
         learning_rate, time, steps: η, SDE time t, and SGD steps.
     """
@@ -50,6 +51,7 @@ class WeakError:
     learning_rate: float
     time: float
     steps: int
+    not_finite: int = 0
 
     def __getitem__(self, name: str) -> tuple[float, float]:
         """The error of one observable and its standard error."""
@@ -59,7 +61,9 @@ class WeakError:
         return float(self.value[where]), float(self.standard_error[where])
 
     def __str__(self) -> str:
-        lost = f", {self.dropped} diverged and left out" if self.dropped else ""
+        diverged = self.dropped - self.not_finite
+        lost = f", {diverged} diverged and left out" if diverged else ""
+        lost += f", {self.not_finite} not finite and left out" if self.not_finite else ""
         head = f"weak error of {self.process} at η = {self.learning_rate:.6g}, t = {self.time:g} "
         lines = [f"{head}({self.steps} steps); n = {self.n}{lost}"]
         width = max(map(len, self.names))
@@ -149,13 +153,16 @@ def weak_error(
         if values.ndim != 1:
             raise ValueError(f"observables must return one number, {name!r} has shape {values.shape[1:]}.")
     # a path on its way to infinity may be finite where its loss is not
-    alive = result.alive & np.all([np.isfinite(values) for values in ends.values()], axis=0)
-    kept: np.ndarray = np.asarray(alive.reshape(-1, 2 if antithetic else 1).all(axis=1))
+    finite = np.all([np.isfinite(values) for values in ends.values()], axis=0)
+    together = -1, 2 if antithetic else 1
+    alive = np.asarray(result.alive).reshape(together).all(axis=1)
+    kept: np.ndarray = alive & finite.reshape(together).all(axis=1)
     n = int(kept.sum())
     if n < 8:
         raise ValueError(
-            f"{n} values are left where at least 8 are needed: {len(kept) - n} of {len(kept)} diverged. "
-            f"Take more chains or a smaller learning rate."
+            f"{n} values are left where at least 8 are needed: {int((~alive).sum())} of {len(kept)} diverged "
+            f"and {int((alive & ~kept).sum())} have an observable that is not finite. Take more chains or a "
+            f"smaller learning rate."
         )
     means = {name: values.reshape(len(kept), -1)[kept].mean(axis=1) for name, values in ends.items()}
     pairs = [(means[f"sgd {name}"], means[f"sde {name}"]) for name in functions]
@@ -172,6 +179,7 @@ def weak_error(
         learning_rate=float(hyper.learning_rate),
         time=length,
         steps=steps,
+        not_finite=int((alive & ~kept).sum()),
     )
 
 
