@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import sde_sgd as ss
-from sde_sgd import _compensated, _devices, _engine, _memory
+from sde_sgd import _compensated, _devices, _engine, _memory, _tree
 from sde_sgd import _fingerprint as fingerprint
 from sde_sgd._checkpoint import Part
 from sde_sgd._memory import MemoryPrediction
@@ -162,3 +162,26 @@ def test_a_compensated_sum_keeps_what_rounding_takes():
     begin = jnp.float32(1), jnp.float32(0)
     high, low = jax.jit(lambda at: jax.lax.fori_loop(0, 10_000, more, at))(begin)
     np.testing.assert_allclose(float(high) + float(low), 1 + 1e-4, rtol=0, atol=1e-9)
+
+
+def test_a_chain_is_finite_if_all_of_its_numbers_are():
+    tree = {"a": jnp.array([1.0, jnp.nan, 1.0, 1.0]), "b": jnp.ones((4, 2)).at[2, 1].set(jnp.inf)}
+    np.testing.assert_array_equal(_tree.finite_chains(tree), [True, False, False, True])
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "momentum"])
+def test_numbers_per_chain_are_as_many_as_chains(name):
+    hyper = ss.Hyperparameters(**{"learning_rate": 0.1, name: [0.1, 0.2, 0.3]})
+    with pytest.raises(ValueError, match=rf"{name} has shape \(3,\) for 4 chains"):
+        ss.run(ss.SGD(BOWL, hyper), chains=4, steps=1, key=jax.random.key(0))
+
+
+def test_what_is_observed_belongs_to_the_program():
+    """Two observables of one shape, one after the other."""
+    options = {"chains": 2, "steps": 1, "key": jax.random.key(0)}
+    process = ss.SGD(BOWL, ss.Hyperparameters(0.1))
+    plus, minus = (
+        ss.run(process, record={"x": sign}, **options).record["x"] for sign in (jnp.positive, jnp.negative)
+    )
+    np.testing.assert_array_equal(plus, -minus)
+    assert np.abs(plus).min() > 0

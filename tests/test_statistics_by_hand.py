@@ -99,3 +99,18 @@ def test_the_error_of_the_energy_distance_in_the_plane_is_its_spread():
         found.append((test.value, test.standard_error))
     values, errors = np.array(found).T
     assert abs(np.sqrt((errors**2).mean()) / values.std(ddof=1) - 1) < 0.2
+
+
+def test_a_comparison_is_in_units_of_the_reference():
+    x, y = np.random.default_rng(0).normal(size=(2, 40)) * [[1.0], [3.0]] + [[1.0], [0.0]]
+    law = statistics.compare(x, stats.norm(0, 2))
+    np.testing.assert_allclose(law.effect, x.mean() / 2, rtol=1e-6)
+    np.testing.assert_allclose(law.effect_error, x.std(ddof=1) / 2 / 40**0.5, rtol=1e-6)
+    np.testing.assert_allclose(law.variance_ratio, x.var(ddof=1) / 4, rtol=1e-6)
+    np.testing.assert_allclose(law.variance_ratio_error, _moments.variance_error(x) / 4, rtol=1e-6)
+    two = statistics.compare(x, y)
+    np.testing.assert_allclose(two.effect, (x.mean() - y.mean()) / y.std(ddof=1), rtol=1e-9)
+    shares = [_moments.variance_error(z) / z.var(ddof=1) for z in (x, y)]
+    ratio = x.var(ddof=1) / y.var(ddof=1)
+    np.testing.assert_allclose(two.variance_ratio, ratio, rtol=1e-9)
+    np.testing.assert_allclose(two.variance_ratio_error, ratio * np.hypot(*shares), rtol=1e-9)

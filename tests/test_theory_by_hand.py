@@ -1,5 +1,6 @@
 """Laws so simple that every number is known beforehand."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +9,9 @@ from helpers import bound
 from scipy import stats
 
 import sde_sgd as ss
+from sde_sgd.problems import GradientNoise
+from sde_sgd.problems._analytic import AnalyticProblem
+from sde_sgd.theory import Density1D
 from sde_sgd.theory._fokker_planck_time import Jumps, evolve
 
 MIXTURE = ss.theory.GaussianMixture(
@@ -56,3 +60,54 @@ def test_two_cells_come_to_rest_exponentially(time):
         law = np.asarray(evolve(jumps, jnp.array([1.0, 0.0]), jnp.asarray(time)))
     first = down / (up + down) + up / (up + down) * np.exp(-(up + down) * time)
     np.testing.assert_allclose(law, [first, 1 - first], rtol=1e-12)
+
+
+def test_moments_of_a_normal_law_far_from_0():
+    grid = np.linspace(3 - 16, 3 + 16, 2001)
+    law = Density1D(grid, stats.norm(3, 2).logpdf(grid))
+    np.testing.assert_allclose([law.mean, law.variance], [3, 4], rtol=1e-9)
+    np.testing.assert_allclose(law.probability(1, 5), stats.norm.cdf(1) - stats.norm.cdf(-1), rtol=1e-8)
+
+
+def test_the_plane_has_two_axes():
+    """L = ½(x² + 4y²): variances T/2 and T/8; bounds are those of x, then those of y."""
+    problem, hyper = ss.problems.Quadratic(np.diag([1.0, 4.0])), ss.Hyperparameters(0.2)
+    for law in (
+        ss.theory.gibbs(problem, hyper),
+        ss.theory.gibbs(problem, hyper, bounds=((-4, 4), (-2, 2)), points=401),
+    ):
+        found = [law.marginal(axis).variance for axis in (0, 1)]
+        np.testing.assert_allclose(found, [0.1, 0.025], rtol=1e-3)
+    np.testing.assert_allclose([*law.x[[0, -1]], *law.y[[0, -1]]], [-4, 4, -2, 2])
+
+
+class Mirrored(AnalyticProblem):
+    """A Styblinski-Tang surface with x for −x: from its known minimum the other wells lie at lower x."""
+
+    plain: ss.problems.StyblinskiTang
+    noise: GradientNoise
+    noise_law: str = eqx.field(static=True)
+
+    def init(self, key):
+        return -self.plain.init(key)
+
+    def loss(self, theta):
+        return self.plain.loss(-theta)
+
+    def minima(self):
+        return tuple(-point for point in self.plain.minima())
+
+
+def test_a_box_grows_to_where_the_other_wells_are():
+    plain, hyper = ss.problems.StyblinskiTang(2, noise_variance=1000.0), ss.Hyperparameters(0.02)
+    mirrored = Mirrored(plain, plain.noise, "gaussian")
+    means = [ss.theory.gibbs(problem, hyper).marginal(0).mean for problem in (plain, mirrored)]
+    assert -2.5 < means[0] < -1
+    np.testing.assert_allclose(means[1], -means[0], rtol=1e-3)
+
+
+def test_bounds_may_not_leave_out_a_well():
+    """At T = .01 the density is e⁻⁴⁵ and less at both ends, and as large as ever beyond them."""
+    well, hyper = ss.problems.DoubleWell(), ss.Hyperparameters(0.01)
+    with pytest.raises(ValueError, match=r"there is a minimum at .*1"):
+        ss.theory.gibbs(well, hyper, bounds=(-1.7, -0.2))
