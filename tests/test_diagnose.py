@@ -1,5 +1,6 @@
 """Six runs with known answers, each named for its own reason, from pilot data alone."""
 
+import dataclasses
 import functools
 
 import jax
@@ -56,8 +57,9 @@ def test_the_right_cause_is_named(name):
     _, sde, gibbs = cases()[name]
     found = diagnosed(name)
     assert (named(found.worst("sde")), named(found.worst())) == (sde, gibbs), str(found)
-    assert found.sde_holds == (sde is None)
-    assert found.gibbs_holds == (gibbs is None)
+    assert found.sde_holds is (sde is None)
+    assert found.gibbs_holds is (gibbs is None)
+    assert found.verdict == ("yes" if sde is None else "no")
     said = str(found)
     assert ("SGD follows its SDE: yes" in said) == (sde is None)
     assert gibbs is None or f"because of {gibbs}" in said
@@ -89,10 +91,13 @@ def test_a_wrong_batch_size_has_no_explanation():
     """Planted: the pilot ran with B = 2 and is judged as if B were 3."""
     found = diagnosed("anisotropic")
     told = {"sampling": "replacement", "dataset_size": None, "steps": found.steps}
-    right = _causes.causes(found.pilot, found.hyper, **told)
-    wrong = _causes.causes(found.pilot, ss.Hyperparameters(0.05, 3), **told)
-    assert [cause.holds for cause in right if cause.name == "unexplained"] == [True]
-    assert [cause.holds for cause in wrong if cause.name == "unexplained"] == [False]
+    ratio = float(ss.Hyperparameters(0.05, 3).ratio)
+    judged = dataclasses.replace(found.pilot, sgd=dataclasses.replace(found.pilot.sgd, ratio=ratio))
+    right, wrong = (
+        {cause.name: cause.answer for cause in _causes.causes(pilot, found.hyper, **told)}
+        for pilot in (found.pilot, judged)
+    )
+    assert (right["unexplained"], wrong["unexplained"]) == ("within", "beyond")
 
 
 def test_what_diverges_is_a_step_too_large():
@@ -115,25 +120,33 @@ def test_a_network_of_few_examples():
     assert found.weak_error is not None
 
 
-def test_gradient_noise_of_a_finite_sum_is_the_exact_one(key):
-    from sde_sgd.validity._pilot import _local, _mean_noise, _NoiseAlong
+def test_what_is_seen_at_a_place_is_exact(key):
+    from sde_sgd.validity._pilot import _Along, _look, _mean_noise
 
     problem = ss.problems.mlp(class_data(size=24), hidden=(12,))
     theta = problem.init(key)
     covariance = np.asarray(problem.gradient_covariance(theta), np.float64)
     hessian = np.asarray(problem.hessian(theta))
     directions = jnp.linalg.qr(jax.random.normal(key, (len(hessian), 3)))[0].T
-    points = jax.tree.map(lambda leaf: leaf[None], theta)
-    curved, second, third = (np.asarray(each)[0] for each in _local(problem, points, directions, key))
+    seen = _look(problem, [theta, theta], 3, directions, key)
+    assert len(seen.curvature) == 2
     rows = np.asarray(problem.example_gradients(theta) @ directions.T, np.float64)
-    np.testing.assert_allclose(curved, np.diag(directions @ hessian @ directions.T), atol=1e-4)
-    np.testing.assert_allclose(second, np.diag(directions @ covariance @ directions.T), atol=1e-5)
+    np.testing.assert_allclose(seen.curvature[1], np.diag(directions @ hessian @ directions.T), atol=1e-4)
+    np.testing.assert_allclose(seen.second[1], np.diag(directions @ covariance @ directions.T), atol=1e-5)
     np.testing.assert_allclose(
-        _NoiseAlong(problem, directions)(theta), directions @ covariance @ directions.T, atol=1e-5
+        seen.third[1], ((rows - rows.mean(axis=0)) ** 3).mean(axis=0), rtol=1e-2, atol=1e-6
     )
-    np.testing.assert_allclose(third, ((rows - rows.mean(axis=0)) ** 3).mean(axis=0), rtol=1e-2, atol=1e-6)
-    mean, error = _mean_noise(problem, theta, key)
+    np.testing.assert_allclose(seen.values[1], np.linalg.eigvalsh(hessian)[:-4:-1], rtol=1e-3)
+    mean, error = _mean_noise(seen.probes, len(hessian))
     assert_agree(mean, np.trace(covariance) / len(hessian), error)
+
+    along = np.asarray(_Along(problem, directions)(theta))
+    flat = np.asarray(jax.flatten_util.ravel_pytree(theta)[0])
+    slope = jax.flatten_util.ravel_pytree(problem.gradient(theta))[0]
+    np.testing.assert_allclose(along[:3], directions @ flat, atol=1e-5)
+    np.testing.assert_allclose(along[3:6], directions @ slope, atol=1e-5)
+    np.testing.assert_allclose(along[6:15].reshape(3, 3), directions @ covariance @ directions.T, atol=1e-5)
+    np.testing.assert_allclose(along[15], problem.loss(theta), rtol=1e-5)
 
 
 def test_bad_input(key):

@@ -7,13 +7,23 @@ from matplotlib.figure import Figure
 
 from sde_sgd.plot._heat_map import heat_map
 from sde_sgd.plot._style import COLOURS, axes_or_new, figure
-from sde_sgd.validity import Diagnosis, PhaseDiagram
+from sde_sgd.validity import Cause, Diagnosis, PhaseDiagram
 
 _LEAST, _MOST = 1e-2, 1e2
+_ANSWERS = {"within": COLOURS[2], "beyond": COLOURS[1], "cannot tell": COLOURS[4]}
+_WORDS = {"within": "ok", "beyond": "too much", "cannot tell": "not told"}
+_TITLES = {
+    "yes": "SGD follows its SDE",
+    "no": "SGD does not follow its SDE",
+    "cannot tell": "SGD beside its SDE: cannot tell",
+}
 
 
 def diagnosis(found: Diagnosis, *, axes: tuple[Axes, Axes] | None = None) -> Figure:
     """Draw a diagnosis: left every cause against its limit, right the temperature of each direction.
+
+    A bar is as long as the effect, its whisker spans where the effect lies. Green is within the limit,
+    red beyond it, amber not told from it by this pilot.
 
     Args:
         found: from `validity.diagnose`.
@@ -23,7 +33,7 @@ def diagnosis(found: Diagnosis, *, axes: tuple[Axes, Axes] | None = None) -> Fig
         The figure.
     """
     if axes is None:
-        made, both = figure(1, 2, width=5.2, height=3.6)
+        made, both = figure(1, 2, width=5.6, height=3.8)
         left, right = both
     else:
         left, right = axes
@@ -36,27 +46,29 @@ def diagnosis(found: Diagnosis, *, axes: tuple[Axes, Axes] | None = None) -> Fig
 def _causes(found: Diagnosis, axes: Axes) -> None:
     shown = found.causes[::-1]
     for row, cause in enumerate(shown):
-        severity = float(np.clip(cause.severity, _LEAST, _MOST))
-        colour = COLOURS[2] if cause.holds else COLOURS[1]
-        axes.barh(row, severity, left=0, color=colour, height=0.62)
-        said = "no effect" if cause.effect == 0 else f"{cause.effect:.2g}"
-        inside = severity > 20
-        axes.text(
-            severity * (0.85 if inside else 1.15),
-            row,
-            said if cause.holds else f"{said}: too much",
-            ha="right" if inside else "left",
-            va="center",
-            color="white" if inside else "black",
-            fontsize=9.5,
-        )
+        colour = _ANSWERS[cause.answer]
+        ends = [cause.effect, *cause.interval]
+        size, low, high = (float(np.clip(value / cause.limit, _LEAST, _MOST)) for value in ends)
+        axes.barh(row, size, left=0, color=colour, height=0.62, alpha=0.55)
+        if high > _LEAST:
+            axes.plot([low, high], [row, row], color=colour, lw=2.4, solid_capstyle="butt")
+            axes.plot([low, high], [row, row], "|", color=colour, ms=11, mew=2.0)
+        # beside the axes, where neither a whisker nor the limit can cross it
+        axes.text(1.02, row, _said(cause), transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
     axes.axvline(1.0, color="black", lw=1.2, ls="--")
     axes.set_xscale("log")
     axes.set_xlim(_LEAST, _MOST)
+    axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.set_yticks(range(len(shown)), [_label(cause.name, cause.breaks) for cause in shown])
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("effect in units of its limit (dashed)")
-    axes.set_title("SGD follows its SDE" if found.sde_holds else "SGD does not follow its SDE")
+    axes.set_xlabel("effect in units of its limit (dashed), and where it lies")
+    axes.set_title(_TITLES[found.verdict])
+
+
+def _said(cause: Cause) -> str:
+    """The effect and what it amounts to."""
+    effect = "none" if cause.effect == 0 else f"{cause.effect:.2g}" if np.isfinite(cause.effect) else "∞"
+    return f"{effect}: {_WORDS[cause.answer]}" if cause.interval.high > 0 else effect
 
 
 def _label(name: str, breaks: str) -> str:

@@ -1,4 +1,4 @@
-"""What can part SGD from its SDE, and the SDE from Gibbs: one number each, with a limit."""
+"""What can part SGD from its SDE, and the SDE from Gibbs: one number each, where it lies, and a limit."""
 
 import math
 from dataclasses import dataclass
@@ -6,20 +6,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from sde_sgd.hyperparameters import Hyperparameters
-from sde_sgd.theory._covariance import discrete_covariance
+from sde_sgd.validity import _interval
+from sde_sgd.validity._factors import sampling_factor, skewness_factor, step_size_factor
+from sde_sgd.validity._interval import BEYOND, CANNOT_TELL, WITHIN, Interval
+from sde_sgd.validity._orbit import Estimate
 from sde_sgd.validity._pilot import Pilot
 
-# What counts as too much. All are effects on the stationary law of a direction or on the run as a whole.
+# What counts as too much. The first three are one tenth in the variance of SGD along a direction: half
+# way, in ln, between nothing and what nobody would call the same (1.3) lies 1.14, and a pilot knows
+# these three to a tenth of themselves. A skewness of 3/8 makes one tenth more variance on one side of
+# the mean: on a side it is (1 + 2γ/(3√(2π))) times that of a Gaussian. What is measured with nothing
+# known beforehand is known to a few hundredths only, and is there to exclude 1.3.
 LIMITS = {
     "step size": 0.1,
     "sampling": 0.1,
-    "skewness": 0.25,
+    "skewness": 0.375,
     "momentum": 0.05,
     "unexplained": 0.2,
+    "measured": 0.25,
     "anisotropy": 0.5,
 }
-# A measured effect must stand out from its error by this much to be named.
-_ERRORS = 4.0
+# A direction comes to rest within the pilot if its curvature is not below this share of λ₁.
+_RESOLVED = 0.1
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,8 @@ class Cause:
         breaks: "sde" if SGD then does not follow its SDE, "gibbs" if the SDE then does not settle in
             exp(−2L/T) with one T.
         effect: its size; `limit`: the size that counts as too much.
-        standard_error: of the effect, 0 where it follows from exact numbers.
+        interval: where the effect lies, with probability .99; a point where it follows from exact
+            numbers, up to infinity where nothing bounds it.
         text: in words, with numbers.
     """
 
@@ -39,7 +48,7 @@ class Cause:
     breaks: str
     effect: float
     limit: float
-    standard_error: float
+    interval: Interval
     text: str
 
     @property
@@ -48,9 +57,24 @@ class Cause:
         return self.effect / self.limit
 
     @property
+    def answer(self) -> str:
+        """One of "within" its limit, "beyond" it, and "cannot tell"."""
+        return self.interval.answer(self.limit)
+
+    @property
     def holds(self) -> bool:
-        """Whether the effect stays below its limit, or is not told from it by its error."""
-        return self.effect - _ERRORS * self.standard_error <= self.limit
+        """Whether the effect was not shown to be beyond its limit."""
+        return self.answer != BEYOND
+
+    @property
+    def standard_error(self) -> float:
+        """About: the interval's half width over 2.6; 0 where the effect follows from exact numbers."""
+        return (self.interval.high - self.interval.low) / (2 * 2.576)
+
+    @property
+    def pilots_needed(self) -> float:
+        """How many times as much has to be measured to tell, 1 where it can be told."""
+        return self.interval.pilots_needed(self.effect, self.limit)
 
 
 @dataclass(frozen=True)
@@ -58,152 +82,281 @@ class Directions:
     """Temperatures per direction.
 
     Attributes:
-        predicted: of the SDE, T_i = η e_iᵀCe_i/((1 − m)B), for the sampling named.
-        corrected: times the exact factors of a finite η and of the order of the examples.
+        predicted: of the SDE, T_i = η e_iᵀCe_i/((1 − m)B), along the pilot's own way.
+        corrected: times the factors of a finite η, as measured by Var(∂_iL), and of the order of the
+            examples, as calculated.
         measured, measured_error: in the pilot.
+        variance_ratio: of SGD over the SDE, as measured and with nothing calculated.
+        variance_low, variance_high: where it lies, with probability .99.
+        resolved: which directions come to rest within the pilot; the others are not judged.
     """
 
     predicted: np.ndarray
     corrected: np.ndarray
     measured: np.ndarray
     measured_error: np.ndarray
+    variance_ratio: np.ndarray
+    variance_low: np.ndarray
+    variance_high: np.ndarray
+    resolved: np.ndarray
 
 
-def step_size_factor(curvature: np.ndarray, hyper: Hyperparameters) -> np.ndarray:
-    """Variance of SGD over that of its SDE on a quadratic: 2(1 + m)/(2(1 + m) − ηλ); ∞ where unstable."""
-    twice = 2 * (1 + float(hyper.momentum))
-    room = twice - float(hyper.learning_rate) * np.maximum(curvature, 0.0)
-    return np.where(room > 0, twice / np.where(room > 0, room, 1.0), np.inf)
-
-
-def sampling_factor(
-    curvature: np.ndarray, hyper: Hyperparameters, sampling: str, dataset_size: int | None
-) -> np.ndarray:
-    """Variance under `sampling` over that with replacement, on a quadratic of these curvatures."""
-    if sampling == "replacement" or dataset_size is None:
-        return np.ones_like(curvature)
-    stable = 1.9 * (1 + float(hyper.momentum)) / float(hyper.learning_rate)
-
-    def one(value: float) -> float:
-        h, c = np.array([[min(max(value, 1e-6 * stable), stable)]]), np.eye(1)
-        drawn, independent = (
-            discrete_covariance(
-                h, c, hyper, sampling=how, dataset_size=dataset_size, average=how == "shuffle"
-            )
-            for how in (sampling, "replacement")
-        )
-        return float(drawn[0, 0] / independent[0, 0])
-
-    return np.array([one(float(value)) for value in curvature])
-
-
-def directions(pilot: Pilot, hyper: Hyperparameters, sampling: str, dataset_size: int | None) -> Directions:
-    """Predicted, corrected and measured temperatures."""
-    white = float(hyper.ratio) * pilot.noise_variance
-    factor = step_size_factor(pilot.curvature, hyper)
-    factor = factor * sampling_factor(pilot.curvature, hyper, sampling, dataset_size)
-    return Directions(white, white * factor, pilot.temperature, pilot.temperature_error)
+def directions(pilot: Pilot) -> Directions:
+    """Predicted, corrected and measured temperatures, and ratios of variances."""
+    predicted = pilot.sgd.predicted()
+    corrected = predicted * np.exp(pilot.sgd.excess().value) * pilot.sgd.factor
+    ratio = _measured_ratio(pilot)
+    half = _interval.quantile(ratio.freedom) * ratio.standard_error
+    return Directions(
+        predicted=predicted,
+        corrected=corrected,
+        measured=pilot.temperature,
+        measured_error=pilot.temperature_error,
+        variance_ratio=np.exp(ratio.value),
+        variance_low=np.exp(ratio.value - half),
+        variance_high=np.exp(ratio.value + half),
+        resolved=_resolved(pilot),
+    )
 
 
 def causes(
     pilot: Pilot, hyper: Hyperparameters, sampling: str, dataset_size: int | None, steps: int
 ) -> list[Cause]:
     """Every cause, worst first."""
+    skewness = _skewness(pilot, hyper, sampling, dataset_size)
     found = [
-        _step_size(pilot, hyper),
+        _step_size(pilot, hyper, skewness),
         _sampling(pilot, hyper, sampling, dataset_size),
-        _skewness(pilot, hyper),
+        skewness,
         _momentum(hyper, steps),
-        _unexplained(directions(pilot, hyper, sampling, dataset_size)),
+        _unexplained(pilot),
+        _measured(pilot),
         _anisotropy(pilot),
     ]
-    return sorted(found, key=lambda cause: -cause.severity)
+    return sorted(found, key=lambda cause: (-cause.severity, cause.name == "measured"))
 
 
-def _step_size(pilot: Pilot, hyper: Hyperparameters) -> Cause:
+def _resolved(pilot: Pilot) -> np.ndarray:
+    sharpest = float(pilot.curvature.max())
+    return np.asarray(pilot.curvature >= _RESOLVED * sharpest) | (pilot.curvature == sharpest)
+
+
+def _less(one: Estimate, other: Estimate | None) -> Estimate:
+    """The difference of two independent estimates."""
+    if other is None:
+        return one
+    error = np.hypot(one.standard_error, other.standard_error)
+    return Estimate(one.value - other.value, error, min(one.freedom, other.freedom))
+
+
+def _worst(found: Estimate, which: np.ndarray) -> tuple[int, float, Interval]:
+    """Of some directions that with the largest effect max(r, 1/r) − 1; its interval bounds those of all.
+
+    It begins where that of some direction begins, and ends where none goes further.
+    """
+    each = [
+        _interval.of_log_ratio(float(value), float(error), found.freedom)
+        for value, error in zip(found.value[which], found.standard_error[which], strict=True)
+    ]
+    effects = np.nan_to_num([effect for effect, _ in each], nan=-1.0)
+    place = int(np.argmax(effects))
+    low, high = max(one.low for _, one in each), max(one.high for _, one in each)
+    return int(np.flatnonzero(which)[place]), max(float(effects[place]), 0.0), Interval(low, high)
+
+
+def _step_size(pilot: Pilot, hyper: Hyperparameters, skewness: Cause) -> Cause:
+    r"""Variance of SGD over that of the same SDE in small steps, ⟨C⟩(1 + e)/h over ⟨C⟩/h; see `Orbit`.
+
+    On a quadratic it is `step_size_factor`; elsewhere it contains what larger swings do to the
+    curvature and the noise that the chains meet. λ₁ is asked for a second opinion: a curvature that is
+    beyond the limit by itself makes an answer of "within" a "cannot tell".
+
+    Where the finer run has Gaussian noise its variance differs from that of SGD by what `skewness` does
+    as well; at most as much as on one side of the mean is taken off, down to 1 + e, which nothing but
+    the length of a step makes.
+    """
+    limit = LIMITS["step size"]
     edge = 2 * (1 + float(hyper.momentum))
     # the mean over the chains, for one of them on a steep spot does not set the law
-    sharpest = float(pilot.sharpest.mean())
+    sharpest, between = _interval.of_mean(pilot.sharpest)
+    if np.ptp(pilot.sharpest) == 0:
+        between = Interval(sharpest, sharpest)
     used = float(hyper.learning_rate) * sharpest
-    factor = float(step_size_factor(np.array([sharpest]), hyper)[0])
-    text = f"ηλ₁ = {used:.3g} against {edge:g}, where SGD is unstable: "
+    text = f"ηλ₁ = {used:.3g} against {edge:g}, where SGD is unstable"
+    ends = [sharpest, *np.clip(between, 0.0, np.finfo(np.float64).max)]
+    at, low, high = (float(value) - 1 for value in step_size_factor(np.array(ends), hyper))
     if pilot.diverged:
-        text += f"{pilot.diverged} of {pilot.chains} chains diverged"
-        factor = math.inf
-    elif math.isinf(factor):
-        text += "at the edge"
+        text += f"; {pilot.diverged} of {pilot.chains} chains diverged"
+        return Cause("step size", "sde", math.inf, limit, Interval(math.inf, math.inf), text)
+    own = pilot.sgd.excess()
+    found = own if pilot.finer is None else _less(pilot.sgd.spread(), pilot.finer.cold_spread())
+    place, effect, interval = _worst(found, _resolved(pilot))
+    if pilot.finer is not None and pilot.finer_is_gaussian and skewness.answer != WITHIN:
+        _, least, bare = _worst(own, _resolved(pilot))
+        effect = max((1 + effect) / _one_side(skewness.effect) - 1, least)
+        interval = Interval(
+            max((1 + interval.low) / _one_side(skewness.interval.high) - 1, bare.low), interval.high
+        )
+    if not np.isfinite(found.value[place]) or not math.isfinite(interval.high):
+        effect, interval = at, Interval(max(low, 0.0), high)
+        text += f": a variance {1 + at:.3g} times the SDE's, if the loss were quadratic"
     else:
-        text += f"the sharpest direction has {factor:.3g} times the variance that the SDE gives it"
-    spread = pilot.sharpest.std(ddof=1) / len(pilot.sharpest) ** 0.5 if len(pilot.sharpest) > 1 else 0.0
-    slope = float(hyper.learning_rate) / edge * factor**2
-    error = 0.0 if math.isinf(factor) else float(spread) * slope
-    return Cause("step size", "sde", factor - 1, LIMITS["step size"], error, text)
+        ratio = math.exp(float(found.value[place]))
+        than = "that its noise gives it" if pilot.finer is None else f"with {pilot.finer_name}"
+        text += f": direction {place + 1} has {ratio:.3g} times the variance {than}"
+        if interval.high < limit < low:
+            interval = Interval(interval.low, high)
+            text += f", though {1 + at:.3g} times by λ₁"
+    return Cause("step size", "sde", effect, limit, interval, text)
+
+
+def _one_side(skewness: float) -> float:
+    """Variance on one side of the mean over that on both, to first order in the skewness."""
+    return 1 + 2 / (3 * math.sqrt(2 * math.pi)) * skewness
+
+
+def _places(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Low and high ends for the mean over the places, per direction; both the value where all agree."""
+    both = [_interval.of_mean(column) for column in values.T]
+    alike = np.ptp(values, axis=0) <= 1e-5 * np.abs(values).max(axis=0)
+    low, high = (np.array([one[end] for _, one in both]) for end in (0, 1))
+    mean = values.mean(axis=0)
+    return np.where(alike, mean, low), np.where(alike, mean, high)
 
 
 def _sampling(pilot: Pilot, hyper: Hyperparameters, sampling: str, dataset_size: int | None) -> Cause:
     factors = sampling_factor(pilot.curvature, hyper, sampling, dataset_size)
-    worst = float(factors[np.argmax(np.abs(factors - 1))])
+    effects = np.abs(factors - 1)
+    worst = int(np.argmax(effects))
+    if sampling == "replacement":
+        interval = Interval(0.0, 0.0)
+        text = "independent examples, as the SDE has it"
+    else:
+        # at both ends of the curvature, for the factor bends
+        ends = np.array(
+            [
+                np.abs(sampling_factor(np.maximum(end, 0.0), hyper, sampling, dataset_size) - 1)
+                for end in _finite(pilot)
+            ]
+        )
+        ends = np.concatenate([ends, effects[None]])
+        interval = Interval(float(ends.min(axis=0).max()), float(ends.max()))
+        text = f"different examples in a batch leave {factors[worst]:.3g} of the variance of independent ones"
     if sampling == "shuffle":
         flat = hyper.batch_size / (float(hyper.effective_learning_rate) * (dataset_size or 1))
         text = (
-            f"shuffled epochs leave {worst:.3g} of the variance that independent examples give, and less "
+            f"shuffled epochs leave {factors[worst]:.3g} of the variance of independent examples, and less "
             f"where λ < (1 − m)B/(ηN) = {flat:.2g}"
         )
-    elif sampling == "subset":
-        text = f"batches of different examples have {worst:.3g} of the variance of independent ones"
-    else:
-        text = "independent examples, as the SDE has it"
-    return Cause("sampling", "sde", abs(worst - 1), LIMITS["sampling"], 0.0, text)
+    return Cause("sampling", "sde", float(effects[worst]), LIMITS["sampling"], interval, text)
 
 
-def _skewness(pilot: Pilot, hyper: Hyperparameters) -> Cause:
-    """Third cumulant of the chain θ' = (1 − ηh)θ − ηξ: κ₃(θ) = −η³κ₃(ξ)/(1 − (1 − ηh)³)."""
-    steepness = float(hyper.ratio) * np.maximum(pilot.curvature, 0.0)
-    predicted = np.abs(pilot.noise_skewness) * (2 * 2**0.5 / 3) * np.sqrt(steepness)
-    worst = int(np.argmax(predicted))
+def _finite(pilot: Pilot) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the curvature per direction; its own range where two places are too few for an interval."""
+    low, high = _places(pilot.curvatures)
+    least, most = pilot.curvatures.min(axis=0), pilot.curvatures.max(axis=0)
+    return np.where(np.isfinite(low), low, least), np.where(np.isfinite(high), high, most)
+
+
+def _skewness(pilot: Pilot, hyper: Hyperparameters, sampling: str, dataset_size: int | None) -> Cause:
+    """Third cumulant of θ on a quadratic, from that of one example's gradient: `skewness_factor`."""
+    factor = skewness_factor(pilot.curvature, hyper, sampling, dataset_size)
+    effects = np.abs(pilot.noise_skewness) * factor
+    worst = int(np.argmax(effects))
+    half = _interval.quantile(len(pilot.curvatures) - 1) * pilot.noise_skewness_error
+    low, high = pilot.noise_skewness - half, pilot.noise_skewness + half
+    nearest = np.where(low * high <= 0, 0.0, np.minimum(np.abs(low), np.abs(high)))
+    furthest = np.maximum(np.abs(low), np.abs(high))
+    interval = Interval(float((nearest * factor).max()), float((furthest * factor).max()))
     text = (
         f"gradients of examples have skewness {pilot.noise_skewness[worst]:+.2g}, "
-        f"and θ gets {predicted[worst]:.2g} of it at this η/B"
+        f"and θ gets {effects[worst]:.2g} of it at this η and B"
     )
-    return Cause("skewness", "sde", float(predicted[worst]), LIMITS["skewness"], 0.0, text)
+    return Cause("skewness", "sde", float(effects[worst]), LIMITS["skewness"], interval, text)
 
 
 def _momentum(hyper: Hyperparameters, steps: int) -> Cause:
     m = float(hyper.momentum)
     start_up = m / (1 - m)
+    share = start_up / steps
     text = (
-        f"the velocity takes {start_up:.3g} steps to build up, {start_up / steps:.1%} of the run"
-        if m
-        else "no momentum"
+        f"the velocity takes {start_up:.3g} steps to build up, {share:.1%} of the run" if m else "no momentum"
     )
-    return Cause("momentum", "sde", start_up / steps, LIMITS["momentum"], 0.0, text)
+    return Cause("momentum", "sde", share, LIMITS["momentum"], Interval(share, share), text)
 
 
-def _unexplained(along: Directions) -> Cause:
+def _unexplained(pilot: Pilot) -> Cause:
     """A temperature that is not what all the corrections make of it."""
-    limit = LIMITS["unexplained"]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        apart = np.abs(along.measured / along.corrected - 1)
-        error = along.measured_error / along.corrected
-    known = np.isfinite(apart) & np.isfinite(error)
-    if not known.any():
-        return Cause("unexplained", "sde", 0.0, limit, 0.0, "no temperature could be measured")
-    worst = int(np.argmax(np.where(known, apart - _ERRORS * error, -np.inf)))
-    ratio = along.measured[worst] / along.corrected[worst]
+    found, limit = pilot.sgd.unexplained(), LIMITS["unexplained"]
+    if not np.isfinite(found.value).any():
+        return _nothing("unexplained", limit)
+    place, effect, interval = _worst(found, _resolved(pilot))
     text = (
-        f"direction {worst + 1} is {ratio:.3g} ± {error[worst]:.2g} times as hot as step size and "
+        f"direction {place + 1} is {math.exp(found.value[place]):.3g} times as hot as step size and "
         f"sampling make it"
     )
-    return Cause("unexplained", "sde", float(apart[worst]), limit, float(error[worst]), text)
+    return Cause("unexplained", "sde", effect, limit, interval, text)
+
+
+def _measured(pilot: Pilot) -> Cause:
+    """The variance of SGD over that of its SDE with nothing calculated."""
+    found, limit = _measured_ratio(pilot), LIMITS["measured"]
+    if not np.isfinite(found.value).any():
+        return _nothing("measured", limit)
+    place, effect, interval = _worst(found, _resolved(pilot))
+    ratio = math.exp(found.value[place])
+    text = f"direction {place + 1} has {ratio:.3g} times the variance of the SDE, all told"
+    return Cause("measured", "sde", effect, limit, interval, text)
+
+
+def _measured_ratio(pilot: Pilot) -> Estimate:
+    """ln of the ratio of variances per direction."""
+    if pilot.finer is None:
+        return pilot.sgd.warmth()
+    return _less(pilot.sgd.warm_spread(), pilot.finer.cold_spread())
+
+
+def _nothing(name: str, limit: float) -> Cause:
+    return Cause(name, "sde", 0.0, limit, Interval(0.0, math.inf), "no temperature could be measured")
 
 
 def _anisotropy(pilot: Pilot) -> Cause:
     mean, error = pilot.mean_noise_variance
+    half = _interval.quantile(15) * error
     # of C within the span of the directions: those may be turned against its own
-    ratios = np.linalg.eigvalsh(pilot.noise_covariance) / max(mean, 1e-300)
-    worst = int(np.argmax(np.abs(np.log(np.maximum(ratios, 1e-30)))))
-    ratio = max(float(ratios[worst]), 1e-30)
-    effect = max(ratio, 1 / ratio) - 1
-    text = f"C has {ratio:.3g} times its mean eigenvalue Tr C/d in a direction of the {len(ratios)} followed"
-    spread = (1 + effect) * error / max(mean, 1e-300)
-    return Cause("anisotropy", "gibbs", effect, LIMITS["anisotropy"], spread, text)
+    values, vectors = np.linalg.eigh(pilot.noise_covariance)
+    # errors of the eigenvalues, of first order
+    spread = np.sqrt(np.einsum("ij,ik,jk->k", pilot.noise_error**2, vectors**2, vectors**2))
+    spread = _interval.quantile(pilot.chains - 1) * np.nan_to_num(spread, nan=np.inf)
+
+    def deviation(value: np.ndarray, scale: float) -> np.ndarray:
+        ratio = np.maximum(value, 0.0) / max(scale, 1e-300)
+        ratio = np.maximum(ratio, 1e-30)
+        return np.maximum(ratio, 1 / ratio) - 1
+
+    effects = deviation(values, mean)
+    worst = int(np.argmax(effects))
+    below, above = values - spread, values + spread
+    least, most = mean - half, mean + half
+    ends = np.stack([deviation(below, most), deviation(above, least)])
+    astride = (below / most < 1) & (above / max(least, 1e-300) > 1)
+    nearest = np.where(astride, 0.0, ends.min(axis=0))
+    interval = Interval(float(nearest.max()), float(ends.max()))
+    ratio = max(float(values[worst]), 0.0) / max(mean, 1e-300)
+    text = f"C has {ratio:.3g} times its mean eigenvalue Tr C/d in a direction of the {len(values)} followed"
+    return Cause("anisotropy", "gibbs", float(effects[worst]), LIMITS["anisotropy"], interval, text)
+
+
+__all__ = [
+    "BEYOND",
+    "CANNOT_TELL",
+    "LIMITS",
+    "WITHIN",
+    "Cause",
+    "Directions",
+    "causes",
+    "directions",
+    "sampling_factor",
+    "skewness_factor",
+    "step_size_factor",
+]

@@ -1,31 +1,30 @@
 """`diagnose`: how far is a run of SGD from its SDE, and why?"""
 
+import contextlib
 import dataclasses
 import time
-import warnings
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
+import equinox as eqx
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _checks
+from sde_sgd._progress import Progress
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
-from sde_sgd.processes._base import check_hyper
-from sde_sgd.processes._langevin import Langevin
+from sde_sgd.processes._base import Process, check_hyper
+from sde_sgd.processes._sgd import SGD
 from sde_sgd.random import check_key
-from sde_sgd.validity._causes import Cause, Directions, causes, directions
-from sde_sgd.validity._pilot import Pilot, follow, run_pilot
-from sde_sgd.validity._weak_error import WeakError, weak_error
+from sde_sgd.validity._causes import BEYOND, CANNOT_TELL, Cause, Directions, causes, directions
+from sde_sgd.validity._pilot import STAGES, Pilot, follow, run_pilot, separate, usual_chains
+from sde_sgd.validity._report import report
+from sde_sgd.validity._weak_error import WeakError
 
 _PILOT_STEPS = 2000
-# of the paths that share their noise: few where each step of the SDE takes gradients over all the data
-_COUPLED_STEPS = 100
-_COUPLED_CHAINS = 8
-_COUPLED_SUBSTEPS = 4
+_ASKED = ("sde", "gibbs")
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,8 @@ class Diagnosis:
         problem, hyper, sampling, steps: what was asked about.
         causes: every way to fail, worst first.
         directions: temperatures per direction, predicted, corrected and measured.
-        weak_error: E f(SGD) − E f(SDE) for the loss, with Gaussian noise in both; None if chains diverged.
+        weak_error: mean loss of SGD less that of the SDE in small steps at the end of the pilot, from
+            independent chains; None if chains diverged or the small steps were too many.
         pilot: all that was measured.
         seconds: wall-clock time.
     """
@@ -51,56 +51,55 @@ class Diagnosis:
     pilot: Pilot
     seconds: float
 
+    def answer(self, breaks: str = "sde") -> str:
+        """One of "yes", "no" and "cannot tell".
+
+        "no" needs one cause shown to be beyond its limit, "yes" needs all of them shown to be within,
+        the measured ratio of variances among them.
+
+        Args:
+            breaks: "sde" for "does SGD follow its SDE?", "gibbs" for "does one temperature describe all
+                directions beyond that?".
+        """
+        answers = {cause.answer for cause in self._asked(breaks)}
+        if BEYOND in answers:
+            return "no"
+        return "cannot tell" if CANNOT_TELL in answers else "yes"
+
+    @property
+    def verdict(self) -> str:
+        """Does SGD follow its SDE? "yes", "no" or "cannot tell"."""
+        return self.answer("sde")
+
     def worst(self, breaks: str | None = None) -> Cause | None:
-        """The worst cause that goes beyond its limit: of any kind, of "sde" or of "gibbs"."""
-        for cause in self.causes:
-            if not cause.holds and breaks in (None, cause.breaks):
-                return cause
-        return None
+        """The worst cause beyond its limit: of any kind, of "sde" or of "gibbs"; None if there is none.
+
+        "measured" is what the others should explain, so that it is named only where it stands alone.
+        """
+        beyond = [cause for cause in self.causes if not cause.holds and breaks in (None, cause.breaks)]
+        named = [cause for cause in beyond if cause.name != "measured"]
+        return next(iter(named or beyond), None)
+
+    def undecided(self, breaks: str = "sde") -> tuple[Cause, ...]:
+        """The causes that the pilot cannot tell from their limits."""
+        return tuple(cause for cause in self._asked(breaks) if cause.answer == CANNOT_TELL)
 
     @property
-    def sde_holds(self) -> bool:
-        """Whether nothing was found that parts SGD from its SDE."""
-        return self.worst("sde") is None
+    def sde_holds(self) -> bool | None:
+        """Whether SGD follows its SDE; None if this pilot cannot tell."""
+        return {"yes": True, "no": False}.get(self.answer("sde"))
 
     @property
-    def gibbs_holds(self) -> bool:
-        """Whether, beyond that, one temperature describes all directions."""
-        return self.worst() is None
+    def gibbs_holds(self) -> bool | None:
+        """Whether, beyond that, one temperature describes all directions; None if it cannot be told."""
+        return {"yes": True, "no": False}.get(self.answer("gibbs"))
 
     def __str__(self) -> str:
-        h = self.hyper
-        head = (
-            f"SGD on {type(self.problem).__name__}: η = {float(h.learning_rate):g}, B = {h.batch_size}, "
-            f"m = {float(h.momentum):g}, sampling {self.sampling}, {self.steps} steps\n"
-            f"pilot: {self.pilot.chains} chains of {self.pilot.steps} steps, {self.seconds:.1f} s\n"
-        )
-        lines = [self._verdict("sde"), self._verdict("gibbs"), ""]
-        mark = {True: "ok", False: "NO"}
-        lines += [f"  {mark[cause.holds]}  {cause.name:12} {cause.text}" for cause in self.causes]
-        if self.weak_error is not None:
-            found, error = self.weak_error["loss"]
-            summary = (
-                f"  mean loss after {self.weak_error.steps} steps, SGD less SDE on common Gaussian noise: "
-                f"{found:+.2g} ± {error:.1g} of {self.weak_error.sde[0]:.3g}"
-            )
-            lines += ["", summary]
-        lines += ["", "  direction      λ      T of the SDE   corrected     measured"]
-        along = self.directions
-        for number, value in enumerate(self.pilot.curvature):
-            lines.append(
-                f"  {number + 1:5} {value:12.4g} {along.predicted[number]:12.4g} "
-                f"{along.corrected[number]:12.4g} {along.measured[number]:12.4g} "
-                f"± {along.measured_error[number]:.2g}"
-            )
-        return head + "\n".join(lines)
+        return report(self)
 
-    def _verdict(self, breaks: str) -> str:
-        cause = self.worst(breaks)
-        what = {"sde": "SGD follows its SDE", "gibbs": "one temperature for all directions"}[breaks]
-        if cause is None:
-            return f"{what}: yes, as far as this pilot can see"
-        return f"{what}: NO, because of {cause.name} ({cause.text})"
+    def _asked(self, breaks: str) -> list[Cause]:
+        _checks.choice("breaks", breaks, _ASKED)
+        return [cause for cause in self.causes if breaks == "gibbs" or cause.breaks == "sde"]
 
 
 def diagnose(
@@ -111,44 +110,61 @@ def diagnose(
     key: Key[Array, ""] | Any,
     sampling: str = "replacement",
     initial: PyTree | None = None,
-    chains: int | Any = 32,
+    chains: int | Any | None = None,
     pilot_steps: int | Any | None = None,
     directions_followed: int | Any = 4,
+    optimizer: Any = None,
+    progress: bool | None = None,
 ) -> Diagnosis:
-    """How far a run of SGD is from its SDE, and why, from a short pilot.
+    r"""How far a run of SGD is from its SDE, and why, from a short pilot.
 
         print(diagnose(net, Hyperparameters(0.08, 8), steps=4000, key=jax.random.key(0)))
 
-    Chains warm up; from where the first ends, as many are followed along the sharpest directions e_i of
-    the Hessian. What is looked at, with the effect that counts (limits in `validity.LIMITS`):
+    Some chains warm up. From where the first ends, `chains` of SGD are followed along the sharpest
+    directions e_i of the Hessian, and as many of the same SDE in steps a quarter as long or less: of
+    the SDE itself where the noise is a formula, of smaller batches at the same η/B (or SVAG) for data.
+    The answer is "yes", "no" or "cannot tell". What is looked at, each with an interval of probability
+    .99 and the limit in `validity.LIMITS`:
 
-    - step size: 2(1 + m)/(2(1 + m) − ηλ₁) − 1, the excess variance of SGD along the sharpest direction;
+    - step size: the variance of SGD along e_i over that in small steps, less 1: on a quadratic
+      2(1 + m)/(2(1 + m) − ηλ). It is measured as ⟨C_ii⟩(1 + e_i)/h_i over ⟨C_ii⟩/h_i there, with
+      e_i = η Var(∂_iL)/((1 + m)T_i) the heat of finite steps and h_i the curvature felt;
     - sampling: the variance under shuffled epochs or subsets over that of independent examples, less 1;
-    - skewness: of the stationary law, (2√2/3) κ₃ (ηλ/((1 − m)B))^{1/2}, from κ₃ of one example's gradient;
+    - skewness: of the stationary law, from that of one example's gradient: (2√2/3) κ₃
+      (ηλ/((1 − m)B))^{1/2} for small η;
     - momentum: the share of the run, m/((1 − m) steps), in which the velocity builds up;
-    - unexplained: measured temperatures against the SDE's with the exact factors of the first two;
+    - unexplained: measured temperatures against the SDE's with the factors of the first two;
+    - measured: variances of SGD over those of the SDE, nothing calculated. It must be shown to be near 1
+      for a "yes";
     - anisotropy: eigenvalues of e_iᵀCe_j against Tr C/d. It does not part SGD from its SDE, but the SDE
       from exp(−2L/T).
+
+    Judged are directions with λ_i ≥ λ₁/10, which come to rest within the pilot, by what SGD does near the
+    place where the warm-up ends: wells that a run finds later are not seen.
 
     Args:
         problem, hyper, sampling: as for `SGD`, one learning rate and momentum.
         steps: length of the run in question.
         key: of the pilot's random numbers.
         initial: where the run starts, parameters of one chain; by default the problem's own start.
-        chains: of the pilot, at least 4: the error of a measured temperature falls as 1/√chains.
-        pilot_steps: to warm up, and at most to measure, which ends after 60 relaxation times of the
+        chains: of the pilot, at least 4: intervals shrink as 1/√chains. By default 128, or 32 for more
+            than a million examples times parameters.
+        pilot_steps: to warm up, and at most to measure, which ends after 65 relaxation times of the
             sharpest direction; by default `steps`, at most 2000.
         directions_followed: k, at most the number of parameters.
+        optimizer: must be None: what is judged is heavy-ball SGD beside its SDE.
+        progress: show a progress bar, as in `run`.
 
     Returns:
         `Diagnosis`.
 
     Raises:
-        ValueError: for arguments out of range.
+        ValueError: for arguments out of range, a process in place of a problem, or an optimizer.
 
-    Source: the factors are exact for quadratics (`theory.discrete_covariance`); temperatures are
-    measured by d Var(θ_i)/dt = −2 Cov(θ_i, ∂_iL) + T_i, which holds for any loss.
+    Source: d Var(θ_i)/dt = −2 Cov(θ_i, ∂_iL) + T_i + step · Var(∂_iL) holds for any loss; the factor of
+    sampling is exact for quadratics (`theory.discrete_covariance`).
     """
+    _refuse_process(problem, optimizer)
     check_hyper(problem, hyper)
     check_key(key)
     for name in ("learning_rate", "momentum"):
@@ -158,62 +174,105 @@ def diagnose(
                 f"time, or draw `phase_diagram`."
             )
     steps = _checks.integer("steps", steps, at_least=1)
-    chains = _checks.integer("chains", chains, at_least=4)
     followed = _checks.integer("directions_followed", directions_followed, at_least=1)
     length = min(steps, _PILOT_STEPS) if pilot_steps is None else pilot_steps
     length = _checks.integer("pilot_steps", length, at_least=2)
     started = time.perf_counter()
     keys = jax.random.split(key, 3)
-    options: dict[str, Any] = {"sampling": sampling, "chains": chains, "steps": length}
-    start, lost = _warm_up(problem, hyper, initial, followed, keys[0], **options)
-    pilot = run_pilot(problem, hyper, start, directions=followed, key=keys[1], **options)
-    pilot = dataclasses.replace(pilot, diverged=max(lost, pilot.diverged))
-    size = problem.dataset_size
-    found = causes(pilot, hyper, sampling, size, steps)
-    return Diagnosis(
-        problem=problem,
-        hyper=hyper,
-        sampling=sampling,
-        steps=steps,
-        causes=tuple(found),
-        directions=directions(pilot, hyper, sampling, size),
-        weak_error=None if pilot.diverged else _coupled(problem, hyper, start, length, keys[2]),
-        pilot=pilot,
-        seconds=time.perf_counter() - started,
+    began = _init(problem, keys[0]) if initial is None else initial
+    chains = usual_chains(problem, began) if chains is None else _checks.integer("chains", chains, at_least=4)
+    with (
+        contextlib.closing(Progress(STAGES + 1, "diagnose", progress, unit="stage")) as bar,
+        np.errstate(invalid="ignore", over="ignore", divide="ignore"),
+    ):
+        process = SGD(problem, hyper, sampling=sampling)
+        starts, lost = _warm_up(process, began, length, chains, followed, keys[1])
+        bar.advance(1)
+        pilot = run_pilot(
+            problem,
+            hyper,
+            starts,
+            sampling=sampling,
+            chains=chains,
+            steps=length,
+            directions=followed,
+            key=keys[2],
+            bar=bar,
+        )
+        pilot = dataclasses.replace(pilot, diverged=max(lost, pilot.diverged))
+        found = causes(pilot, hyper, sampling, problem.dataset_size, steps)
+        return Diagnosis(
+            problem=problem,
+            hyper=hyper,
+            sampling=sampling,
+            steps=steps,
+            causes=tuple(found),
+            directions=directions(pilot),
+            weak_error=_mean_loss(pilot, hyper),
+            pilot=pilot,
+            seconds=time.perf_counter() - started,
+        )
+
+
+def _refuse_process(problem: Any, optimizer: Any) -> None:
+    if optimizer is not None:
+        raise ValueError(
+            f"optimizer must be None, got {optimizer!r}: diagnose compares heavy-ball SGD with its SDE, and "
+            f"an adaptive optimizer has another one. Momentum belongs in "
+            f"Hyperparameters(learning_rate, batch_size, momentum); for other optimizers compare "
+            f"run(SGD(..., optimizer=...)) at several (η, B)."
+        )
+    if not isinstance(problem, Process):
+        return
+    name = type(problem).__name__
+    if getattr(problem, "optimizer", None) is not None:
+        raise ValueError(
+            f"problem must be a problem, got {name} with an optimizer: diagnose compares heavy-ball SGD with "
+            f"its SDE, and an adaptive optimizer has another one. diagnose(process.problem, hyper, ...) asks "
+            f"about heavy-ball SGD; for other optimizers compare run(SGD(..., optimizer=...)) at several "
+            f"(η, B)."
+        )
+    raise ValueError(
+        f"problem must be a problem such as problems.DoubleWell(), got a process, {name}: diagnose runs SGD "
+        f"by itself. Use diagnose(process.problem, process.hyper, ...), with sampling=... as in the process."
     )
 
 
 def _warm_up(
-    problem: Problem,
-    hyper: Hyperparameters,
-    initial: PyTree | None,
-    directions: int,
-    key: Key[Array, ""],
-    **options: Any,
-) -> tuple[PyTree, int]:
-    """Where a run ends, or where it began if all diverged; and how many did."""
-    began = problem.init(key) if initial is None else initial
-    size = jax.flatten_util.ravel_pytree(began)[0].size
-    vectors = jnp.zeros((min(directions, size), size))
-    ended = follow(problem, hyper, initial, vectors, key=key, **options)
-    there = jax.tree.map(lambda leaf: leaf[0], ended.samples()) if ended.alive.any() else began
-    return there, ended.diverged
+    process: SGD, began: PyTree, steps: int, chains: int, directions: int, key: Key[Array, ""]
+) -> tuple[list[PyTree], int]:
+    """Where runs end, that of median loss first, or where they began if all diverged; and how many did.
+
+    All chains go, by the program of the pilot: fewer would need one of their own.
+    """
+    ended = follow(process, began, directions=directions, chains=chains, steps=steps, every=steps, key=key)
+    losses = ended.record["along"][-1, ended.alive, -1]
+    sound = np.flatnonzero(np.isfinite(losses))
+    ends = separate(ended, chains)
+    order = sound[np.argsort(np.abs(losses[sound] - np.median(losses[sound])))] if len(sound) else sound
+    return [ends[chain] for chain in order] or [began], chains - len(sound)
 
 
-def _coupled(
-    problem: Problem, hyper: Hyperparameters, start: PyTree, steps: int, key: Key[Array, ""]
-) -> WeakError | None:
-    steps = min(steps, _COUPLED_STEPS)
-    options: dict[str, Any] = {}
-    if problem.dataset_size is not None:
-        langevin = partial(Langevin, substeps=_COUPLED_SUBSTEPS)
-        options = {"process": langevin, "chains": _COUPLED_CHAINS * 2}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*chains diverged")
-        try:
-            time = steps * float(hyper.effective_learning_rate)
-            return weak_error(problem, hyper, time=time, initial=start, key=key, progress=False, **options)
-        except ValueError as error:
-            if "diverged" not in str(error):
-                raise
-            return None
+@eqx.filter_jit
+def _init(problem: Problem, key: Key[Array, ""]) -> PyTree:
+    return problem.init(key)
+
+
+def _mean_loss(pilot: Pilot, hyper: Hyperparameters) -> WeakError | None:
+    """Of SGD less that of the SDE, at the end of the pilot."""
+    own, other = pilot.loss[-1], pilot.finer_loss
+    if pilot.diverged or not len(other):
+        return None
+    return WeakError(
+        names=("loss",),
+        value=np.array([own.mean() - other.mean()]),
+        standard_error=np.array([(own.var(ddof=1) / len(own) + other.var(ddof=1) / len(other)) ** 0.5]),
+        sgd=np.array([own.mean()]),
+        sde=np.array([other.mean()]),
+        n=len(own),
+        dropped=0,
+        process=pilot.finer_name,
+        learning_rate=float(hyper.learning_rate),
+        time=pilot.steps * float(hyper.effective_learning_rate),
+        steps=pilot.steps,
+    )

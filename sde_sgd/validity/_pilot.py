@@ -3,7 +3,7 @@
 import math
 import warnings
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,25 +12,40 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
+from sde_sgd._progress import Progress
 from sde_sgd._result import Result
 from sde_sgd._run import run
 from sde_sgd.curvature._eigenpairs import top_eigenpairs
+from sde_sgd.curvature._operators import parameter_count
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._finite_sum import FiniteSumProblem
-from sde_sgd.processes._base import minibatch_streams
+from sde_sgd.processes._base import Process, minibatch_streams
 from sde_sgd.processes._sgd import SGD
+from sde_sgd.validity._factors import sampling_factor
+from sde_sgd.validity._finer import Finer, finer
+from sde_sgd.validity._orbit import Orbit
 
-_SAMPLES = 60
 _DRAWS = 2**15
-_PROBES = 64
+_EXACT, _PROBES = 64, 16
 _PRODUCTS = 30
-_ENDS = 4
+# Examples times parameters up to which more chains and places are looked at: they cost next to nothing.
+_SMALL = 1_000_000
+_PLACES, _MORE_PLACES = 9, 33
+_CHAINS, _MORE_CHAINS = 32, 128
 # velocities take 1/(1 − m) steps to build up; after five of those e⁻⁵ is left to come
 _BUILD_UP = 5
 # The measurement takes so many relaxation times 1/(η'λ₁) of the sharpest direction: long enough for an
-# average, short enough for the directions of a network not to turn away.
-_RELAXATIONS = 60
+# average, short enough for the directions of a network not to turn away. The first few of them go by
+# before it begins: variances come to rest as e^{−2t}.
+_RELAXATIONS = 65
+_SETTLED = 5
+# Samples, and fewer where each takes long: it costs about ten operations for each example, parameter
+# and chain, and all samples of an ensemble may have so many.
+_SAMPLES, _FEWEST = 60, 16
+_OPERATIONS = 6e10
+# what `run_pilot` does one after the other, for a progress bar
+STAGES = 4
 
 
 @dataclass(frozen=True)
@@ -41,24 +56,35 @@ class Pilot:
         steps, chains: of the pilot.
         diverged: chains that diverged.
         curvature: e_iᵀHe_i with e_i the eigenvectors where the pilot began, the mean of there and of the
-            ends of some chains.
-        noise_covariance: e_iᵀ C e_j of one example's gradient, over chains and time, shape `(k, k)`.
-        noise_skewness: third cumulant of e_i·g_n over C_ii^{3/2}, averaged as the curvature.
+            mean over the ends of some chains.
+        curvatures: the same at each of these places, the beginning first, shape `(places, k)`.
         sharpest: λ₁ at the ends of some chains (that of the beginning if all diverged).
+        noise_covariance: e_iᵀ C e_j of one example's gradient, over chains and time, shape `(k, k)`,
+            with `noise_error`, of each element.
+        noise_skewness: third cumulant of e_i·g_n over C_ii^{3/2}, each its mean over the places, with
+            `noise_skewness_error`.
         mean_noise_variance: Tr C/d, with its standard error.
         temperature: 2⟨Cov(θ_i, ∂_iL)⟩ + the growth of Var θ_i in SDE time, with `temperature_error`:
             T_i of SGD as measured.
         skewness: of θ_i over chains and time, with `skewness_error`.
         step, loss: of the samples, shapes `(samples,)` and `(samples, chains)`.
+        sgd: samples of SGD along the directions, after it has settled.
+        finer: the same of the SDE in small steps (see `finer_name`), from the same start and at the same
+            times; None if it takes too many of them or diverged.
+        finer_is_gaussian: whether its noise is Gaussian; else it is skewed as that of SGD.
+        finer_loss: its losses at the end, shape `(chains,)`.
     """
 
     steps: int
     chains: int
     diverged: int
     curvature: np.ndarray
+    curvatures: np.ndarray
     sharpest: np.ndarray
     noise_covariance: np.ndarray
+    noise_error: np.ndarray
     noise_skewness: np.ndarray
+    noise_skewness_error: np.ndarray
     mean_noise_variance: tuple[float, float]
     temperature: np.ndarray
     temperature_error: np.ndarray
@@ -66,6 +92,11 @@ class Pilot:
     skewness_error: np.ndarray
     step: np.ndarray
     loss: np.ndarray
+    sgd: Orbit
+    finer: Orbit | None
+    finer_name: str
+    finer_is_gaussian: bool
+    finer_loss: np.ndarray
 
     @property
     def noise_variance(self) -> np.ndarray:
@@ -74,65 +105,76 @@ class Pilot:
 
 
 class _Along(eqx.Module):
-    """The coordinates of θ along some directions."""
-
-    directions: Float[Array, "k d"]
-
-    def __call__(self, theta: PyTree) -> Float[Array, " k"]:
-        return self.directions @ jax.flatten_util.ravel_pytree(theta)[0]
-
-
-class _GradientAlong(eqx.Module):
-    """The coordinates of ∇L along some directions."""
+    """Along some directions: θ, ∇L, and C of one example's gradient; and the loss. One row of numbers."""
 
     problem: Problem
     directions: Float[Array, "k d"]
 
-    def __call__(self, theta: PyTree) -> Float[Array, " k"]:
-        return self.directions @ jax.flatten_util.ravel_pytree(self.problem.gradient(theta))[0]
-
-
-class _NoiseAlong(eqx.Module):
-    """e_iᵀ C(θ) e_j along some directions."""
-
-    problem: Problem
-    directions: Float[Array, "k d"]
-
-    def __call__(self, theta: PyTree) -> Float[Array, "k k"]:
+    def __call__(self, theta: PyTree) -> Float[Array, " numbers"]:
+        at = self.directions @ jax.flatten_util.ravel_pytree(theta)[0]
         if isinstance(self.problem, FiniteSumProblem):
-            along = _example_slopes(self.problem, theta, self.directions)
-            along = along - along.mean(axis=1, keepdims=True)
-            return along @ along.T / along.shape[1]
-        return self.directions @ self.problem.gradient_covariance(theta) @ self.directions.T
+            slopes, losses = _example_slopes(self.problem, theta, self.directions)
+            loss, slope = losses.mean(), slopes.mean(axis=1)
+            slopes = slopes - slope[:, None]
+            noise = slopes @ slopes.T / slopes.shape[1]
+        else:
+            loss = self.problem.loss(theta)
+            slope = self.directions @ jax.flatten_util.ravel_pytree(self.problem.gradient(theta))[0]
+            noise = self.directions @ self.problem.gradient_covariance(theta) @ self.directions.T
+        return jnp.concatenate([at, slope, noise.ravel(), loss[None]])
+
+
+class _Track:
+    """What `_Along` has recorded of the chains that did not diverge."""
+
+    def __init__(self, result: Result, k: int):
+        rows = np.asarray(result.record["along"], np.float64)
+        self.all_losses = rows[:, :, -1]
+        rows = rows[:, result.alive] if result.alive.any() else rows
+        self.theta, self.slope = rows[..., :k], rows[..., k : 2 * k]
+        self.noise = rows[..., 2 * k : 2 * k + k * k].reshape(*rows.shape[:2], k, k)
+        self.loss = rows[..., -1]
+        self.steps, self.time = np.asarray(result.record_steps), np.asarray(result.time, np.float64)
+
+    def orbit(self, begin: int, ratio: float, step: float, factor: np.ndarray | float = 1.0) -> Orbit:
+        """From sample `begin` on."""
+        own = np.diagonal(self.noise, axis1=2, axis2=3)[begin:]
+        return Orbit(self.theta[begin:], self.slope[begin:], own, self.time[begin:], ratio, step, factor)
+
+
+def is_small(problem: Problem, theta: PyTree) -> bool:
+    """Whether a look at all examples costs next to nothing."""
+    return (problem.dataset_size or 1) * parameter_count(theta) <= _SMALL
+
+
+def usual_chains(problem: Problem, theta: PyTree) -> int:
+    """As many as can be had for nothing much."""
+    return _MORE_CHAINS if is_small(problem, theta) else _CHAINS
 
 
 def follow(
-    problem: Problem,
-    hyper: Hyperparameters,
-    start: PyTree | None,
-    vectors: Float[Array, "k d"],
+    process: Process,
+    start: PyTree,
     *,
-    sampling: str,
+    directions: int | Float[Array, "k d"],
     chains: int,
     steps: int,
+    every: int,
     key: Key[Array, ""],
 ) -> Result:
-    """SGD with θ, ∇L and C along the vectors recorded; always the same program, whatever the vectors."""
-    every = _spacing(max(1, steps // _SAMPLES), problem, hyper, sampling)
+    """A run with `_along` recorded; always the same program, whatever the directions (a number: none yet)."""
+    if isinstance(directions, int):
+        size = parameter_count(start)
+        directions = jnp.zeros((min(directions, size), size))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*chains diverged")
         return run(
-            SGD(problem, hyper, sampling=sampling),
+            process,
             chains=chains,
-            steps=max(every, steps - steps % every),
+            steps=steps,
             every=every,
             initial=start,
-            record={
-                "theta": _Along(vectors),
-                "slope": _GradientAlong(problem, vectors),
-                "noise": _NoiseAlong(problem, vectors),
-                "loss": problem.loss,
-            },
+            record={"along": _Along(process.problem, directions)},
             key=key,
             progress=False,
         )
@@ -141,102 +183,196 @@ def follow(
 def run_pilot(
     problem: Problem,
     hyper: Hyperparameters,
-    start: PyTree,
+    starts: list[PyTree],
     *,
     sampling: str,
     chains: int,
     steps: int,
     directions: int,
     key: Key[Array, ""],
+    bar: Progress,
 ) -> Pilot:
-    """`chains` runs of SGD that all begin at `start`, the parameters of one chain."""
+    """`chains` runs of SGD that all begin at the first of `starts`, in `STAGES`.
+
+    The others tell, where it costs nothing, whether that one is out of the ordinary.
+    """
     keys = jax.random.split(key, 4)
-    size = jax.flatten_util.ravel_pytree(start)[0].size
-    products = min(size, _PRODUCTS)
-    found = top_eigenpairs(problem, start, min(directions, size), products=products, key=keys[0])
-    vectors = jax.vmap(lambda one: jax.flatten_util.ravel_pytree(one)[0])(found.vectors)
+    start = starts[0]
+    small = is_small(problem, start)
+    places = _MORE_PLACES if small else _PLACES
+    size = parameter_count(start)
+    k = min(directions, size)
+    first = _look(problem, starts[: places if small else 1], places, jnp.zeros((k, size)), keys[0])
+    vectors = jnp.asarray(first.vectors[0])
+    highest = first.values[np.isfinite(first.values[:, 0]), 0]
+    highest = float(highest.mean()) if len(highest) else math.inf
+    bar.advance(1)
+
     momentum = float(hyper.momentum)
     build_up = _BUILD_UP * momentum / (1 - momentum)
-    fastest = float(hyper.effective_learning_rate) * max(float(found.values[0]), 1e-30)
-    steps = min(steps, math.ceil(2 * build_up + _RELAXATIONS / fastest))
-    options: Any = {"sampling": sampling, "chains": chains, "steps": max(steps, 2)}
-    result = follow(problem, hyper, start, vectors, key=keys[2], **options)
-    alive = result.alive
-    theta = np.asarray(result.record["theta"], np.float64)[:, alive]
-    slope = np.asarray(result.record["slope"], np.float64)[:, alive]
-    settled = int(np.searchsorted(result.record_steps, build_up))
-    temperature, temperature_error = _temperature(theta[settled:], slope[settled:], result.time[settled:])
-    skewness, skewness_error = _skewness(theta)
-    # the beginning, and the ends of some chains: the model that predicts is the mean of the two
-    points = jax.tree.map(lambda leaf: leaf[None], start)
-    sharpest = np.asarray(found.values[:1], np.float64)
-    if alive.any():
-        ends = jax.tree.map(lambda leaf: jnp.asarray(leaf[:_ENDS]), result.samples())
-        points = jax.tree.map(lambda one, more: jnp.concatenate([one, more]), points, ends)
-        top = partial(top_eigenpairs, k=1, products=products, key=keys[3])
-        sharpest = np.asarray(jax.vmap(lambda at: top(problem, at).values[0])(ends), np.float64)
-    curvature, second, third = (
-        np.asarray(each[0] if len(each) == 1 else (each[0] + each[1:].mean(axis=0)) / 2, np.float64)
-        for each in _local(problem, points, vectors, keys[1])
-    )
-    noise = np.asarray(result.record["noise"], np.float64)[settled:, alive if alive.any() else slice(None)]
+    fastest = float(hyper.effective_learning_rate) * max(highest, 1e-30)
+    steps = max(2, min(steps, math.ceil(2 * build_up + _RELAXATIONS / fastest)))
+    settled = min(build_up + _SETTLED / fastest, steps / 2)
+    every = _spacing(problem, hyper, sampling, steps, chains * size)
+    steps = max(every, steps - steps % every)
+    options: dict[str, Any] = {"chains": chains, "directions": vectors}
+    sgd = SGD(problem, hyper, sampling=sampling)
+    result = follow(sgd, start, steps=steps, every=every, key=keys[2], **options)
+    track = _Track(result, k)
+    begin = int(np.searchsorted(track.steps, settled))
+    bar.advance(1)
+
+    reference = finer(problem, hyper, highest, steps)
+    other = None
+    if reference is not None and not result.diverged:
+        other = _follow_finer(reference, start, every, steps, key=keys[3], **options)
+    bar.advance(1)
+
+    ends = separate(result, places - 1)
+    there = _look(problem, [start, *ends], places, vectors, keys[0])
+    sharpest = there.values[1:, 0] if ends else there.values[:, 0]
+    curvatures = there.curvature
+    curvature = curvatures[0]
+    if ends:
+        # the directions are those of the beginning, where the curvature along them is a largest one
+        curvature = curvatures.mean(axis=0) if small else (curvature + curvatures[1:].mean(axis=0)) / 2
+    drawn = 0 if isinstance(problem, FiniteSumProblem) else _DRAWS
+    skewness, skewness_error = _noise_skewness(there.second, there.third, drawn)
+    bar.advance(1)
+    ratio, step = float(hyper.ratio), float(hyper.learning_rate) / (1 + momentum)
+    orbit = track.orbit(begin, ratio, step, sampling_factor(curvature, hyper, sampling, problem.dataset_size))
+    temperature = orbit.temperature()
+    own_skewness, own_error = _skewness(track.theta)
+    noise = track.noise[begin:].mean(axis=0)
     return Pilot(
         steps=result.steps,
         chains=chains,
         diverged=result.diverged,
         curvature=curvature,
+        curvatures=curvatures,
         sharpest=sharpest,
-        noise_covariance=noise.mean(axis=(0, 1)),
-        noise_skewness=third / np.maximum(second, 1e-30) ** 1.5,
-        mean_noise_variance=_mean_noise(problem, start, keys[1]),
-        temperature=temperature,
-        temperature_error=temperature_error,
-        skewness=skewness,
-        skewness_error=skewness_error,
-        step=np.asarray(result.record_steps),
-        loss=np.asarray(result.record["loss"], np.float64),
+        noise_covariance=noise.mean(axis=0),
+        noise_error=noise.std(axis=0, ddof=1) / len(noise) ** 0.5 if len(noise) > 1 else noise[0] * np.nan,
+        noise_skewness=skewness,
+        noise_skewness_error=skewness_error,
+        mean_noise_variance=_mean_noise(there.probes, size),
+        temperature=temperature.value,
+        temperature_error=temperature.standard_error,
+        skewness=own_skewness,
+        skewness_error=own_error,
+        step=track.steps,
+        loss=track.all_losses,
+        sgd=orbit,
+        finer=None if other is None or reference is None else other.orbit(begin, ratio, reference.step),
+        finer_name="" if reference is None else reference.name,
+        finer_is_gaussian=reference is not None and reference.is_gaussian,
+        finer_loss=np.empty(0) if other is None else other.loss[-1],
     )
 
 
-def _spacing(wanted: int, problem: Problem, hyper: Hyperparameters, sampling: str) -> int:
+def _follow_finer(
+    reference: Finer, start: PyTree, every: int, steps: int, *, key: Key[Array, ""], **options: Any
+) -> _Track | None:
+    """Where and when SGD was looked at; None if a chain diverges."""
+    units = reference.units
+    result = follow(reference.process, start, steps=steps * units, every=every * units, key=key, **options)
+    return None if result.diverged else _Track(result, len(options["directions"]))
+
+
+def _spacing(problem: Problem, hyper: Hyperparameters, sampling: str, steps: int, numbers: int) -> int:
     """Steps between samples; for shuffled epochs such that they fall on all places of an epoch alike."""
+    cost = 10.0 * numbers * (problem.dataset_size or 1)
+    samples = max(_FEWEST, min(_SAMPLES, int(_OPERATIONS / cost)))
+    wanted = max(1, steps // samples)
     if sampling != "shuffle" or problem.dataset_size is None:
         return wanted
     epoch = problem.dataset_size // hyper.batch_size
     return next(every for every in range(wanted, wanted + epoch + 1) if math.gcd(every, epoch) == 1)
 
 
-@eqx.filter_jit
-def _local(
-    problem: Problem, points: PyTree, directions: Float[Array, "k d"], key: Key[Array, ""]
-) -> tuple[Array, Array, Array]:
-    """At every point, along all directions: e_iᵀHe_i, and the second and third cumulants of e_i·g_n."""
+def separate(result: Result, most: int) -> list[PyTree]:
+    """Where chains that did not diverge ended, one by one."""
+    ends = result.samples()
+    count = min(most, int(result.alive.sum()))
+    return [jax.tree.map(lambda leaf: leaf[chain], ends) for chain in range(count)]  # noqa: B023
 
-    def one(theta: PyTree) -> tuple[Array, Array, Array]:
+
+class _View(eqx.Module):
+    """What is to be seen at some places, which come first in every array.
+
+    Attributes:
+        values, vectors: the k largest eigenvalues of the Hessian and their eigenvectors.
+        curvature: along the directions given, e_iᵀHe_i.
+        second, third: cumulants of e_i·g_n.
+        probes: zᵀCz/d along some z.
+    """
+
+    values: Any
+    vectors: Any
+    curvature: Any
+    second: Any
+    third: Any
+    probes: Any
+
+
+def _look(
+    problem: Problem, places: list[PyTree], most: int, directions: Float[Array, "k d"], key: Key[Array, ""]
+) -> _View:
+    """One program for one place and for `most`: it is compiled once, and leaves out what is not asked."""
+    filled = places + places[:1] * (most - len(places))
+    points = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *filled)
+    seen = _seen(problem, points, jnp.asarray(len(places), jnp.int32), directions, key)
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64)[: len(places)], seen)
+
+
+@eqx.filter_jit
+def _seen(
+    problem: Problem,
+    points: PyTree,
+    count: Array,
+    directions: Float[Array, "k d"],
+    key: Key[Array, ""],
+) -> _View:
+    """`_View` of the first `count` points; zeros for the others."""
+    k, size = directions.shape
+    most = len(jax.tree.leaves(points)[0])
+
+    def one(theta: PyTree) -> _View:
         _, unravel = jax.flatten_util.ravel_pytree(theta)
 
         def curved(direction: Array) -> Array:
-            moved = jax.jvp(problem.gradient, (theta,), (unravel(direction),))[1]
-            return direction @ jax.flatten_util.ravel_pytree(moved)[0]
+            tangent = (unravel(direction),)
+            return jax.jvp(lambda at: jax.jvp(problem.loss, (at,), tangent)[1], (theta,), tangent)[1]
 
-        along = _example_slopes(problem, theta, directions, key)
+        # one program for both: probes come after the directions
+        probes = _probes(size, key)
+        along, _ = _example_slopes(problem, theta, jnp.concatenate([directions, probes]), key)
         along = along - along.mean(axis=1, keepdims=True)
-        return jax.vmap(curved)(directions), (along**2).mean(axis=1), (along**3).mean(axis=1)
+        second, third = (along**2).mean(axis=1), (along[:k] ** 3).mean(axis=1)
+        if not isinstance(problem, FiniteSumProblem):
+            covariance = problem.gradient_covariance(theta)
+            second = second.at[k:].set(jnp.einsum("pi,ij,pj->p", probes, covariance, probes))
+        found = top_eigenpairs(problem, theta, k, products=min(size, _PRODUCTS), key=key)
+        vectors = jax.vmap(lambda each: jax.flatten_util.ravel_pytree(each)[0])(found.vectors)
+        return _View(found.values, vectors, lax.map(curved, directions), second[:k], third, second[k:])
 
-    return lax.map(one, points)
+    def put(number: Array, views: _View) -> _View:
+        view = one(jax.tree.map(lambda leaf: leaf[number], points))
+        return jax.tree.map(lambda all_, new: all_.at[number].set(new), views, view)
+
+    shapes = jax.eval_shape(one, jax.tree.map(lambda leaf: leaf[0], points))
+    empty = jax.tree.map(lambda leaf: jnp.zeros((most, *leaf.shape), leaf.dtype), shapes)
+    return lax.fori_loop(0, count, put, empty)
 
 
 def _example_slopes(
     problem: Problem, theta: PyTree, directions: Float[Array, "k d"], key: Key[Array, ""] | None = None
-) -> Float[Array, "k examples"]:
-    """e·g_n of all examples, or of many drawn ones where there is no end of them."""
+) -> tuple[Float[Array, "k examples"], Float[Array, " losses"]]:
+    """e·g_n of all examples and their losses; or of many drawn ones where there is no end of them."""
     _, unravel = jax.flatten_util.ravel_pytree(theta)
     if isinstance(problem, FiniteSumProblem):
-
-        def along(direction: Array) -> Array:
-            return jax.jvp(problem.example_losses, (theta,), (unravel(direction),))[1]
-
-        return lax.map(along, directions)
+        losses, slope = jax.linearize(problem.example_losses, theta)
+        return lax.map(lambda direction: slope(unravel(direction)), directions), losses
     assert key is not None
     sampler = problem.sampler("replacement", 1)
     batch, _ = sampler.draw(
@@ -245,44 +381,42 @@ def _example_slopes(
     drawn = jax.vmap(
         lambda one: jax.flatten_util.ravel_pytree(problem.batch_gradient(theta, one))[0],
     )(batch)
-    return directions @ drawn.T
+    return directions @ drawn.T, problem.loss(theta)[None]
 
 
-def _mean_noise(problem: Problem, theta: PyTree, key: Key[Array, ""]) -> tuple[float, float]:
-    """Tr C/d at θ and its standard error: the mean of zᵀCz/d over random signs z."""
-    size = jax.flatten_util.ravel_pytree(theta)[0].size
-    if size <= _PROBES:
-        probes = jnp.eye(size)
-    else:
-        probes = jax.random.rademacher(key, (_PROBES, size), float) / size**0.5
-    slopes = eqx.filter_jit(_example_slopes)(problem, theta, probes, key)
-    each = np.asarray(slopes, np.float64).var(axis=1)
-    return float(each.mean()), 0.0 if size <= _PROBES else float(each.std(ddof=1) / _PROBES**0.5)
+def _probes(size: int, key: Key[Array, ""]) -> Float[Array, "probes d"]:
+    """Random signs over √d, or all unit vectors of few parameters."""
+    if size <= _EXACT:
+        return jnp.eye(size)
+    return jax.random.rademacher(key, (_PROBES, size), float) / size**0.5
 
 
-def _temperature(theta: np.ndarray, slope: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """T_i from the balance of Var θ_i, shapes `(k,)`; the standard error is a jackknife over chains.
+def _mean_noise(probes: np.ndarray, size: int) -> tuple[float, float]:
+    """Tr C/d, the mean over places, and its standard error, from zᵀCz/d along the probes.
 
-    d Var(θ_i)/dt = −2 Cov(θ_i, ∂_iL) + T_i holds whatever the loss, stationary or not. The integral
-    over the samples is by the trapezoidal rule.
+    All places have the same probes: those are what the error comes from, where not all of C is seen.
     """
-    samples, chains, k = theta.shape
-    if chains < 3 or samples < 3:
-        return np.full(k, np.nan), np.full(k, np.nan)
-    weights = np.full(samples, 1.0 / (samples - 1))
-    weights[[0, -1]] /= 2
-    length = float(time[-1] - time[0])
+    each = probes.mean(axis=0)
+    exact = size <= _EXACT
+    return float(each.mean()), 0.0 if exact else float(each.std(ddof=1) / len(each) ** 0.5)
 
-    def balance(at: np.ndarray, g: np.ndarray) -> np.ndarray:
-        centred = at - at.mean(axis=1, keepdims=True)
-        together = (centred * g).sum(axis=1) / (at.shape[1] - 1)
-        growth = at[-1].var(axis=0, ddof=1) - at[0].var(axis=0, ddof=1)
-        return np.asarray(2 * weights @ together + growth / length)
 
-    left_out = np.stack(
-        [balance(np.delete(theta, one, 1), np.delete(slope, one, 1)) for one in range(chains)]
-    )
-    return balance(theta, slope), np.sqrt((chains - 1) * left_out.var(axis=0))
+def _noise_skewness(second: np.ndarray, third: np.ndarray, drawn: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean third over mean second cumulant^{3/2}, and its error by a jackknife over places.
+
+    Where examples were drawn, at all places the same, what their number leaves uncertain is added.
+    """
+
+    def pooled(which: np.ndarray) -> np.ndarray:
+        return np.asarray(third[which].mean(axis=0) / np.maximum(second[which].mean(axis=0), 1e-30) ** 1.5)
+
+    places = np.arange(len(second))
+    value = pooled(places)
+    error = np.full_like(value, (6 / drawn) ** 0.5 if drawn else 0.0)
+    if len(places) > 1:
+        left_out = np.stack([pooled(np.delete(places, one)) for one in places])
+        error = np.hypot(error, np.sqrt((len(places) - 1) * left_out.var(axis=0)))
+    return value, error
 
 
 def _skewness(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,83 @@
+"""The run a pilot is compared with: the same SDE, in steps so small that they hardly count."""
+
+import math
+from dataclasses import dataclass
+
+import diffrax
+
+from sde_sgd.hyperparameters import Hyperparameters
+from sde_sgd.problems._analytic import AnalyticProblem
+from sde_sgd.problems._base import Problem
+from sde_sgd.processes._base import Process
+from sde_sgd.processes._langevin import Langevin
+from sde_sgd.processes._svag import SVAG
+
+# Of its step in relaxation times of the sharpest direction. What remains, half of that in the variance,
+# is measured and taken out.
+_FINE = 0.1
+# And of its step against that of SGD, where this is the smaller: else there would be nothing to compare.
+_TIMES_FINER = 4
+# More steps than this are not taken: a pilot is short.
+_MOST_STEPS = 300_000
+
+
+@dataclass(frozen=True)
+class Finer:
+    """A process close to the SDE.
+
+    Attributes:
+        process: what to run.
+        units: its units of the clock for each step of SGD.
+        step: the length of a step, in SDE time, that is left to correct for; 0 for Heun's method.
+        name: what it is, in words.
+        is_gaussian: whether its noise has no skewness; else it has that of SGD.
+    """
+
+    process: Process
+    units: int
+    step: float
+    name: str
+    is_gaussian: bool
+
+
+def finer(problem: Problem, hyper: Hyperparameters, sharpest: float, steps: int) -> Finer | None:
+    """The SDE of `problem` and `hyper` in small steps, or None if it would take too many of them.
+
+    Analytic problems have the SDE itself. Data have smaller batches in proportionally smaller steps,
+    at the same η/B and at no more gradients than SGD takes; or SVAG where batches are small already.
+
+    Args:
+        problem, hyper: one η, B and m.
+        sharpest: λ₁.
+        steps: of SGD that are to be matched.
+    """
+    rate = float(hyper.effective_learning_rate)
+    wanted = max(_TIMES_FINER, rate * max(sharpest, 0.0) / _FINE)
+    if isinstance(problem, AnalyticProblem):
+        substeps = _power_of_two(wanted)
+        if substeps * steps > _MOST_STEPS:
+            return None
+        additive = problem.noise.is_additive
+        solver: diffrax.AbstractSolver = diffrax.Heun() if additive else diffrax.Euler()
+        process: Process = Langevin(problem, hyper, substeps=substeps, solver=solver)
+        return Finer(
+            process, 1, 0.0 if additive else rate / substeps, f"the SDE in {substeps} substeps", True
+        )
+    size = hyper.batch_size
+    smaller = max(
+        part for part in range(1, size + 1) if (size % part == 0 and size >= wanted * part) or part == 1
+    )
+    units = size // smaller
+    amplified = _power_of_two(wanted / units)
+    if units * amplified * steps > _MOST_STEPS:
+        return None
+    # in these units the rate is that of plain SGD: the SDE knows momentum by η/(1 − m) only
+    matched = Hyperparameters(rate / units, smaller)
+    name = f"B = {smaller}" if amplified == 1 else f"SVAG-{amplified} of B = {smaller}"
+    process = SVAG(problem, matched, l=amplified)
+    return Finer(process, units, rate / (units * amplified), name, amplified > 1)
+
+
+def _power_of_two(least: float) -> int:
+    """Powers of two only, so that few programs are compiled."""
+    return int(2 ** max(0, math.ceil(math.log2(least) - 1e-6)))
