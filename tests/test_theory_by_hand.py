@@ -11,8 +11,9 @@ from scipy import stats
 import sde_sgd as ss
 from sde_sgd.problems import GradientNoise
 from sde_sgd.problems._analytic import AnalyticProblem
-from sde_sgd.theory import Density1D
+from sde_sgd.theory import Density1D, _orders
 from sde_sgd.theory._fokker_planck_time import Jumps, evolve
+from sde_sgd.theory._setting import Setting
 
 MIXTURE = ss.theory.GaussianMixture(
     np.array([0.25, 0.75]),
@@ -111,3 +112,15 @@ def test_bounds_may_not_leave_out_a_well():
     well, hyper = ss.problems.DoubleWell(), ss.Hyperparameters(0.01)
     with pytest.raises(ValueError, match=r"there is a minimum at .*1"):
         ss.theory.gibbs(well, hyper, bounds=(-1.7, -0.2))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_random_orders_of_examples_of_one_curvature_need_no_luck(momentum):
+    """The control variate is then the very number: a hundred orders say what all of them say."""
+    rng = np.random.default_rng(0)
+    curvature = np.array([[2.0, 0.5], [0.5, 1.0]])
+    gradients = rng.normal(size=(6, 2))
+    examples = _orders.Examples(np.stack([curvature] * 6), gradients - gradients.mean(axis=0))
+    setting = Setting(0.3, 2, momentum)
+    few = _orders._sampled(examples, setting, 100, rng)
+    np.testing.assert_allclose(few, _orders._enumerated(examples, setting), atol=1e-10)

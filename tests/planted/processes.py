@@ -184,7 +184,7 @@ FAULTS = [
         _WHITE,
         'here = random.at(words["brownian"], step)',
         'here = random.at(words["brownian"], 0 * step)',
-        "test_white_noise.py::test_a_chosen_temperature_sets_the_variance",
+        "test_white_noise.py::test_temperatures_of_minibatches_and_of_injected_noise_add",
     ),
     Fault(
         "increments of variance 1/n² for 1/n",

@@ -89,7 +89,7 @@ FAULTS = [
         _COUPLED,
         "jnp.ones_like(size), -size, noise)",
         "jnp.ones_like(size), size, noise)",
-        "test_weak_error.py::test_common_noise_is_worth_thousands_of_paths",
+        "test_langevin_by_hand.py::test_sgd_goes_the_way_of_the_sde_on_one_noise",
     ),
     Fault(
         "antithetic pairs have noise of their own",
