@@ -104,7 +104,7 @@ FAULTS = [
         _PROGRAM,
         "first = jnp.minimum(number * tile, chains - tile)",
         "first = number * tile",
-        "test_tiles.py",
+        "test_tiles.py::test_momentum_and_shuffled_orders_are_cut_with_their_chains",
         equivalent="dynamic slices are moved back to where they fit, the same for reading and writing",
     ),
     Fault(

@@ -173,7 +173,7 @@ FAULTS = [
         _INTERVAL,
         "return math.expm1(abs(log_ratio)),",
         "return abs(math.expm1(log_ratio)),",
-        "test_causes.py::test_intervals_by_hand",
+        "test_ratios_by_hand.py::test_half_the_variance_is_as_far_from_it_as_twice",
     ),
     Fault(
         "the finer run forgets the momentum",
