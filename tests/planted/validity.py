@@ -236,7 +236,7 @@ FAULTS = [
         _CAUSES,
         "error = np.hypot(one.standard_error, other.standard_error)",
         "error = np.abs(one.standard_error - other.standard_error)",
-        "test_causes.py",
+        "test_ratios_by_hand.py::test_errors_of_independent_estimates_add_in_square",
     ),
     Fault(
         "noise of a tenth of the mean is isotropic",
