@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo examples test test-scripts lint format figures benchmarks paper-checks clean
+.PHONY: help demo examples test test-scripts planted lint format figures benchmarks paper-checks clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,9 @@ examples: $(READY)  ## every example, quickly
 
 test: $(READY)  ## the tests
 	$(BIN)/python -m pytest -n $(CORES) -m '$(SELECT)'
+
+planted: $(READY)  ## plant faults in a copy, one by one, and see that the tests notice; about half an hour
+	PYTHONPATH=tests $(BIN)/python -m planted --jobs $(CORES) --out docs/planted_faults.md
 
 test-scripts: $(READY)  ## the examples, the cards of all papers at the smallest scale, runs that are killed
 	$(BIN)/python -m pytest -n $(CORES) -m script
