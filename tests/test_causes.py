@@ -42,13 +42,13 @@ def still(curvature=3.0, spread=0.5, **options):
 def pilot(**changes):
     """A pilot in which all is well, along two directions of curvature 1 and .5, but for the changes."""
     rng = np.random.default_rng(3)
-    theta = rng.normal(size=(60, 128, 2))
+    theta = rng.normal(size=(30, 64, 2))
     slope = np.array([1.0, 0.5]) * theta
     # 2 Cov = T along both
     own = orbit(theta, slope, noise=np.array([4.0, 2.0]), ratio=0.5, step=0.001)
     fields = {
-        "steps": 60,
-        "chains": 128,
+        "steps": 30,
+        "chains": 64,
         "diverged": 0,
         "curvature": np.array([1.0, 0.5]),
         "curvatures": np.tile([1.0, 0.5], (5, 1)),
@@ -62,13 +62,13 @@ def pilot(**changes):
         "temperature_error": own.temperature().standard_error,
         "skewness": np.zeros(2),
         "skewness_error": np.zeros(2),
-        "step": np.arange(60),
-        "loss": np.ones((60, 128)),
+        "step": np.arange(30),
+        "loss": np.ones((30, 64)),
         "sgd": own,
         "finer": dataclasses.replace(own, step=0.0),
         "finer_name": "small steps",
         "finer_is_gaussian": False,
-        "finer_loss": np.ones(128),
+        "finer_loss": np.ones(64),
     }
     return Pilot(**{**fields, **changes})
 
@@ -206,7 +206,7 @@ def test_errors_of_estimates_are_the_spread_between_pilots():
     values, errors = [], []
     for seed in range(300):
         rng = np.random.default_rng(seed)
-        theta = rng.normal(size=(12, 20, 1))
+        theta = rng.normal(size=(8, 12, 1))
         slope = theta + 0.3 * rng.normal(size=theta.shape)
         some = orbit(theta, slope, noise=4.0)
         found = [getattr(some, name)() for name in names]
@@ -323,7 +323,7 @@ def test_a_curvature_beyond_the_edge_forbids_a_yes():
     hyper = H(1.0, 1)
     steep = judged(pilot(sharpest=np.array([1.8, 1.9, 1.9, 2.0])), hyper)["step size"]
     assert (steep.answer, steep.interval.high) == ("cannot tell", math.inf)
-    unknown = orbit(np.full((60, 128, 2), np.nan), np.full((60, 128, 2), np.nan))
+    unknown = orbit(np.full((30, 64, 2), np.nan), np.full((30, 64, 2), np.nan))
     lost = {"sgd": unknown, "finer": None}
     wide = judged(pilot(sharpest=np.array([0.4, 1.0, 1.6]), **lost), hyper)["step size"]
     assert wide.effect == pytest.approx(1.0)
@@ -335,7 +335,7 @@ def test_a_curvature_beyond_the_edge_forbids_a_yes():
 def test_divergence_is_a_step_too_large():
     cause = judged(pilot(diverged=3))["step size"]
     assert (cause.answer, cause.effect) == ("beyond", math.inf)
-    assert "3 of 128 chains diverged" in cause.text
+    assert "3 of 64 chains diverged" in cause.text
 
 
 def test_sampling_is_judged_at_both_ends_of_the_curvature():

@@ -6,6 +6,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from helpers import REFUSED, assert_agree, class_data
 
@@ -147,6 +148,48 @@ def test_what_is_seen_at_a_place_is_exact(key):
     np.testing.assert_allclose(along[3:6], directions @ slope, atol=1e-5)
     np.testing.assert_allclose(along[6:15].reshape(3, 3), directions @ covariance @ directions.T, atol=1e-5)
     np.testing.assert_allclose(along[15], problem.loss(theta), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rate", "variance", "exact"), [(0.3, 0.15, 1.41), (0.4, 0.1, 1.66), (0.5, 0.05, 2.02)]
+)
+def test_a_well_whose_curvature_is_not_the_same_everywhere(rate, variance, exact):
+    """The exact variance within a well, by the chain's own law over Gibbs; a tenth for what a law is not."""
+    well, hyper = ss.problems.DoubleWell(noise_variance=variance), ss.Hyperparameters(rate, 1)
+    for seed in range(3):
+        found = validity.diagnose(well, hyper, steps=2000, key=jax.random.key(seed))
+        assert (found.verdict, named(found.worst("sde"))) == ("no", "step size"), str(found)
+        (step,) = [cause for cause in found.causes if cause.name == "step size"]
+        assert 1 + step.interval.low < 1.1 * exact
+        assert 1 + step.interval.high > exact / 1.1
+
+
+@pytest.mark.slow
+def test_a_step_too_large_where_the_loss_is_far_from_quadratic():
+    """Logistic regression: 3.8 times the variance along e₁ by brute force, where 2/(2 − ηλ₁) is 2.5."""
+    net = ss.problems.logistic_regression(ss.data.breast_cancer(), l2=0.05)
+    start = ss.theory.refine_minimum(net, jax.tree.map(jnp.zeros_like, net.init(jax.random.key(0))), steps=30)
+    for rate, answer in ((0.1, "yes"), (2.69, "no")):
+        hyper = ss.Hyperparameters(rate, 32)
+        found = validity.diagnose(net, hyper, steps=3000, initial=start, key=jax.random.key(5))
+        assert found.verdict == answer, str(found)
+    assert named(found.worst("sde")) == "step size"
+    assert 2.8 < found.directions.variance_ratio[0] < 5
+
+
+def test_progress_and_processes(capsys):
+    well, hyper, key = ss.problems.DoubleWell(), ss.Hyperparameters(0.02, 1), jax.random.key(0)
+    validity.diagnose(well, hyper, steps=3000, key=key, progress=True)
+    assert "diagnose: 100%" in capsys.readouterr().err
+    net = ss.problems.mlp(class_data(size=24), hidden=(6,))
+    adam = ss.SGD(net, hyper, optimizer=optax.adam)
+    for problem, options, message in (
+        (net, {"optimizer": optax.adam}, "optimizer must be None"),
+        (adam, {}, "problem must be a problem, got SGD with an optimizer"),
+        (ss.SGD(net, hyper), {}, r"got a process, SGD: .*Use diagnose\(process.problem, process.hyper"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            validity.diagnose(problem, hyper, steps=9, key=key, **options)
 
 
 def test_bad_input(key):

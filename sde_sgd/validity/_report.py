@@ -65,7 +65,7 @@ def how_long(found: "Diagnosis", breaks: str) -> str:
     needed = max(cause.pilots_needed for cause in found.undecided(breaks))
     if needed > _MANY:
         return "an effect lies so close to its limit, or is so uncertain, that no pilot will"
-    chains = math.ceil(found.pilot.chains * needed * 1.2)
+    chains = math.ceil(found.pilot.chains * needed * 1.2 - 1e-6)
     return f"one of about {chains} chains of {found.pilot.steps} steps would"
 
 
