@@ -213,7 +213,7 @@ FAULTS = [
     Fault(
         "the spread of what is left out for the jackknife's error",
         _ORBIT,
-        "error = np.sqrt((chains - 1) * left_out.var(axis=0))",
+        "error = np.sqrt((len(groups) - 1) * left_out.var(axis=0))",
         "error = np.sqrt(left_out.var(axis=0))",
         "test_causes.py::test_jackknife_of_a_mean_is_its_standard_error",
     ),
