@@ -396,9 +396,10 @@ def test_anisotropy_by_hand():
 def test_small_steps_are_of_the_same_sde(momentum):
     """η/((1 − m)B), and no step above a tenth of a relaxation time or a quarter of SGD's own."""
     data = ss.problems.logistic_regression(ss.data.breast_cancer(), l2=0.1)
+    many = 10**12
     for rate, batch, sharpest in ((0.1, 32, 0.5), (0.1, 32, 30.0), (0.5, 3, 2.0), (0.01, 1, 1.0)):
         hyper = H(rate, batch, momentum)
-        made = finer(data, hyper, sharpest, 100)
+        made = finer(data, hyper, sharpest, 100, many)
         units = made.process.hyper
         assert float(units.ratio) == pytest.approx(float(hyper.ratio))
         assert made.units * float(units.learning_rate) == pytest.approx(float(hyper.effective_learning_rate))
@@ -406,6 +407,10 @@ def test_small_steps_are_of_the_same_sde(momentum):
         assert made.step <= float(hyper.effective_learning_rate) / 4 * 1.001
         assert made.step * sharpest <= 0.1001
         assert made.is_gaussian == (made.process.l > 1)
-    well = finer(ss.problems.DoubleWell(), H(0.2, 2, momentum), 2.0, 100)
+        exact = finer(data, hyper, sharpest, 100, 31)
+        assert (exact.units, exact.is_gaussian, exact.process.hyper) == (1, True, hyper)
+        assert exact.step == pytest.approx(float(hyper.effective_learning_rate) / exact.process.substeps)
+        assert exact.step * sharpest <= 0.1001
+    well = finer(ss.problems.DoubleWell(), H(0.2, 2, momentum), 2.0, 100, 1)
     assert (well.step, well.units, well.process.substeps) == (0.0, 1, 4 if momentum == 0 else 64)
-    assert finer(data, H(1.0, 1), 100.0, 10_000) is None
+    assert finer(data, H(1.0, 1), 100.0, 10_000, many) is None

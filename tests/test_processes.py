@@ -366,7 +366,7 @@ def test_the_levy_area_of_stochastic_runge_kutta_has_its_variance(key, monkeypat
     w = process.increment(state, step, 2, words)
     area = []
 
-    def noted(_solver, terms, theta, _dt):
+    def noted(_solver, terms, theta, _dt, _carried):
         area.append(terms.terms[1].increment.H)
         return theta
 

@@ -68,7 +68,7 @@ def test_the_convolutional_network_starts_as_the_others_do():
 
 def test_the_convolutional_network_learns_and_has_a_sharpness():
     problem = _networks.convolutional_digits(channels=2, size=64, label_noise=0.0)
-    options = {"learning_rate": [0.1, 0.2], "batch_size": 4, "epochs": 20, "seeds": 2, "every": 10}
+    options = {"learning_rate": [0.1, 0.2], "batch_size": 4, "epochs": 30, "seeds": 2, "every": 15}
     watched = {"loss": "loss", "accuracy": "accuracy", "λ₁": ss.curvature.Sharpness(problem)}
     result = ss.sweep(ss.SGD, problem, **options, record=watched, key=jax.random.key(4))
     assert (result["loss"].values[..., -1] < 0.5 * result["loss"].values[..., 0]).all()

@@ -25,6 +25,8 @@ from sde_sgd.validity._weak_error import WeakError
 
 _PILOT_STEPS = 2000
 _ASKED = ("sde", "gibbs")
+# what the others should explain
+_OBSERVED = ("measured", "unexplained")
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,17 @@ class Diagnosis:
     def worst(self, breaks: str | None = None) -> Cause | None:
         """The worst cause beyond its limit: of any kind, of "sde" or of "gibbs"; None if there is none.
 
-        "measured" is what the others should explain, so that it is named only where it stands alone.
+        "measured" is what the others should explain, and not named where it can be helped: if it stands
+        alone, the worst cause that is likely, though not shown, to be beyond its limit comes first.
         """
-        beyond = [cause for cause in self.causes if not cause.holds and breaks in (None, cause.breaks)]
+        asked = [cause for cause in self.causes if breaks in (None, cause.breaks)]
+        beyond = [cause for cause in asked if not cause.holds]
         named = [cause for cause in beyond if cause.name != "measured"]
+        if beyond and not [cause for cause in named if cause.breaks == "sde"]:
+            measured = any(cause.breaks == "sde" for cause in beyond)
+            likely = [one for one in asked if one.breaks == "sde" and one.effect > one.limit]
+            likely = [one for one in likely if one.answer == CANNOT_TELL and one.name not in _OBSERVED]
+            named = (likely if measured else []) + named
         return next(iter(named or beyond), None)
 
     def undecided(self, breaks: str = "sde") -> tuple[Cause, ...]:

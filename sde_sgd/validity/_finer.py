@@ -19,6 +19,10 @@ _FINE = 0.1
 _TIMES_FINER = 4
 # More steps than this are not taken: a pilot is short.
 _MOST_STEPS = 300_000
+# The SDE itself takes a gradient over all data at each step: six operations for each example, parameter and
+# chain. Up to so many it is what SGD is compared with; else small batches stand for it, whose noise is as
+# skewed as that of SGD.
+_OPERATIONS = 6e10
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,20 @@ class Finer:
     is_gaussian: bool
 
 
-def finer(problem: Problem, hyper: Hyperparameters, sharpest: float, steps: int) -> Finer | None:
+def finer(
+    problem: Problem, hyper: Hyperparameters, sharpest: float, steps: int, numbers: int
+) -> Finer | None:
     """The SDE of `problem` and `hyper` in small steps, or None if it would take too many of them.
 
-    Analytic problems have the SDE itself. Data have smaller batches in proportionally smaller steps,
-    at the same η/B and at no more gradients than SGD takes; or SVAG where batches are small already.
+    Analytic problems and small data have the SDE itself. Larger data have smaller batches in
+    proportionally smaller steps, at the same η/B and at no more gradients than SGD takes; or SVAG where
+    batches are small already.
 
     Args:
         problem, hyper: one η, B and m.
         sharpest: λ₁.
         steps: of SGD that are to be matched.
+        numbers: parameters of all chains.
     """
     rate = float(hyper.effective_learning_rate)
     wanted = max(_TIMES_FINER, rate * max(sharpest, 0.0) / _FINE)
@@ -63,6 +71,10 @@ def finer(problem: Problem, hyper: Hyperparameters, sharpest: float, steps: int)
         return Finer(
             process, 1, 0.0 if additive else rate / substeps, f"the SDE in {substeps} substeps", True
         )
+    substeps = _power_of_two(max(1.0, rate * max(sharpest, 0.0) / _FINE))
+    if 6.0 * (problem.dataset_size or 1) * numbers * substeps * steps <= _OPERATIONS:
+        process = Langevin(problem, hyper, substeps=substeps, solver=diffrax.Euler())
+        return Finer(process, 1, rate / substeps, f"the SDE in {substeps} substeps", True)
     size = hyper.batch_size
     smaller = max(
         part for part in range(1, size + 1) if (size % part == 0 and size >= wanted * part) or part == 1

@@ -222,7 +222,7 @@ def run_pilot(
     begin = int(np.searchsorted(track.steps, settled))
     bar.advance(1)
 
-    reference = finer(problem, hyper, highest, steps)
+    reference = finer(problem, hyper, highest, steps, chains * size)
     other = None
     if reference is not None and not result.diverged:
         other = _follow_finer(reference, start, every, steps, key=keys[3], **options)

@@ -55,7 +55,8 @@ def _answer(found: "Diagnosis", breaks: str) -> list[str]:
     cause = found.worst("sde" if breaks == "sde" else None)
     if answer == "no":
         assert cause is not None
-        return _wrapped(f"{question}: NO, because of {cause.name} ({cause.text})")
+        likely = " most likely" if cause.holds else ""
+        return _wrapped(f"{question}: NO,{likely} because of {cause.name} ({cause.text})")
     names = ", ".join(one.name for one in found.undecided(breaks))
     return _wrapped(f"{question}: cannot tell from this pilot ({names}); {how_long(found, breaks)}")
 
