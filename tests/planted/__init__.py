@@ -1,0 +1,1 @@
+"""Faults planted in a copy of the package, each of which the tests must catch."""

@@ -1,0 +1,53 @@
+"""Faults in the pictures."""
+
+from planted._fault import Fault
+
+_CURVES = "sde_sgd/plot/_curves.py"
+_HISTOGRAMS = "sde_sgd/plot/_histograms.py"
+_HEAT = "sde_sgd/plot/_heat_map.py"
+_VALIDITY = "sde_sgd/plot/_validity.py"
+
+FAULTS = [
+    Fault(
+        "a band of deviations where errors were asked for",
+        _CURVES,
+        'deviation if band == "deviation" else deviation / np.sqrt(result.alive.sum())',
+        'deviation if band == "error" else deviation / np.sqrt(result.alive.sum())',
+        "test_plot_numbers.py::test_bands_are_of_the_chains_that_did_not_diverge",
+    ),
+    Fault(
+        "diverged chains are drawn",
+        _CURVES,
+        "kept = values[:, result.alive]",
+        "kept = values[:, result.alive | True]",
+        "test_plot_numbers.py::test_bands_are_of_the_chains_that_did_not_diverge",
+    ),
+    Fault(
+        "bars of counts for bars of density",
+        _HISTOGRAMS,
+        "density = counts / (len(samples[name]) * np.diff(edges))",
+        "density = counts / len(samples[name])",
+        "test_plot_numbers.py::test_bars_hold_all_of_the_probability_and_lines_reach_into_the_tails",
+    ),
+    Fault(
+        "a density is drawn where it is small only",
+        _HISTOGRAMS,
+        "shown = what.pdf(what.grid) > 1e-4 * what.pdf(what.grid).max()",
+        "shown = what.pdf(what.grid) < 0.5 * what.pdf(what.grid).max()",
+        "test_plot_numbers.py::test_bars_hold_all_of_the_probability_and_lines_reach_into_the_tails",
+    ),
+    Fault(
+        "cells are not around their centres",
+        _HEAT,
+        "inner = (logs[:-1] + logs[1:]) / 2",
+        "inner = logs[:-1]",
+        "test_plot_numbers.py::test_cells_lie_around_their_centres",
+    ),
+    Fault(
+        "squares around the settings that hold",
+        _VALIDITY,
+        "        elif broken:\n",
+        "        elif not broken:\n",
+        "test_phase_diagram.py::test_what_the_picture_marks",
+    ),
+]
