@@ -81,7 +81,11 @@ class Context:
         return ss.run(process, **self._with_defaults(name, options))
 
     def sweep(self, name: str, process: Any, problem: Any, **options: Any) -> ss.SweepResult:
-        """`ss.sweep` with its own key and checkpoints. No two calls of a card may share a name."""
+        """`ss.sweep` with its own key and checkpoints. No two calls of a card may share a name.
+
+        Every run has a start of its own: the tests of the cards take settings as independent.
+        """
+        options = {"paired_starts": False, **options}
         return ss.sweep(process, problem, **self._with_defaults(name, options))
 
     def shared_sweep(self, name: str, process: Any, problem: Any, **options: Any) -> ss.SweepResult:
