@@ -43,6 +43,14 @@ def test_the_scale_is_that_of_the_training_set_alone():
     assert sorted([*train, *test]) == [0, 1, 2, 3]
 
 
+def test_a_constant_whose_mean_is_rounded_is_still_a_constant():
+    """The standard deviation of a thousand times .1 is 1.4e-17."""
+    rows = np.column_stack([np.full(1000, 0.1), np.arange(1000.0)])
+    made = split(rows, np.arange(1000) % 2, 1000, key=jax.random.key(0), classes=2, name="rows")
+    assert np.abs(made.inputs[:, 0]).max() < 1e-12
+    np.testing.assert_allclose(np.std(made.inputs[:, 1]), 1, rtol=1e-6)
+
+
 def test_all_examples_may_be_for_training():
     made, train, test = parts("none", train_size=4)
     np.testing.assert_array_equal(made.inputs, ROWS[train])

@@ -175,5 +175,6 @@ def split(
     if standardise != "none":
         axis = 0 if standardise == "features" else None
         mean, spread = x[:size].mean(axis=axis), x[:size].std(axis=axis)
-        x = (x - mean) / np.where(spread > 0, spread, 1.0)
+        # the spread of a constant is not 0 but the rounding of its mean
+        x = (x - mean) / np.where(spread > 1e-12 * np.abs(mean), spread, 1.0)
     return Dataset(x[:size], y[:size], x[size:], y[size:], classes=classes, name=name)
