@@ -212,7 +212,7 @@ class Law:
                 key=jax.random.key(seed),
                 progress=False,
             )
-        self.lost = result.diverged / chains
+        self.steps, self.lost = steps, result.diverged / chains
         late = result.record_steps >= result.record_steps[-1] / 3
         kept = result.alive if result.alive.any() else slice(None)
         self.at = np.asarray(result.record["at"], np.float64)[late][:, kept]
@@ -362,7 +362,8 @@ def _without(cause, setting, frame, sde, seed):
         if problem.dataset_size is not None or problem.noise_law != "gaussian":
             smaller *= 8  # of SVAG-l itself the third and fourth cumulants of the noise fall as 1/l only
         process = ss.SVAG(problem, plain, l=smaller)
-        frame = directions, max(60, min(steps, 40_000 // smaller)), chains
+        # as long as the SDE it is held against: a network is nowhere at rest
+        frame = directions, sde.steps, chains
     elif cause == "sampling":
         process = ss.SGD(problem, hyper)
     elif cause == "skewness":
@@ -377,20 +378,24 @@ def _without(cause, setting, frame, sde, seed):
 
 
 def brings_back(row):
-    """Whether the ratio is within a tenth, or its logarithm is halved, once the cause named is taken away."""
+    """Whether the ratio is within a tenth, or its logarithm is halved, once the cause named is taken away.
+
+    Not only if it is further off by more than its standard error.
+    """
     if row["without"] is None:
         return False
     before = row["sides"] if row["cause"] == "skewness" else row["ratio"]
-    after = abs(math.log(row["without"][0]))
+    ratio, error = row["without"]
+    after = abs(math.log(ratio)) - error / ratio
     return after < math.log(1.1) or after < abs(math.log(before)) / 2
 
 
 def wrong(row):
     """What is wrong with a row, or None.
 
-    "yes" where the ratio is beyond 1.3 by more than its error; "no" where it is within 1.05, and for
-    skewness, which a variance does not show, where the sides are within 1.05 as well; a cause named
-    first without which the ratio does not come back.
+    "yes" where the ratio is beyond 1.3 by more than its standard error; "no" where it is within 1.05, and
+    for skewness, which a variance does not show, where the sides are within 1.05 as well; a cause named first
+    without which the ratio does not come back, by more than its standard error.
     """
     away = max(row["ratio"], 1 / row["ratio"])
     error = row["ratio_error"] / row["ratio"] * away if math.isfinite(away) else 0.0
