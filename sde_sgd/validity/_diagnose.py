@@ -156,8 +156,9 @@ def diagnose(
         steps: length of the run in question.
         key: of the pilot's random numbers.
         initial: where the run starts, parameters of one chain; by default the problem's own start.
-        chains: of the pilot, at least 4: intervals shrink as 1/√chains. By default 128, or 32 for more
-            than a million examples times parameters.
+        chains: of the pilot, at least 4: intervals shrink as 1/√chains. By default as many
+            as cost little: 512 where there are few examples and parameters, 32 where the product of their
+            numbers is above a million.
         pilot_steps: to warm up, and at most to measure, which ends after 65 relaxation times of the
             sharpest direction; by default `steps`, at most 2000.
         directions_followed: k, at most the number of parameters.
