@@ -116,7 +116,7 @@ def draw_runs(found: dict[str, validity.Diagnosis], axes) -> None:
         axes.text(
             0.02,
             row + 0.3,
-            said(one),
+            said(one) if one.verdict != "cannot tell" else f"cannot tell ({len(one.undecided())} effects)",
             transform=axes.get_yaxis_transform(),
             color=colour,
             fontsize=10,

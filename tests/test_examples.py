@@ -122,7 +122,7 @@ def test_does_the_sde_hold(tmp_path):
 
     At η = .02 the step makes some .03 more variance (ηλ/2, λ = 2 to 3.5), of the .1 allowed. 256 chains know
     the temperature of a direction to .03, so that their intervals of probability .99 end at some .15, short
-    of the .2 where "yes" ends. At η = .32 it is above .5, whatever the noise. 8 chains know no ratio to
+    of the .2 where "yes" ends. At η = .32 it is .5 or so, five times too much. 8 chains know no ratio to
     better than .1, with intervals of 3.5 standard errors: too wide for a "yes"; and a "no" where the effect
     is .03 would be a false alarm, one in a thousand.
     """
