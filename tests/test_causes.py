@@ -429,6 +429,11 @@ def test_anisotropy_by_hand():
     assert turned["anisotropy"].effect == pytest.approx(1.5)
 
 
+def test_no_noise_is_not_anisotropic():
+    cause = judged(pilot(noise_covariance=np.zeros((2, 2)), mean_noise_variance=(0.0, 0.0)))["anisotropy"]
+    assert (cause.effect, cause.answer, cause.text) == (0.0, "within", "there is no gradient noise")
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_small_steps_are_of_the_same_sde(momentum):
     """η/((1 − m)B), and no step above a tenth of a relaxation time or a quarter of SGD's own."""

@@ -53,6 +53,15 @@ def no():
     return pilot(sgd=hot, finer=dataclasses.replace(hot, step=0.0))
 
 
+def test_lines_stay_narrow_where_numbers_are_huge():
+    hot = dataclasses.replace(pilot().sgd, noise=1e-12 * pilot().sgd.noise)
+    said = str(diagnosis(pilot(sgd=hot)))
+    assert max(map(len, said.splitlines())) <= 80
+    lost = str(diagnosis(pilot(sgd=hot, diverged=3)))
+    assert lost.count("not measured") == 2
+    assert max(map(len, lost.splitlines())) <= 80
+
+
 def test_three_answers():
     for seen, answer, holds in ((pilot(), "yes", True), (no(), "no", False), (few(), "cannot tell", None)):
         found = diagnosis(seen)

@@ -47,7 +47,7 @@ class Langevin(Diffusion):
 
         noise                                     solver                  substeps   gradients
         C = σ²I                                   LeimkuhlerMatthews()        1          1
-        constant, not isotropic; "none"           Heun()                      4          8
+        constant, else or with a schedule; "none" Heun()                      4          8
         C(θ); "isotropic", "diagonal"; two-point  Euler()                    32         32
 
     Euler's variance is too large by the factor 1/(1 − η'h/(2 substeps)), so where η'λ₁ is small for the
@@ -111,7 +111,7 @@ class Langevin(Diffusion):
         self.noise = _checks.choice("noise", noise, NOISES)
         self.increments = _checks.choice("increments", increments, INCREMENTS)
         if solver is None:
-            solver = solvers.default(problem, self.noise, self.increments)
+            solver = solvers.default(problem, self.noise, self.increments, is_scheduled=schedule is not None)
         solvers.check(solver, problem, self.noise, self.increments)
         self.solver = solver
         self.substeps = (

@@ -18,7 +18,8 @@ class LeimkuhlerMatthews(diffrax.AbstractItoSolver):
     Euler's: after n steps from a point the free diffusion has the variance of n − ½. For noise that
     is constant and not isotropic the covariance in the eigenbasis of the Hessian is off by
     −(η dt/4)(λ_i − λ_j)²/(λ_i + λ_j) of itself: its diagonal is right, the rest of first order.
-    Not valid for noise that depends on θ.
+    Not valid for noise that depends on θ, nor where η jumps from step to step: of two rates a and b in turn
+    it makes the noise of (a + b)²/2 for a² + b². A change of a few per cent a step does no harm.
 
     As a diffrax solver its state is the increment before, and the control of its term, a `LangevinTerm`,
     the one after.

@@ -10,15 +10,22 @@ from sde_sgd.processes._leimkuhler_matthews import LeimkuhlerMatthews
 _EXACT, _FIRST_ORDER, _SECOND_ORDER = 1, 32, 4
 
 
-def default(problem: Problem, noise: str, increments: str) -> diffrax.AbstractSolver:
-    """The cheapest solver that has the right stationary law."""
+def default(
+    problem: Problem, noise: str, increments: str, *, is_scheduled: bool = False
+) -> diffrax.AbstractSolver:
+    """The cheapest solver that has the right law.
+
+    The scheme of Leimkuhler and Matthews spreads each increment over two steps, which must then have
+    one η: with a schedule it is not the default.
+    """
     if noise == "none":
         return diffrax.Heun()
     if noise != "problem" or increments != "gaussian":
         return diffrax.Euler()
-    if _is_isotropic(problem):
+    if _is_isotropic(problem) and not is_scheduled:
         return LeimkuhlerMatthews()
-    return diffrax.Heun() if _is_additive(problem) else diffrax.Euler()
+    constant = _is_additive(problem) or _is_isotropic(problem)
+    return diffrax.Heun() if constant else diffrax.Euler()
 
 
 def enough_substeps(solver: diffrax.AbstractSolver) -> int:

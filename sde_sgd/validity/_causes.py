@@ -354,6 +354,9 @@ def _nothing(name: str, limit: float) -> Cause:
 
 def _anisotropy(pilot: Pilot) -> Cause:
     mean, error = pilot.mean_noise_variance
+    if not mean > 0:
+        why = "there is no gradient noise"
+        return Cause("anisotropy", "gibbs", 0.0, LIMITS["anisotropy"], Interval(0.0, 0.0), why)
     half = _interval.quantile(15) * error
     # of C within the span of the directions: those may be turned against its own
     values, vectors = np.linalg.eigh(pilot.noise_covariance)

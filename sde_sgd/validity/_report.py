@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from sde_sgd.validity._diagnose import Diagnosis
 
 _WIDTH = 80
+# characters that a ratio and its ends may take
+_RATIO = 24
 _MARKS = {WITHIN: "ok", BEYOND: "NO", CANNOT_TELL: "??"}
 _QUESTIONS = {"sde": "SGD follows its SDE", "gibbs": "and settles in exp(-2L/T)"}
 # Beyond so many pilots nobody will go on
@@ -90,8 +92,10 @@ def _directions(found: "Diagnosis") -> list[str]:
         measured = f"{along.measured[number]:.3g} ± {along.measured_error[number]:.1g}"
         low, high = along.variance_low[number], along.variance_high[number]
         ratio = f"{along.variance_ratio[number]:.2f} ({low:.2f}-{high:.2f})"
-        if not np.isfinite([low, high]).all():
+        if not np.isfinite([low, high]).all() or found.pilot.diverged:
             ratio = "not measured"
+        elif len(ratio) > _RATIO:
+            ratio = f"{along.variance_ratio[number]:.1e} ({low:.0e}-{high:.0e})"
         lines.append(
             f"  {number + 1:2}  λ {value:8.3g} {along.predicted[number]:8.3g}  "
             f"{along.corrected[number]:9.3g}  {measured:>15}  {ratio:>17}"
