@@ -362,8 +362,8 @@ def _without(cause, setting, frame, sde, seed):
         if problem.dataset_size is not None or problem.noise_law != "gaussian":
             smaller *= 8  # of SVAG-l itself the third and fourth cumulants of the noise fall as 1/l only
         process = ss.SVAG(problem, plain, l=smaller)
-        # as long as the SDE it is held against: a network is nowhere at rest
-        frame = directions, sde.steps, chains
+        # as long as the SDE it is held against, for a network is nowhere at rest, if that can be had
+        frame = directions, min(sde.steps, max(60, 80_000 // smaller)), chains
     elif cause == "sampling":
         process = ss.SGD(problem, hyper)
     elif cause == "skewness":
