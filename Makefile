@@ -2,12 +2,12 @@
 # the tests.
 PYTHON ?= python3
 VENV ?= .venv
-SELECT ?= not script
+SELECT ?= not script and not brute
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo examples test test-scripts planted lint format figures benchmarks paper-checks clean
+.PHONY: help demo examples test test-scripts planted brute-force lint format figures benchmarks paper-checks clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ test: $(READY)  ## the tests
 
 planted: $(READY)  ## plant faults in a copy, one by one, and see that the tests notice; about half an hour
 	PYTHONPATH=tests $(BIN)/python -m planted --jobs $(CORES) --out docs/planted_faults.md
+
+brute-force: $(READY)  ## diagnose judged on 40 drawn settings; about ten minutes
+	$(BIN)/python -m pytest -m brute
 
 test-scripts: $(READY)  ## the examples, the cards of all papers at the smallest scale, runs that are killed
 	$(BIN)/python -m pytest -n $(CORES) -m script

@@ -3,9 +3,8 @@
 import pytest
 from diagnosis_brute_force import SETTINGS, brings_back, in_parallel, summary, table, wrong
 
-pytestmark = pytest.mark.script
 
-
+@pytest.mark.brute
 def test_never_far_from_the_truth():
     """At most one in five not told; no "yes" beyond 1.3, no "no" within 1.05, and the right cause first."""
     rows = in_parallel(1)
