@@ -65,7 +65,7 @@ faults = [
 faults.append(Fault("out of date", "sde_sgd/formulae.py", "return 1", "return 2", "test_formulae.py"))
 known = {}
 lines = []
-runner = Runner(root, folder, jobs=2, limit=4.0, known=known, say=lines.append)
+runner = Runner(root, folder, jobs=2, limit=12.0, known=known, say=lines.append)
 verdicts = runner.verdicts(faults, runner.baseline(faults))
 again = Runner(root, folder / "again", known=known, say=lines.append).verdicts(faults[:3], None)
 found = {name: [verdict.status, verdict.by] for name, verdict in verdicts.items()}

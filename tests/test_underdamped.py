@@ -84,7 +84,7 @@ def test_the_transient_is_that_of_the_damped_oscillator(on_data, order):
         exact_step = expm(np.asarray([[0.0, -rate], [1.0, -friction]]))
         exact, paths = np.asarray([1.0, 0.0]), []
         processes = [
-            ss.UnderdampedLangevin(problem, hyper),
+            ss.UnderdampedLangevin(problem, hyper, substeps=1),
             ss.SGD(problem, hyper),
             ss.Langevin(problem, hyper, substeps=4),
         ]
