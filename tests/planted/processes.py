@@ -276,8 +276,8 @@ FAULTS = [
     Fault(
         "the scheme for isotropic noise is the default for any additive noise",
         "sde_sgd/processes/_solvers.py",
-        "    if _is_isotropic(problem):\n        return LeimkuhlerMatthews()",
-        "    if _is_isotropic(problem) or _is_additive(problem):\n        return LeimkuhlerMatthews()",
+        "if _is_isotropic(problem) and not is_scheduled:",
+        "if (_is_isotropic(problem) or _is_additive(problem)) and not is_scheduled:",
         "test_integrators.py::test_the_solver_and_its_substeps_follow_from_the_noise",
     ),
     Fault(
