@@ -8,7 +8,7 @@ import numpy as np
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.validity import _interval
 from sde_sgd.validity._factors import sampling_factor, skewness_factor, step_size_factor
-from sde_sgd.validity._interval import BEYOND, CANNOT_TELL, WITHIN, Interval
+from sde_sgd.validity._interval import BEYOND, WITHIN, Interval
 from sde_sgd.validity._orbit import Estimate, Orbit
 from sde_sgd.validity._pilot import Pilot
 
@@ -380,18 +380,3 @@ def _anisotropy(pilot: Pilot) -> Cause:
     ratio = max(float(values[worst]), 0.0) / max(mean, 1e-300)
     text = f"C has {ratio:.3g} times its mean eigenvalue Tr C/d in a direction of the {len(values)} followed"
     return Cause("anisotropy", "gibbs", float(effects[worst]), LIMITS["anisotropy"], interval, text)
-
-
-__all__ = [
-    "BEYOND",
-    "CANNOT_TELL",
-    "LIMITS",
-    "WITHIN",
-    "Cause",
-    "Directions",
-    "causes",
-    "directions",
-    "sampling_factor",
-    "skewness_factor",
-    "step_size_factor",
-]

@@ -18,7 +18,8 @@ from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import Process, check_hyper
 from sde_sgd.processes._sgd import SGD
 from sde_sgd.random import check_key
-from sde_sgd.validity._causes import BEYOND, CANNOT_TELL, Cause, Directions, causes, directions
+from sde_sgd.validity._causes import Cause, Directions, causes, directions
+from sde_sgd.validity._interval import BEYOND, CANNOT_TELL
 from sde_sgd.validity._pilot import STAGES, Pilot, follow, run_pilot, separate, usual_chains
 from sde_sgd.validity._report import report
 from sde_sgd.validity._weak_error import WeakError

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sde_sgd.validity._causes import BEYOND, CANNOT_TELL, WITHIN, Cause
+from sde_sgd.validity._causes import Cause
+from sde_sgd.validity._interval import BEYOND, CANNOT_TELL, WITHIN
 
 if TYPE_CHECKING:
     from sde_sgd.validity._diagnose import Diagnosis
