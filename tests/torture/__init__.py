@@ -1,0 +1,1 @@
+"""What is killed, cut short and damaged on purpose, many times over."""
