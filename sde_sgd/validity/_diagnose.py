@@ -77,18 +77,23 @@ class Diagnosis:
     def worst(self, breaks: str | None = None) -> Cause | None:
         """The worst cause beyond its limit: of any kind, of "sde" or of "gibbs"; None if there is none.
 
-        "measured" is what the others should explain, and not named where it can be helped: if it stands
-        alone, the worst cause that is likely, though not shown, to be beyond its limit comes first.
+        "measured" and "unexplained" are what the others should explain, and not named where it can be
+        helped: if they stand alone, the worst cause that is likely, though not shown, to be beyond its limit
+        comes first. Where the steps are too long and the noise is too skewed, the step size comes first:
+        smaller steps shrink the skewness of θ as well, which by itself has no other cure.
         """
         asked = [cause for cause in self.causes if breaks in (None, cause.breaks)]
         beyond = [cause for cause in asked if not cause.holds]
-        named = [cause for cause in beyond if cause.name != "measured"]
+        named = [cause for cause in beyond if cause.name not in _OBSERVED]
         if beyond and not [cause for cause in named if cause.breaks == "sde"]:
-            measured = any(cause.breaks == "sde" for cause in beyond)
+            observed = any(cause.name in _OBSERVED for cause in beyond)
             likely = [one for one in asked if one.breaks == "sde" and one.effect > one.limit]
             likely = [one for one in likely if one.answer == CANNOT_TELL and one.name not in _OBSERVED]
-            named = (likely if measured else []) + named
-        return next(iter(named or beyond), None)
+            named = (likely if observed else []) + named
+        found = next(iter(named or beyond), None)
+        if found is not None and found.name == "skewness" and not found.holds:
+            return next((cause for cause in named if cause.name == "step size" and not cause.holds), found)
+        return found
 
     def undecided(self, breaks: str = "sde") -> tuple[Cause, ...]:
         """The causes that the pilot cannot tell from their limits."""
