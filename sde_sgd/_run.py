@@ -22,10 +22,8 @@ from sde_sgd._memory import MemoryPrediction
 from sde_sgd._progress import Progress
 from sde_sgd._recording import Histogram, HistogramCounts, Observable, Recorder
 from sde_sgd._result import Result
-from sde_sgd.processes._base import ChainState, Process
+from sde_sgd.processes._base import LAST_STEP, ChainState, Process
 from sde_sgd.random import check_key
-
-_LAST_STEP = 2**31 - 1
 
 
 def run(
@@ -312,8 +310,8 @@ def _job(
     check_key(key)
     _check_per_chain(process, chains)
     start = _check_initial(process, chains, initial) if isinstance(initial, Result) else 0
-    if start + steps > _LAST_STEP:
-        raise ValueError(f"steps must end by {_LAST_STEP} on the clock, got {start} + {steps}.")
+    if start + steps > LAST_STEP:
+        raise ValueError(f"steps must end by {LAST_STEP} on the clock, got {start} + {steps}.")
     last_sample = steps - steps % every
     if burn_in >= last_sample and (recorder.moments or recorder.histograms):
         raise ValueError(
