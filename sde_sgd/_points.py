@@ -175,10 +175,10 @@ def _legs(stages: Sequence[Stage], rates: Sequence[float], clock: Clock) -> tupl
     Stages end, and samples lie, at the whole step nearest to where they belong on the clock, so that
     roundings do not add up over the stages.
     """
-    steps = sum(stage.length * rate for stage, rate in zip(stages, rates, strict=True))
-    if not steps < LAST_STEP + 0.5:  # nor would its samples have room
-        raise ValueError(_too_long(stages, rates, steps, clock))
-    if clock.length / clock.every > steps + 1:
+    whole = float(sum(stage.length * rate for stage, rate in zip(stages, rates, strict=True)))
+    if not whole < LAST_STEP + 0.5:  # nor would its samples have room
+        raise ValueError(_too_long(stages, rates, whole, clock))
+    if clock.length / clock.every > whole + 1:
         stage, rate = min(zip(stages, rates, strict=True), key=lambda pair: pair[1])
         raise ValueError(f"every = {clock.every:g} {clock.unit} {_too_short(stage, rate)}")
     near, begin, done = 1e-9 * clock.length, 0.0, 0.0

@@ -16,7 +16,7 @@ from jaxtyping import Array, Key, PyTree
 from sde_sgd import _checks, _devices, _start
 from sde_sgd._checkpoint import Checkpoint, Store
 from sde_sgd._engine import Before, Outcome, Plan, Task, finished_moments, open_session, simulate
-from sde_sgd._fingerprint import fingerprint
+from sde_sgd._fingerprint import check_told, fingerprint, marked
 from sde_sgd._key_use import remember, warn_of_repeated_noise
 from sde_sgd._memory import MemoryPrediction
 from sde_sgd._progress import Progress
@@ -89,7 +89,8 @@ def run(
 
     Raises:
         ValueError: for arguments out of range, shapes that do not match, parameters that are not
-            floating point, a start that is not finite, an observable that fails.
+            floating point, a start that is not finite, an observable that fails; with `checkpoint` for
+            functions of objects that do not show what they hold, such as an open file.
         FloatingPointError: if `throw` and a chain diverged.
         MemoryError: if it will not fit, with the largest `chunk` that does.
         CheckpointError: if a checkpoint cannot be written or read, or belongs to another run.
@@ -206,7 +207,9 @@ def open_store(
             raise ValueError("resume=True needs checkpoint=..., the folder to resume from.")
         return None
     ask = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
-    return Store(ask, config(), resume=resume)
+    told = marked(config())
+    check_told(told)
+    return Store(ask, told, resume=resume)
 
 
 @dataclass(frozen=True)
