@@ -33,6 +33,11 @@ def array_text(value: Any) -> str:
     return text
 
 
+def forget() -> None:
+    """Let go of the texts of arrays."""
+    _TEXTS.clear()
+
+
 def _text(array: np.ndarray) -> str:
     if array.size <= 4:
         return f"{array.tolist()!r} ({array.dtype})"

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
+import numpy as np
 
 from sde_sgd import _array_text, _checks, _reads
 from sde_sgd._reading import ARGUMENT, Reading
@@ -80,15 +81,25 @@ def clear_cache(*, limit: int | Any | None = None) -> None:
     gc.collect()  # a traced function and its trace hold each other
 
 
-def mark(tree: Any) -> bytes | None:
-    """A digest of a pytree with all that its functions read, but for the numbers of its arrays.
+def is_given(leaf: Any) -> bool:
+    """Whether a leaf is an array that `jit` hands over when it is called."""
+    return eqx.is_array(leaf) or isinstance(leaf, np.ndarray | np.generic)
 
-    Two trees of equal marks, shapes and dtypes are compiled to one program. None where something in it
-    does not show what it holds: then nobody can say.
+
+def without_arrays(tree: Any, given: Callable[[Any], bool] = is_given) -> Any:
+    """A pytree with a placeholder for each leaf that is given to a program when it is called."""
+    return jax.tree.map(lambda leaf: ARGUMENT if given(leaf) else leaf, tree)
+
+
+def mark(tree: Any) -> bytes | None:
+    """A digest of a pytree with all that its functions read.
+
+    Two trees without arrays of equal marks are compiled to one program for arrays of one shape. None where
+    something in it does not show what it holds: then nobody can say.
     """
     reading = Reading()
     try:
-        reading.read(jax.tree.map(lambda leaf: ARGUMENT if eqx.is_array(leaf) else leaf, tree), "")
+        reading.read(tree, "")
     except RecursionError:
         return None
     if reading.unseen:
@@ -100,9 +111,9 @@ def mark(tree: Any) -> bytes | None:
 
 
 class _Rest:
-    """All but the arrays of some arguments, equal to another of the same mark."""
+    """Arguments without their arrays, equal to others of the same mark."""
 
-    def __init__(self, tree: Any, told: bytes):
+    def __init__(self, tree: Any, told: bytes | None):
         self.tree, self.told = tree, told
 
     def __hash__(self) -> int:
@@ -112,31 +123,38 @@ class _Rest:
         return isinstance(other, _Rest) and self.told == other.told
 
 
+class _Static(eqx.Module):
+    """What a function gives back beside arrays, on its way out of `jax.jit`."""
+
+    value: Any = eqx.field(static=True)
+
+
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """`equinox.filter_jit`, traced again when what the functions in its arguments read has changed.
 
-    Arguments are arrays, or pytrees with arrays and functions in them, such as a problem.
+    Arguments are pytrees of arrays and of functions or objects, such as a problem. Those that are equal in
+    all that is read find what was compiled for the first of them.
     """
 
-    def call(rest: _Rest, arrays: list[Any]) -> Any:
-        leaves, structure = rest.tree
+    def traced(rest: _Rest, arrays: list[Any]) -> tuple[Any, _Static]:
         given = iter(arrays)
-        whole = [next(given) if leaf is ARGUMENT else leaf for leaf in leaves]
-        args, kwargs = jax.tree.unflatten(structure, whole)
-        return function(*args, **kwargs)
+        args, kwargs = jax.tree.map(lambda leaf: next(given) if leaf is ARGUMENT else leaf, rest.tree)
+        dynamic, static = eqx.partition(function(*args, **kwargs), eqx.is_array)
+        return dynamic, _Static(static)
 
-    call.__name__ = call.__qualname__ = getattr(function, "__name__", "call")
-    compiled = _OutputJit(call)
+    traced.__name__ = traced.__qualname__ = function.__name__
+    compiled = jax.jit(traced, static_argnums=0)
     _COMPILED.append(compiled)
 
     @functools.wraps(function)
     def jitted(*args: Any, **kwargs: Any) -> Any:
-        leaves, structure = jax.tree.flatten((args, kwargs))
-        arrays = [leaf for leaf in leaves if eqx.is_array(leaf)]
-        told = mark((args, kwargs))
-        rest = [ARGUMENT if eqx.is_array(leaf) else leaf for leaf in leaves]
-        if told is None:  # nothing of it may be used again
-            return eqx.filter_jit(lambda arrays: call(_Rest((rest, structure), b""), arrays))(arrays)
-        return compiled(_Rest((rest, structure), told), arrays)
+        arrays = [leaf for leaf in jax.tree.leaves((args, kwargs)) if is_given(leaf)]
+        tree = without_arrays((args, kwargs))
+        told = mark(tree)
+        if told is None:  # nobody can say what it reads: nothing of it is used again
+            dynamic, static = jax.jit(functools.partial(traced, _Rest(tree, None)))(arrays)
+        else:
+            dynamic, static = compiled(_Rest(tree, told), arrays)
+        return eqx.combine(dynamic, static.value)
 
     return jitted
