@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from sde_sgd import _checks, _devices, _start
+from sde_sgd import _checks, _devices, _start, _tree
 from sde_sgd._checkpoint import Checkpoint, Store
 from sde_sgd._engine import Before, Outcome, Plan, Task, finished_moments, open_session, simulate
 from sde_sgd._fingerprint import check_told, fingerprint, marked
@@ -286,7 +286,7 @@ class _Job:
     def _initial_of(self, here: slice) -> PyTree | None:
         if self.initial is None or here == slice(0, self.chains):
             return self.initial
-        template = jax.eval_shape(self.process.problem.init, self.key)
+        template = _tree.shapes(self.process.problem.init, self.key)
         whole = _start.given_start(template, _checks.floating("initial", self.initial), self.chains)
         return jax.tree.map(lambda leaf: leaf[here], whole)
 

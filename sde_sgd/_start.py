@@ -58,7 +58,7 @@ def start(
     if initial is None:
         theta = _own_start(process.problem, key, chain if places is None else placed(places))
     else:
-        template = jax.eval_shape(process.problem.init, key)
+        template = _tree.shapes(process.problem.init, key)
         theta = given_start(template, _checks.floating("initial", initial), layout.chains)
         theta = layout.place(layout.pad(theta), _devices.CHAINS)
     finite = layout.to_host(_finite_start(process.problem, theta))
