@@ -1,6 +1,7 @@
 """What a value is and what its functions read when they are called, as text under names."""
 
 import builtins
+import collections
 import copyreg
 import dataclasses
 import functools
@@ -10,7 +11,7 @@ import inspect
 import logging
 import threading
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -38,6 +39,9 @@ _CHECKERS = ("jaxtyping", "beartype", "typeguard")
 # of a class, but not what it does
 _NOT_READ = ("_abc_impl", "__init_subclass__", "__class_getitem__")
 _LONG, _MANY = 200, 64
+# methods that give nothing back: a list that a function only appends to does not change what it does
+_WRITABLE = (list, dict, set, collections.deque)
+_WRITES = ("append", "appendleft", "extend", "insert", "add", "update", "clear")
 
 
 class Argument:
@@ -224,8 +228,11 @@ class Reading:
             if attribute != "__wrapped__":  # which the function has closed over
                 self.read(entry, f"{name}.{attribute}")
 
-    def _followed(self, value: Any, chains: Iterable[_reads.Chain], name: str) -> None:
-        """A value, of a module only what is looked up in it."""
+    def _followed(self, value: Any, chains: list[_reads.Chain], name: str) -> None:
+        """A value, of a module only what is looked up in it, and of what is only written to nothing."""
+        if type(value) in _WRITABLE and all(chain[1:2] and chain[1] in _WRITES for chain in chains):
+            self._put(name, "written to")
+            return
         if not isinstance(value, types.ModuleType) or not is_own(value.__name__):
             self.read(value, name)
             return

@@ -44,7 +44,7 @@ def describe(tree: Any) -> str:
 
 def shapes(function: Callable[..., Any], *args: Any) -> Any:
     """The shapes of what a function returns now: `jax.eval_shape` keeps those that it once returned."""
-    return jax.eval_shape(lambda *given: function(*given), *args)
+    return jax.eval_shape(lambda *given: function(*given), *args)  # noqa: PLW0108 - a new one each time
 
 
 def dtypes(tree: Any) -> str:

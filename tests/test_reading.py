@@ -302,6 +302,25 @@ def test_what_does_not_matter_is_left_alone():
     assert fingerprint({"ab", "cd", Level.ONE}, "it") == fingerprint({Level.ONE, "cd", "ab"}, "it")
 
 
+def test_what_is_only_written_to_does_not_matter():
+    def counting(calls):
+        def function(x):
+            calls.append(1)
+            return jax.tree.map(lambda y: (calls.append(2), y)[1], x)
+
+        return function
+
+    def using(calls):
+        def function(x):
+            calls.append(1)
+            return x * len(calls)
+
+        return function
+
+    assert fingerprint(counting([]), "it") == fingerprint(counting([1, 2]), "it")
+    assert fingerprint(using([]), "it") != fingerprint(using([1, 2]), "it")
+
+
 class Counted:
     """An object whose state only it knows."""
 
@@ -323,7 +342,7 @@ class Told:
     ("make", "what"),
     [
         (lambda: io.StringIO("3"), None),
-        (lambda: Path(__file__).open(), "an object of _io.TextIOWrapper that does not show what it holds"),
+        (Path(__file__).open, "an object of _io.TextIOWrapper that does not show what it holds"),
         (lambda: (number for number in range(3)), "an object of generator that does not show"),
         (Counted, "an object of Counted that does not show"),
         (lambda: memoryview(b"abc"), "an object of memoryview that does not show"),
