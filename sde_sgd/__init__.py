@@ -26,6 +26,7 @@ from sde_sgd._run import run as run
 from sde_sgd._sweep import sweep as sweep
 from sde_sgd._sweep_result import SweepResult as SweepResult
 from sde_sgd._sweep_result import read_sweep as read_sweep
+from sde_sgd._traces import clear_cache as clear_cache
 from sde_sgd.hyperparameters import Hyperparameters as Hyperparameters
 from sde_sgd.processes import SGD as SGD
 from sde_sgd.processes import SGLD as SGLD

@@ -11,6 +11,7 @@ import numpy as np
 
 from sde_sgd import _checks
 from sde_sgd.problems._base import Problem
+from sde_sgd.processes._base import LAST_STEP
 from sde_sgd.schedules import Schedule, Stage, nearest
 
 
@@ -174,6 +175,12 @@ def _legs(stages: Sequence[Stage], rates: Sequence[float], clock: Clock) -> tupl
     Stages end, and samples lie, at the whole step nearest to where they belong on the clock, so that
     roundings do not add up over the stages.
     """
+    whole = float(sum(stage.length * rate for stage, rate in zip(stages, rates, strict=True)))
+    if not whole < LAST_STEP + 0.5:  # nor would its samples have room
+        raise ValueError(_too_long(stages, rates, whole, clock))
+    if clock.length / clock.every > whole + 1:
+        stage, rate = min(zip(stages, rates, strict=True), key=lambda pair: pair[1])
+        raise ValueError(f"every = {clock.every:g} {clock.unit} {_too_short(stage, rate)}")
     near, begin, done = 1e-9 * clock.length, 0.0, 0.0
     ends, samples = [0], [np.zeros(1, int)]
     for stage, rate in zip(stages, rates, strict=True):
@@ -204,6 +211,18 @@ def _too_short(stage: Stage, rate: float) -> str:
     return (
         f"must be at least one step, but at batch_size {stage.batch_size} and learning_rate "
         f"{stage.learning_rate} a step is {1 / rate:g}."
+    )
+
+
+def _too_long(stages: Sequence[Stage], rates: Sequence[float], steps: float, clock: Clock) -> str:
+    stage, rate = max(zip(stages, rates, strict=True), key=lambda pair: pair[0].length * pair[1])
+    way_out = f"Take less of {clock.unit}"
+    if clock.unit != "steps":
+        way_out += ", or a larger " + ("learning_rate" if clock.unit == "time" else "batch_size")
+    return (
+        f"{clock.unit} = {clock.length:g} must be at most {LAST_STEP} steps, but is {steps:.10g}: at "
+        f"batch_size {stage.batch_size} and learning_rate {stage.learning_rate} a step is {1 / rate:g}. "
+        f"{way_out}."
     )
 
 

@@ -1,6 +1,5 @@
 """The compiled part of a run: some samples, some steps apart, on every device its own chains."""
 
-import collections
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
-from sde_sgd import _devices, _tree
+from sde_sgd import _devices, _traces, _tree
 from sde_sgd._devices import Layout
 from sde_sgd._recording import Recorder, going, room
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
@@ -36,8 +35,7 @@ KEPT_SPECS = {
 _TILE_BYTES = 2**18
 # of state in bytes; more of it is a network
 _SMALL_CHAIN = 2**10
-_PROGRAMS: collections.OrderedDict[Any, "Program"] = collections.OrderedDict()
-_MOST_PROGRAMS = 128
+_PROGRAMS: _traces.Store["Program"] = _traces.Store()
 # methods of an `EmpiricalRisk` that give the same on devices which share its examples
 _AVERAGING = ("loss", "gradient", "accuracy", "training_accuracy", "test_loss")
 # settings of jax that change what is compiled
@@ -79,7 +77,10 @@ class Ensemble:
         pair = (_devices.map_per_chain(layout.pad, process, layout.chains), recorder)
         if layout.data_devices > 1:
             pair = _share_data(*pair, layout.data_devices)
-        arrays, self._rest = eqx.partition(pair, eqx.is_array)
+        arrays, rest = eqx.partition(pair, eqx.is_array)
+        # as a list: another object that is equal in all that is read has another structure
+        self._arrays, self._structure = jax.tree.flatten(arrays)
+        self._rest, self._mark = rest, _traces.mark(_traces.without_arrays(pair, eqx.is_array))
         shared = _shared_arrays(pair)
 
         def choose(name: str, leaf: Any) -> PartitionSpec:
@@ -88,8 +89,8 @@ class Ensemble:
             per_chain = _devices.is_per_chain(name, leaf, layout.slots)
             return _devices.CHAINS if per_chain else _devices.WHOLE
 
-        self._specs = _devices.specs(arrays, choose)
-        self._arrays = arrays
+        named = jax.tree_util.tree_leaves_with_path(arrays)
+        self._specs = [choose(jax.tree_util.keystr(path), leaf) for path, leaf in named]
         self._key_data = jax.random.key_data(key)
         self._placed: tuple[Any, Any] | None = None
 
@@ -104,13 +105,11 @@ class Ensemble:
             jax.ShapeDtypeStruct((), bool, sharding=self.layout.sharding(_devices.WHOLE)),
         )
         signature = self._signature(abstract)
-        program = _PROGRAMS.get(signature)
+        program = None if signature is None else _PROGRAMS.get(signature)
         if program is None:
             program = self._compile(abstract)
             if signature is not None:
-                _PROGRAMS[signature] = program
-                if len(_PROGRAMS) > _MOST_PROGRAMS:
-                    _PROGRAMS.popitem(last=False)
+                _PROGRAMS.keep(signature, program)
         return program
 
     def call(
@@ -128,32 +127,27 @@ class Ensemble:
         return program.call(self._placed[0], state, kept, self._placed[1], counts, keep)
 
     def _signature(self, abstract: Any) -> Any:
+        """What tells programs apart: shapes, and all that the functions in them read."""
+        if self._mark is None:  # nobody can say what something in it will read
+            return None
         leaves, structure = jax.tree.flatten(abstract)
-        rest, rest_structure = jax.tree.flatten(self._rest)
         shapes = tuple((leaf.shape, leaf.dtype, leaf.sharding) for leaf in leaves)
-        signature = (
-            self.layout.mesh,
-            self._impl,
-            structure,
-            shapes,
-            rest_structure,
-            tuple(rest),
-            *(getattr(jax.config, name) for name in _SETTINGS),
-        )
+        settings = (getattr(jax.config, name) for name in _SETTINGS)
+        signature = (self.layout.mesh, self._impl, self._mark, structure, shapes, *settings)
         try:
             hash(signature)
-        except TypeError:  # something in the process cannot be hashed: compile it every time
+        except TypeError:  # something in the parameters cannot be hashed: compile it every time
             return None
         return signature
 
     def _compile(self, abstract: Any) -> Program:
-        layout, rest, impl = self.layout, self._rest, self._impl
+        layout, rest, impl, structure = self.layout, self._rest, self._impl, self._structure
         tiled = layout.mesh.devices.flat[0].platform == "cpu"
 
         def here(
             arrays: Any, state: Any, kept: Any, key_data: Any, counts: Any, keep: Any
         ) -> tuple[ChainState, dict[str, Any]]:
-            process, recorder = eqx.combine(arrays, rest)
+            process, recorder = eqx.combine(jax.tree.unflatten(structure, arrays), rest)
             key = jax.random.wrap_key_data(key_data, impl=impl)
             return _chunk(process, recorder, state, kept, key, counts, keep, tiled=tiled)
 

@@ -7,7 +7,10 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from sde_sgd._recording import HistogramCounts, Moments
-from sde_sgd.processes._base import ChainState, Process, scheduled
+from sde_sgd.processes._base import LAST_STEP, ChainState, Process, scheduled
+
+# steps of a schedule that are looked at together
+_BLOCK = 2**20
 
 
 class Result(eqx.Module):
@@ -85,13 +88,25 @@ class Result(eqx.Module):
 
 
 def scheduled_steps(process: Process, steps: np.ndarray) -> np.ndarray:
-    """Σ_{j<k} f(j) at every k in `steps`, with f the schedule: k itself without one."""
+    """Σ_{j<k} f(j) at every k in `steps`, with f the schedule: k itself without one.
+
+    Summed in float64 in the order of the steps, a block of them at a time: what was asked for is all
+    that is kept.
+    """
     if process.schedule is None or not len(steps):
         return steps
-    origin = int(process.origin)
-    numbers = jnp.arange(origin, max(origin, int(steps.max())))
-    factors = np.asarray(
-        jax.vmap(lambda k: scheduled(jnp.ones(()), process.schedule, process.origin, k))(numbers)
-    )
-    total = np.concatenate([[0.0], np.cumsum(factors, dtype=np.float64)])
-    return np.where(steps <= origin, steps, origin + total[np.maximum(steps - origin, 0)])
+    origin, last = int(process.origin), int(steps.max())
+    factors = jax.vmap(lambda k: scheduled(jnp.ones(()), process.schedule, process.origin, k))
+    wanted, place = np.unique(np.maximum(steps - origin, 0), return_inverse=True)
+    sums, total = np.zeros(len(wanted)), 0.0
+    # all blocks of one length: another one would be compiled again
+    size = min(_BLOCK, max(1, last - origin))
+    for begin in range(0, last - origin, size):
+        # the last of them may lie beyond the clock: then some of its steps come twice, and are not used
+        numbers = np.minimum(np.arange(origin + begin, origin + begin + size), LAST_STEP)
+        block = np.asarray(factors(jnp.asarray(numbers, jnp.int32)), np.float64)
+        running = np.cumsum(np.concatenate([[total], block]))
+        first, after = np.searchsorted(wanted, [begin, begin + size], side="right")
+        sums[first:after] = running[wanted[first:after] - begin]
+        total = running[-1]
+    return np.where(steps <= origin, steps, origin + sums[place.reshape(np.shape(steps))])

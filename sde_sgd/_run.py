@@ -13,19 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from sde_sgd import _checks, _devices, _start
+from sde_sgd import _checks, _devices, _start, _tree
 from sde_sgd._checkpoint import Checkpoint, Store
 from sde_sgd._engine import Before, Outcome, Plan, Task, finished_moments, open_session, simulate
-from sde_sgd._fingerprint import fingerprint
+from sde_sgd._fingerprint import check_told, fingerprint, marked
 from sde_sgd._key_use import remember, warn_of_repeated_noise
 from sde_sgd._memory import MemoryPrediction
 from sde_sgd._progress import Progress
 from sde_sgd._recording import Histogram, HistogramCounts, Observable, Recorder
 from sde_sgd._result import Result
-from sde_sgd.processes._base import ChainState, Process
+from sde_sgd.processes._base import LAST_STEP, ChainState, Process
 from sde_sgd.random import check_key
-
-_LAST_STEP = 2**31 - 1
 
 
 def run(
@@ -91,7 +89,8 @@ def run(
 
     Raises:
         ValueError: for arguments out of range, shapes that do not match, parameters that are not
-            floating point, a start that is not finite, an observable that fails.
+            floating point, a start that is not finite, an observable that fails; with `checkpoint` for
+            functions of objects that do not show what they hold, such as an open file.
         FloatingPointError: if `throw` and a chain diverged.
         MemoryError: if it will not fit, with the largest `chunk` that does.
         CheckpointError: if a checkpoint cannot be written or read, or belongs to another run.
@@ -208,7 +207,9 @@ def open_store(
             raise ValueError("resume=True needs checkpoint=..., the folder to resume from.")
         return None
     ask = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
-    return Store(ask, config(), resume=resume)
+    told = marked(config())
+    check_told(told)
+    return Store(ask, told, resume=resume)
 
 
 @dataclass(frozen=True)
@@ -285,7 +286,7 @@ class _Job:
     def _initial_of(self, here: slice) -> PyTree | None:
         if self.initial is None or here == slice(0, self.chains):
             return self.initial
-        template = jax.eval_shape(self.process.problem.init, self.key)
+        template = _tree.shapes(self.process.problem.init, self.key)
         whole = _start.given_start(template, _checks.floating("initial", self.initial), self.chains)
         return jax.tree.map(lambda leaf: leaf[here], whole)
 
@@ -312,8 +313,8 @@ def _job(
     check_key(key)
     _check_per_chain(process, chains)
     start = _check_initial(process, chains, initial) if isinstance(initial, Result) else 0
-    if start + steps > _LAST_STEP:
-        raise ValueError(f"steps must end by {_LAST_STEP} on the clock, got {start} + {steps}.")
+    if start + steps > LAST_STEP:
+        raise ValueError(f"steps must end by {LAST_STEP} on the clock, got {start} + {steps}.")
     last_sample = steps - steps % every
     if burn_in >= last_sample and (recorder.moments or recorder.histograms):
         raise ValueError(

@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Key, PyTree
 
-from sde_sgd import _checks, _devices, _tree
+from sde_sgd import _checks, _devices, _traces, _tree
 from sde_sgd._devices import Layout
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import ChainState, Process
@@ -58,7 +58,7 @@ def start(
     if initial is None:
         theta = _own_start(process.problem, key, chain if places is None else placed(places))
     else:
-        template = jax.eval_shape(process.problem.init, key)
+        template = _tree.shapes(process.problem.init, key)
         theta = given_start(template, _checks.floating("initial", initial), layout.chains)
         theta = layout.place(layout.pad(theta), _devices.CHAINS)
     finite = layout.to_host(_finite_start(process.problem, theta))
@@ -99,7 +99,7 @@ def same_shapes(state: PyTree, expected: PyTree) -> bool:
     )
 
 
-@eqx.filter_jit
+@_traces.jit
 def _own_start(problem: Problem, key: Key[Array, ""], chain: Any) -> PyTree:
     root = jax.random.fold_in(key, int(Stream.INITIAL))
     if str(jax.random.key_impl(key)) != "threefry2x32":
@@ -108,12 +108,12 @@ def _own_start(problem: Problem, key: Key[Array, ""], chain: Any) -> PyTree:
     return jax.vmap(lambda number: problem.init(jax.random.fold_in(root, number)))(chain)
 
 
-@eqx.filter_jit
+@_traces.jit
 def _state(process: Process, theta: PyTree, chain: Any) -> ChainState:
     return process.init(theta, chain)
 
 
-@eqx.filter_jit
+@_traces.jit
 def _finite_start(problem: Problem, theta: PyTree) -> Array:
     size = problem.dataset_size
     if size is None:

@@ -42,6 +42,11 @@ def describe(tree: Any) -> str:
     return str(jax.tree.map(lambda leaf: tuple(jnp.shape(leaf)), tree))
 
 
+def shapes(function: Callable[..., Any], *args: Any) -> Any:
+    """The shapes of what a function returns now: `jax.eval_shape` keeps those that it once returned."""
+    return jax.eval_shape(lambda *given: function(*given), *args)  # noqa: PLW0108 - a new one each time
+
+
 def dtypes(tree: Any) -> str:
     """The dtypes of a pytree, for error messages."""
     return ", ".join(sorted({str(leaf.dtype) for leaf in jax.tree.leaves(tree)}))

@@ -180,3 +180,29 @@ def test_a_fault_of_the_last_job_is_seen_before_the_first_is_run():
 )
 def test_bad_lists(runs, change, message):
     refused(message, runs=runs, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"time": 1e9},
+            r"time = 1e\+09 must be at most 2147483647 steps, but is 1e\+10: .* larger learning_rate",
+        ),
+        ({"time": 1e9, "every": 1e-6}, r"time = 1e\+09 must be at most 2147483647 steps"),
+        ({"steps": 2**31}, r"steps = .* must be at most 2147483647 steps, but is 2147483648"),
+        ({"epochs": 1e9, "problem": TILTED}, r"epochs = .* but is 5000000000: .* or a larger batch_size"),
+        ({"time": 1.0, "every": 1e-12}, "every = 1e-12 time must be at least one step"),
+    ],
+)
+def test_a_sweep_beyond_the_clock_is_refused_before_it_starts(change, message):
+    refused(message, **{**BOTH, "steps": None, **change})
+
+
+@pytest.mark.parametrize("unit", ["steps", "epochs"])
+def test_stages_that_end_beyond_the_clock_together_are_refused(unit):
+    long = piecewise([2**29] * 4, learning_rate=0.1, batch_size=10, unit=unit)
+    refused("must be at most 2147483647 steps", problem=TILTED, schedule=long, steps=None)
+    fits = piecewise([2**29] * 3, learning_rate=0.1, batch_size=10, unit=unit)
+    (*_, last) = sample_steps(TILTED, Clock(unit, 3 * 2**29, 3 * 2**29), schedule=fits)
+    assert last == 3 * 2**29

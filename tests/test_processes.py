@@ -459,3 +459,18 @@ def test_bad_input():
         ss.Langevin(WELL, HYPER, solver=diffrax.ShARK(), noise="isotropic")
     with pytest.raises(ValueError, match=r"solver must be diffrax\.Euler"):
         ss.Langevin(WELL, HYPER, solver=diffrax.ImplicitEuler())
+
+
+@pytest.mark.parametrize("name", ["SGD on a well", "Langevin on a well"])
+def test_no_step_is_counted_beyond_the_clock(name, key):
+    """The end of more steps would lie before their begin, and none would be done."""
+    process = PROCESSES[name]()
+    state = process.init(jnp.ones(2), ss.random.chain_numbers(2))
+    for start, steps in ((0, 2**31), (2**31 - 3, 3), (jnp.int32(2**31 - 3), jnp.int32(5))):
+        with pytest.raises(ValueError, match=r"start \+ steps must be at most 2147483647, .* got start = "):
+            process.advance(state, start=start, steps=steps, key=key)
+    for start, steps in ((-1, 3), (0, -3)):
+        with pytest.raises(ValueError, match="must be an integer >= 0, got -"):
+            process.advance(state, start=start, steps=steps, key=key)
+    last = process.advance(state, start=2**31 - 3, steps=2, key=key)
+    assert np.all(np.asarray(last.theta) != state.theta)

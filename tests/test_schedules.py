@@ -1,7 +1,9 @@
 """Schedules: what they build, that stages are one run, rates within a stage, shuffled epochs, refusals."""
 
+import tracemalloc
 from functools import partial
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,8 @@ import pytest
 from helpers import ONE_EULER_STEP, assert_agree, bare, bound, deviations
 
 import sde_sgd as ss
+from sde_sgd import _result
+from sde_sgd.processes._base import scheduled
 from sde_sgd.schedules import Schedule, Stage, cyclic, decay, piecewise
 
 ONE = jax.devices()[:1]
@@ -199,6 +203,26 @@ def test_an_optimizer_is_given_the_rate_of_each_step_and_keeps_its_state(key):
         for rate in rates:
             theta, memory = step(theta, memory, jnp.asarray(rate, jnp.float32))
     np.testing.assert_allclose(x[:, -1], theta, rtol=1e-4, atol=1e-6)
+
+
+def test_the_time_of_many_steps_is_added_up_in_blocks(monkeypatch):
+    """The same sum, in the same order, whatever the block, and no more memory for more steps."""
+    process = ss.SGD(QUIET, ss.Hyperparameters(0.1), schedule=optax.cosine_decay_schedule(1.0, 5000))
+    process = eqx.tree_at(lambda at: at.origin, process, jnp.asarray(7, jnp.int32))
+    steps = np.array([0, 7, 8, 1007, 4999, 2000, 2000])
+    factors = jax.vmap(lambda k: scheduled(jnp.ones(()), process.schedule, process.origin, k))
+    total = np.cumsum(np.concatenate([[0.0], np.asarray(factors(jnp.arange(7, 4999)), np.float64)]))
+    expected = np.where(steps <= 7, steps, 7 + total[np.maximum(steps - 7, 0)])
+    for block in (1000, 4096, 2**20):
+        monkeypatch.setattr(_result, "_BLOCK", block)
+        np.testing.assert_array_equal(_result.scheduled_steps(process, steps), expected)
+    monkeypatch.setattr(_result, "_BLOCK", 2**12)
+    tracemalloc.start()
+    try:
+        _result.scheduled_steps(process, np.array([2**20]))
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_time_under_a_schedule_is_the_sum_of_the_rates(key):

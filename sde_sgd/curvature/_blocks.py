@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _traces
 from sde_sgd.curvature._eigenpairs import check_products, foremost, tridiagonal
 from sde_sgd.curvature._estimates import Estimate, along, check_samples, trace_of
 from sde_sgd.curvature._operators import check_matrix, check_subset, check_theta, operator, precise
@@ -93,7 +93,7 @@ def _groups(theta: Any, by: str) -> dict[str, list[int]]:
     return found
 
 
-@eqx.filter_jit
+@_traces.jit
 def _blocks(
     problem: Problem,
     theta: Theta,

@@ -2,13 +2,12 @@
 
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, Key
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _traces
 from sde_sgd.curvature._eigenpairs import Eigenpairs, check_products, foremost, top_eigenpairs, tridiagonal
 from sde_sgd.curvature._estimates import Estimate, check_samples, signs
 from sde_sgd.curvature._operators import (
@@ -147,7 +146,7 @@ def alignment(
     return _alignment(problem, theta, examples, draw, k, products, check_samples(samples), matrix)
 
 
-@eqx.filter_jit
+@_traces.jit
 def _gram(problem: FiniteSumProblem, theta: Theta, examples: Int[Array, " n"], k: int) -> Eigenpairs:
     flat, unravel = jax.flatten_util.ravel_pytree(theta)
 
@@ -169,7 +168,7 @@ def _gram(problem: FiniteSumProblem, theta: Theta, examples: Int[Array, " n"], k
         return Eigenpairs(unit**2 * values, jax.vmap(unravel)(vectors), unit**2 * residuals)
 
 
-@eqx.filter_jit
+@_traces.jit
 def _alignment(
     problem: Problem,
     theta: Theta,

@@ -2,12 +2,11 @@
 
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _traces
 from sde_sgd.curvature._lanczos import Tridiagonal, lanczos
 from sde_sgd.curvature._operators import (
     Operator,
@@ -102,7 +101,7 @@ def check_products(k: Any, products: Any, size: int) -> tuple[int, int]:
     return k, products
 
 
-@eqx.filter_jit
+@_traces.jit
 def _top_eigenpairs(
     problem: Problem,
     theta: Theta,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Key
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _traces
 from sde_sgd.curvature._operators import (
     Operator,
     check_matrix,
@@ -169,7 +169,7 @@ def check_samples(samples: Any, at_least: int = 2) -> int:
     return _checks.integer("samples", samples, at_least=at_least, hint="A standard error needs a spread.")
 
 
-@eqx.filter_jit
+@_traces.jit
 def _trace(
     problem: Problem,
     theta: Theta,

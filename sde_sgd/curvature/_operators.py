@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from sde_sgd import _checks, _tree
+from sde_sgd import _checks, _traces, _tree
 from sde_sgd.problems._base import NotKnownError, Problem, Theta
 from sde_sgd.problems._empirical_risk import EmpiricalRisk, _ExampleLosses
 from sde_sgd.problems._finite_sum import FiniteSumProblem
@@ -226,7 +225,7 @@ def _checked_product(problem: Any, theta: Any, vector: Any, subset: Any, matrix:
     return _product(problem, theta, vector, check_subset(problem, subset), matrix)
 
 
-@eqx.filter_jit
+@_traces.jit
 def _product(problem: Problem, theta: Theta, vector: Theta, examples: Array | None, matrix: str) -> Theta:
     with precise():
         made = operator(problem, theta, matrix, examples)

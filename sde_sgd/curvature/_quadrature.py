@@ -2,14 +2,13 @@
 
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _traces
 from sde_sgd.curvature._eigenpairs import check_products
 from sde_sgd.curvature._estimates import Estimate, check_samples, mean_of, signs
 from sde_sgd.curvature._lanczos import lanczos
@@ -176,7 +175,7 @@ def quadrature(
     return lax.map(one, jax.random.split(key, samples))
 
 
-@eqx.filter_jit
+@_traces.jit
 def _density(
     problem: Problem,
     theta: Theta,
@@ -208,7 +207,7 @@ def _density(
     return SpectralDensity(grid, density, error, width)
 
 
-@eqx.filter_jit
+@_traces.jit
 def _log_determinant(
     problem: Problem,
     theta: Theta,

@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _traces
 from sde_sgd.curvature._operators import check_subset, check_theta, loss_of
 from sde_sgd.curvature._scale import power_of_two
 from sde_sgd.problems._base import Problem, Theta
@@ -171,7 +171,7 @@ def random_direction(
     )
 
 
-@eqx.filter_jit
+@_traces.jit
 def _drawn(leaves: list[Array], key: Key[Array, ""], kinds: tuple[str, ...], units: int) -> list[Array]:
     keys = jax.random.split(key, len(leaves))
     return [
@@ -214,7 +214,7 @@ class _Loss(eqx.Module):
         return loss_of(self.problem, self.examples)(theta)
 
 
-@eqx.filter_jit
+@_traces.jit
 def _along(function: Callable[[Any], Array], a: Theta, b: Theta, alphas: Array) -> Array:
     def one(alpha: Array) -> Array:
         return function(_moved(a, (alpha, jax.tree.map(jnp.subtract, b, a))))
@@ -222,7 +222,7 @@ def _along(function: Callable[[Any], Array], a: Theta, b: Theta, alphas: Array) 
     return lax.map(one, alphas)
 
 
-@eqx.filter_jit
+@_traces.jit
 def _over(
     function: Callable[[Any], Array], theta: Theta, directions: tuple[Theta, Theta], coordinates: Array
 ) -> Array:

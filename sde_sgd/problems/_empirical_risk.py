@@ -120,7 +120,7 @@ class EmpiricalRisk(FiniteSumProblem):
         self.size = dataset.size
         self.block = None if block is None else _checks.integer("block", block, at_least=1)
         self.axis = None
-        theta = jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))
+        theta = _tree.shapes(init, jax.eval_shape(lambda: jax.random.key(0)))
         if any(not jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(theta)):
             raise ValueError(
                 f"init must return floating-point parameters, got {_tree.dtypes(theta)}; "
@@ -132,7 +132,7 @@ class EmpiricalRisk(FiniteSumProblem):
                 f"loss must return one number for each of the {self.size} examples, got shape {shape}."
             )
         if built_in is not None and dataset.classes is not None:
-            width = jax.eval_shape(self.predict, theta, self.inputs).shape[-1]
+            width = _tree.shapes(self.predict, theta, self.inputs).shape[-1]
             one_logit = width == 1 and dataset.classes == 2 and built_in == "cross_entropy"
             if width < dataset.classes and not one_logit:
                 raise ValueError(

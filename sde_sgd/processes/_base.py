@@ -9,10 +9,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
-from sde_sgd import random
+from sde_sgd import _checks, random
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.random import Stream, Words
+
+# the clock counts in int32
+LAST_STEP = 2**31 - 1
 
 
 class ChainState(eqx.Module):
@@ -79,9 +82,28 @@ class Process(eqx.Module):
         steps: Int[Array, ""] | int,
         key: Key[Array, ""],
     ) -> ChainState:
-        """`steps` units of the clock from `start`. Neither is compiled in."""
+        """`steps` units of the clock from `start`. Neither is compiled in.
+
+        Raises:
+            ValueError: if the clock would go back, or beyond 2³¹ − 1. Traced numbers are not looked at.
+        """
+        _check_clock(start, steps)
         begin = jnp.asarray(start, jnp.int32)
         return self.steps(state, begin, begin + jnp.asarray(steps, jnp.int32), self.streams(key))
+
+
+def _check_clock(start: Int[Array, ""] | int, steps: Int[Array, ""] | int) -> None:
+    """Refuse steps that the clock cannot count: in int32 their end would lie before their begin."""
+    known = {
+        name: value for name, value in (("start", start), ("steps", steps)) if _checks.is_concrete(value)
+    }
+    whole = {name: _checks.integer(name, value, at_least=0) for name, value in known.items()}
+    if sum(whole.values()) > LAST_STEP:
+        told = " and ".join(f"{name} = {value}" for name, value in whole.items())
+        raise ValueError(
+            f"start + steps must be at most {LAST_STEP}, where the clock ends, got {told}. Take fewer steps, "
+            f"or begin at an earlier step with another key."
+        )
 
 
 def minibatch_streams(key: Key[Array, ""]) -> dict[str, Words]:

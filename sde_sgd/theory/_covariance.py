@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import equinox as eqx
 import numpy as np
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _traces
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.processes._base import check_hyper
@@ -135,7 +134,7 @@ def model_at_minimum(problem: Problem, at: Any) -> tuple[np.ndarray, np.ndarray]
     return hessian, np.asarray(_gradient_covariance(problem, theta), np.float64)
 
 
-@eqx.filter_jit
+@_traces.jit
 def _gradient_covariance(problem: Problem, theta: Any) -> Any:
     return problem.gradient_covariance(theta)
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Array, Float
 from scipy import linalg, sparse
 from scipy.sparse import linalg as sparse_linalg
 
+from sde_sgd import _traces
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.theory._fokker_planck_grid import Grid
@@ -253,7 +253,7 @@ def _noise_and_slope(
     return D.reshape(points.shape), slope.reshape(points.shape)
 
 
-@eqx.filter_jit
+@_traces.jit
 def _facts(problem: Problem, points: Float[Array, "n ..."]) -> Any:
     def facts(theta: Array) -> tuple[Array, Array]:
         return problem.gradient_covariance(theta), problem.gradient(theta)

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _traces
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.theory._gibbs import temperature
@@ -77,12 +76,12 @@ def facts_at(problem: Problem, point: Any) -> tuple[float, np.ndarray]:
     return float(_loss(problem, point)), np.asarray(hessian, np.float64)
 
 
-@eqx.filter_jit
+@_traces.jit
 def _loss(problem: Problem, point: Any) -> Float[Array, ""]:
     return problem.loss(point)
 
 
-@eqx.filter_jit
+@_traces.jit
 def _newton(problem: Problem, point: Any, steps: Int[Array, ""]) -> tuple[Any, Float[Array, "d d"]]:
     """Where Newton's method ends, and the Hessian there."""
     flat, unravel = jax.flatten_util.ravel_pytree(point)

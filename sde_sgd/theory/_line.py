@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sde_sgd import _traces
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.theory._gibbs import GRID_EXPONENT
 from sde_sgd.theory._potential import in_float64
@@ -75,7 +75,7 @@ def _parameters(structure: Any, shapes: Any, x: Any) -> Any:
     return jax.tree.unflatten(structure, leaves)
 
 
-@eqx.filter_jit
+@_traces.jit
 def _derivatives(problem: Problem, structure: Any, shapes: Any, x: Any) -> Any:
     def loss(at: Any) -> Any:
         return problem.loss(_parameters(structure, shapes, at))
@@ -86,7 +86,7 @@ def _derivatives(problem: Problem, structure: Any, shapes: Any, x: Any) -> Any:
     return jax.vmap(loss)(x), jax.vmap(slope)(x), jax.vmap(jax.grad(slope))(x)
 
 
-@eqx.filter_jit
+@_traces.jit
 def _noise_variance(problem: Problem, structure: Any, shapes: Any, x: Any) -> Any:
     def variance(at: Any) -> Any:
         return problem.gradient_covariance(_parameters(structure, shapes, at))[0, 0]

@@ -4,13 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _traces
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._base import Problem
@@ -170,14 +169,14 @@ def products(problem: Problem | Any, theta: Any) -> tuple[LinearOperator, Linear
     return operator(_hessian_product), operator(_covariance_product)
 
 
-@eqx.filter_jit
+@_traces.jit
 def _hessian_product(problem: Problem, theta: Any, vector: Any) -> Any:
     _, unravel = jax.flatten_util.ravel_pytree(theta)
     image = jax.jvp(problem.gradient, (theta,), (unravel(vector),))[1]
     return jax.flatten_util.ravel_pytree(image)[0]
 
 
-@eqx.filter_jit
+@_traces.jit
 def _covariance_product(problem: Problem, theta: Any, vector: Any) -> Any:
     _, unravel = jax.flatten_util.ravel_pytree(theta)
     tangent = unravel(vector)

@@ -7,6 +7,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from sde_sgd import _traces
 from sde_sgd.problems._base import Problem
 
 
@@ -42,7 +43,7 @@ def in_float64(problem: Problem) -> Problem:
     )
 
 
-@eqx.filter_jit
+@_traces.jit
 def _losses(problem: Problem, points: Float[Array, "n ..."]) -> Float[Array, " n"]:
     size = problem.dataset_size
     if size is None:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Key
 from scipy.sparse.linalg import LinearOperator, gmres
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _traces
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import SAMPLINGS
 from sde_sgd.problems._finite_sum import FiniteSumProblem
@@ -233,7 +233,7 @@ def _examples(problem: FiniteSumProblem) -> tuple[np.ndarray, Examples]:
     return minimum, Examples(hessians, centred - centred.mean(axis=0))
 
 
-@eqx.filter_jit
+@_traces.jit
 def _quadratics(problem: FiniteSumProblem, zero: Any) -> tuple[Any, Any, Any]:
     """∇ℓ_n at 0 and ∇∇ℓ_n there, and ∇ℓ_n at (1, …, 1)."""
     flat, unravel = jax.flatten_util.ravel_pytree(zero)

@@ -6,12 +6,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _traces
 from sde_sgd._progress import Progress
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
@@ -269,7 +268,7 @@ def _warm_up(
     return [ends[chain] for chain in order] or [began], chains - len(sound)
 
 
-@eqx.filter_jit
+@_traces.jit
 def _init(problem: Problem, key: Key[Array, ""]) -> PyTree:
     return problem.init(key)
 

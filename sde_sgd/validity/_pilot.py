@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
+from sde_sgd import _traces
 from sde_sgd._progress import Progress
 from sde_sgd._result import Result
 from sde_sgd._run import run
@@ -357,7 +358,7 @@ def _look(
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64)[: len(places)], seen)
 
 
-@eqx.filter_jit
+@_traces.jit
 def _seen(
     problem: Problem,
     points: PyTree,

@@ -8,7 +8,8 @@ _RANDOM = "sde_sgd/random.py"
 _CHECKS = "sde_sgd/_checks.py"
 _TREE = "sde_sgd/_tree.py"
 _DEVICES = "sde_sgd/_devices.py"
-_FINGERPRINT = "sde_sgd/_fingerprint.py"
+_READING = "sde_sgd/_reading.py"
+_READS = "sde_sgd/_reads.py"
 _CHECKPOINT = "sde_sgd/_checkpoint.py"
 
 FAULTS = [
@@ -242,38 +243,59 @@ FAULTS = [
     ),
     Fault(
         "of a user's class only the last method counts",
-        _FINGERPRINT,
-        '{_code_checksum(function.__code__)}".encode(), total)',
-        '{_code_checksum(function.__code__)}".encode())',
+        _READING,
+        'self._attribute(attribute, entry, f"{name}.{base.__name__}.{attribute}")',
+        'self.found.pop(f"{name}.f", None), self._attribute(attribute, entry, f"{name}.f")',
         "test_engine_by_hand.py::test_every_method_of_a_users_class_and_every_number_counts",
     ),
     Fault(
         "the code of a function does not count",
-        _FINGERPRINT,
-        "total = zlib.crc32(code.co_code)",
-        "total = 0",
+        _READS,
+        "hashlib.blake2b(code.co_code, digest_size=6)",
+        "hashlib.blake2b(digest_size=6)",
         "test_fingerprint.py",
     ),
     Fault(
         "constants by a repr that follows their hashes",
-        _FINGERPRINT,
-        "text = str(_code_checksum(constant)) if nested else _text(constant)",
-        "text = str(_code_checksum(constant)) if nested else repr(constant)",
+        _READS,
+        "told = checksum(constant) if isinstance(constant, CodeType) else text(constant)",
+        "told = checksum(constant) if isinstance(constant, CodeType) else repr(constant)",
         "test_fingerprint.py",
     ),
     Fault(
         "entries of a mapping overwrite each other",
-        _FINGERPRINT,
-        'f"{name}[{key!r}]"',
-        'f"{name}[key]"',
+        _READING,
+        'self.read(entry, f"{name}[{key!r}]")',
+        'self.found.pop(f"{name}[key]", None), self.read(entry, f"{name}[key]")',
         "test_engine_by_hand.py::test_every_method_of_a_users_class_and_every_number_counts",
     ),
     Fault(
         "floats are told apart by their type only",
-        _FINGERPRINT,
-        "str | bytes | int | float | complex | set",
-        "str | bytes | int | complex | set",
+        _READING,
+        "    text = repr(value)\n",
+        "    text = type(value).__name__ if type(value) is float else repr(value)\n",
         "test_engine_by_hand.py::test_every_method_of_a_users_class_and_every_number_counts",
+    ),
+    Fault(
+        "globals of a function do not count",
+        _READING,
+        "        if own:\n            self._globals(value, found, name)",
+        "        if not own:\n            self._globals(value, found, name)",
+        "test_reading.py",
+    ),
+    Fault(
+        "a module's constant counts by the name of the module",
+        _READING,
+        "if not isinstance(value, types.ModuleType) or not is_own(value.__name__):",
+        "if not isinstance(value, types.ModuleType) or is_own(value.__name__):",
+        "test_reading.py",
+    ),
+    Fault(
+        "what does not show itself is vouched for",
+        _READING,
+        "        self.unseen[name] = what",
+        "        del what",
+        "test_reading.py",
     ),
     Fault(
         "one checkpoint is kept, whatever was asked for",

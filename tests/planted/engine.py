@@ -81,8 +81,8 @@ FAULTS = [
     Fault(
         "what is observed does not tell programs apart",
         _PROGRAM,
-        "            tuple(rest),\n",
-        "",
+        "self._impl, self._mark, structure",
+        "self._impl, structure",
         "test_engine_by_hand.py::test_what_is_observed_belongs_to_the_program",
     ),
     Fault(
