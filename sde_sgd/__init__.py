@@ -16,6 +16,7 @@ from sde_sgd import validity as validity
 from sde_sgd._cache import compilation_cache as compilation_cache
 from sde_sgd._checkpoint import Checkpoint as Checkpoint
 from sde_sgd._checkpoint import CheckpointError as CheckpointError
+from sde_sgd._files import FileError as FileError
 from sde_sgd._memory import MemoryPrediction as MemoryPrediction
 from sde_sgd._recording import Histogram as Histogram
 from sde_sgd._recording import HistogramCounts as HistogramCounts

@@ -10,11 +10,10 @@ import numpy as np
 from jaxtyping import PyTree
 
 from sde_sgd import _checks
+from sde_sgd._dataset_file import read_dataset, write_dataset
 
 if TYPE_CHECKING:
     import xarray as xr
-
-_SUFFIXES = (".nc", ".zarr")
 
 
 @dataclass(frozen=True)
@@ -97,40 +96,26 @@ class SweepResult:
         return log
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write the dataset as NetCDF (`.nc`) or Zarr (`.zarr`); θ is not written.
+        """Write the dataset as NetCDF (`.nc`) or Zarr (`.zarr`), which xarray opens too; θ is not written.
+
+        It is written beside `path` and put in its place whole: what was there stays until then, whatever
+        happens. A checksum of every variable and of every byte goes with it, for `read_sweep`.
 
         Raises:
             ValueError: for another ending, or if there is something already and not `overwrite`.
+            FileError: if it cannot be written; what was there is as it was.
         """
-        target = Path(path)
-        if target.suffix not in _SUFFIXES:
-            raise ValueError(f"path must end in .nc (NetCDF) or .zarr, got {str(path)!r}.")
-        if target.exists() and not overwrite:
-            raise ValueError(f"{str(path)!r} exists; pass overwrite=True or another path.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.suffix == ".nc":
-            self.dataset.to_netcdf(target, engine="netcdf4")
-        else:
-            self.dataset.to_zarr(target, mode="w", zarr_format=2)
-        return target
+        return write_dataset(self.dataset, path, "sweep", overwrite=overwrite)
 
 
 def read_sweep(path: str | os.PathLike[str]) -> SweepResult:
-    """Read what `SweepResult.save` has written.
+    """Read what `SweepResult.save` has written, to the last bit.
 
     Raises:
         ValueError: if there is no such file, or it ends in neither .nc nor .zarr.
+        FileError: if it is damaged in any way, or was not written by `SweepResult.save`.
     """
-    import xarray as xr
-
-    source = Path(path)
-    if source.suffix not in _SUFFIXES or not source.exists():
-        raise ValueError(f"path must be an existing .nc file or .zarr folder, got {str(path)!r}.")
-    if source.suffix == ".nc":
-        dataset = xr.load_dataset(source, engine="netcdf4")
-    else:
-        with xr.open_zarr(source, chunks=None) as opened:
-            dataset = opened.load()
+    dataset = read_dataset(path, "sweep")
     return SweepResult(dataset, seconds=float(dataset.attrs.get("seconds", np.nan)))
 
 
