@@ -32,7 +32,7 @@ def write_dataset(dataset: "xr.Dataset", path: str | os.PathLike[str], kind: str
         FileError: if it cannot be written; what was there is as it was.
     """
     target = _path(path, "path must end in .nc (NetCDF) or .zarr, got {}.")
-    if not overwrite and present(target) is not None:
+    if not overwrite and _found(target) is not None:
         raise ValueError(f"{str(path)!r} exists; pass overwrite=True or another path.")
     stored = encoded(dataset, kind)
     plain = {name: {"_FillValue": None} for name in stored.variables}
@@ -55,10 +55,7 @@ def read_dataset(path: str | os.PathLike[str], kind: str) -> "xr.Dataset":
     """
     message = "path must be an existing .nc file or .zarr folder, got {}."
     target = _path(path, message)
-    try:
-        source = present(target)
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    source = _found(target)
     if source is None:
         raise ValueError(message.format(repr(str(path))))
     try:
@@ -68,6 +65,13 @@ def read_dataset(path: str | os.PathLike[str], kind: str) -> "xr.Dataset":
         if isinstance(error, FileError) and str(source) in str(error):
             raise
         raise _unreadable(path, error) from error
+
+
+def _found(target: Path) -> Path | None:
+    try:
+        return present(target)
+    except OSError as error:
+        raise FileError(f"{str(target)!r} cannot be used: {first_line(error)}.") from error
 
 
 def _unreadable(path: Any, error: Exception) -> FileError:
