@@ -22,6 +22,7 @@ from sde_sgd._recording import Histogram as Histogram
 from sde_sgd._recording import HistogramCounts as HistogramCounts
 from sde_sgd._recording import Moments as Moments
 from sde_sgd._result import Result as Result
+from sde_sgd._result import read_run as read_run
 from sde_sgd._run import predict_memory as predict_memory
 from sde_sgd._run import run as run
 from sde_sgd._sweep import sweep as sweep
