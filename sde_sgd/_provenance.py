@@ -31,7 +31,7 @@ def told_arguments(function: Callable[..., Any], asked: Mapping[str, Any]) -> tu
         asked: name → value, as given.
     """
     process, problem = asked.get("process"), asked.get("problem")
-    known = [(process, "process")] if isinstance(process, Process) else []
+    known: list[tuple[Any, str]] = [(process, "process")] if isinstance(process, Process) else []
     of_process = process.problem if isinstance(process, Process) else problem
     known += [(of_process, "problem")] if isinstance(of_process, Problem) else []
     writer = Writer(known)
@@ -70,7 +70,8 @@ def call_text(function: str, arguments: tuple[str, tuple[str, ...]], process: An
     imports |= {note[1:] for note in notes if note.startswith("\0")}
     missing = [*writer.missing, *(note for note in notes if not note.startswith("\0"))]
     comments = [f"# not written, give it again: {note}" for note in missing]
-    return "\n".join([*sorted(imports), *comments, *lines])
+    settings = ["jax.config.update('jax_enable_x64', True)"] if _in_float64() else []
+    return "\n".join([*sorted(imports), *settings, *comments, *lines])
 
 
 def of_process(process: Process) -> dict[str, Any]:
@@ -116,6 +117,29 @@ def of_problem(problem: Problem) -> dict[str, Any]:
     return found
 
 
+def of_sweep(
+    process: Process, problems: Mapping[str, Problem], key: Any, sizes: Mapping[str, int], call: str
+) -> dict[str, Any]:
+    """What a sweep is the result of; `process` is that of its first point."""
+    told = {name: of_problem(problem) for name, problem in problems.items()}
+    return {
+        "made_by": "sweep",
+        "process": of_process(process)["process"],
+        **(told[""] if set(told) == {""} else {"problems": told}),
+        **sizes,
+        "key": fingerprint(key, "key")["key"],
+        **environment(),
+        "call": call,
+    }
+
+
+def process_text(make: Callable[..., Any]) -> str:
+    """What a sweep makes its processes with, such as `partial(Langevin, noise='isotropic')`."""
+    writer = Writer()
+    text = writer.of(make, "process").replace("functools.", "").replace("ss.", "")
+    return f"{text}: {'; '.join(writer.missing)}" if writer.missing else text
+
+
 def data_targets(problem: Problem) -> np.ndarray | None:
     """Class labels, if it has any."""
     targets = getattr(problem, "targets", None)
@@ -147,8 +171,12 @@ def environment() -> dict[str, Any]:
     return {
         "versions": versions,
         "device": kind if kind == device.platform else f"{device.platform}: {kind}",
-        "x64": bool(jax.config.jax_enable_x64),
+        "x64": _in_float64(),
     }
+
+
+def _in_float64() -> bool:
+    return jnp.zeros((), float).dtype == jnp.float64
 
 
 def _value(value: Any) -> Any:

@@ -167,7 +167,7 @@ class Result(eqx.Module):
             raise ValueError(
                 f"process is {type(process).__name__} on {type(process.problem).__name__}, whose state has "
                 f"shapes {_tree.describe(expected)}; this is the result of {self.process!r}, with "
-                f"{_tree.describe(self.state)}. Build it as result.provenance['call'] says."
+                f"{_tree.describe(self.state)}. Build it as result.provenance['call'] says, or start from result.theta."
             )
         state = jax.tree.unflatten(jax.tree.structure(expected), have)
         return _replaced(self, process=process, state=state)
@@ -223,13 +223,19 @@ def _unpickled(content: dict[str, Any]) -> Result:
     return made
 
 
+def with_its_process(initial: Any, process: Any) -> Any:
+    """A result that was read, to be continued with this process; anything else as it is."""
+    read = isinstance(initial, Result) and isinstance(initial.process, SavedProcess)
+    return initial.with_process(process) if read and isinstance(process, Process) else initial
+
+
 def read_run(path: str | os.PathLike[str], *, process: Process | Any | None = None) -> Result:
     """Read what `Result.save` has written, to the last bit.
 
     Whatever needs no process takes what is read like what `run` gave: `statistics.compare`,
     `plot.histograms`, `plot.curves`, `samples()`, `moments`, `time`. Parameters in dictionaries, lists and
     tuples have their structure again; other nodes (Equinox modules) are known by their names until their
-    process is there. A result whose process is there can be continued: `run(process, initial=result)`.
+    process is there. To go on: `run(process, initial=read_run(path))`.
 
     Args:
         path: of the file or folder.

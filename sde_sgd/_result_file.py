@@ -73,7 +73,9 @@ def to_dataset(result: "Result") -> "xr.Dataset":
         content["moments"][name] = {"count": int(moments.count), **parts}
     content["histograms"] = {}
     for name, counted in result.histograms.items():
-        fields = {field: int(getattr(counted, field)) for field in ("below", "above", "not_a_number")}
+        fields: dict[str, Any] = {
+            field: int(getattr(counted, field)) for field in ("below", "above", "not_a_number")
+        }
         where = f"histograms.{name}"
         fields["edges"] = build.add(f"{where}.edges", counted.edges)
         fields["counts"] = build.add(f"{where}.counts", counted.counts, attributes=dict(fields))

@@ -22,7 +22,7 @@ from sde_sgd._memory import MemoryPrediction
 from sde_sgd._progress import Progress
 from sde_sgd._provenance import told_arguments
 from sde_sgd._recording import Histogram, HistogramCounts, Observable, Recorder
-from sde_sgd._result import Result
+from sde_sgd._result import Result, with_its_process
 from sde_sgd.processes._base import ChainState, Process
 from sde_sgd.random import check_key
 
@@ -98,6 +98,7 @@ def run(
         CheckpointError: if a checkpoint cannot be written or read, or belongs to another run.
     """
     asked = dict(locals())
+    initial = with_its_process(initial, process)
     started = time.perf_counter()
     job = _job(
         process,

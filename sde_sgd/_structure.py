@@ -17,7 +17,6 @@ import numpy as np
 _KINDS: dict[type, str] = {dict: "dict", list: "list", tuple: "tuple"}
 
 
-@jax.tree_util.register_pytree_with_keys_class
 class Node:
     """A node of a pytree whose class did not come along: its arrays under their names.
 
@@ -50,6 +49,9 @@ class Node:
     def tree_unflatten(cls, auxiliary: Any, children: Sequence[Any]) -> "Node":
         """For JAX."""
         return cls(*auxiliary, children)
+
+
+jax.tree_util.register_pytree_with_keys_class(Node)
 
 
 def taken_apart(tree: Any) -> tuple[Any, list[np.ndarray]]:
@@ -124,8 +126,8 @@ def _described(node: Any, leaves: list[np.ndarray]) -> Any:
             "host": not isinstance(node, jax.Array),
         }
         if jnp.issubdtype(node.dtype, jax.dtypes.prng_key):
-            told["key"] = str(jax.random.key_impl(node))
-            node = jax.random.key_data(node)
+            told["key"], words = key_parts(node) or ("", [])
+            node = np.asarray(words, np.uint32)
         leaves.append(np.asarray(node))
         return told
     below = jax.tree_util.tree_flatten_with_path(node, is_leaf=lambda entry: entry is not node)[0]
@@ -153,7 +155,7 @@ def _name(entry: Any) -> Any:
 def packed(tree: Any) -> dict[str, Any]:
     """A pytree that a fresh process can unpickle, whatever its nodes hold."""
     description, leaves = taken_apart(tree)
-    structure = jax.tree.structure(tree)
+    structure: Any = jax.tree.structure(tree)
     skeleton = jax.tree.unflatten(structure, range(structure.num_leaves))
     return {"description": description, "leaves": leaves, "skeleton": dumped(skeleton)}
 
@@ -164,7 +166,7 @@ def unpacked(content: dict[str, Any]) -> Any:
     skeleton = loaded(content["skeleton"])
     if skeleton is None:
         return tree
-    structure = jax.tree.structure(skeleton)
+    structure: Any = jax.tree.structure(skeleton)
     leaves = jax.tree.leaves(tree)
     return jax.tree.unflatten(structure, leaves) if structure.num_leaves == len(leaves) else tree
 

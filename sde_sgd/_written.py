@@ -38,10 +38,10 @@ class Writer:
 
     def of(self, value: Any, name: str) -> str:
         """The text of a value; `...` where there is none, and a line in `missing`."""
-        for one, text in self.known:
+        for one, known in self.known:
             if value is one:
-                return text
-        text = self._plain(value, name)
+                return known
+        text: str | None = self._plain(value, name)
         if text is None and isinstance(value, jax.Array | np.ndarray | np.generic):
             text = self._array(value)
         if text is None and callable(value) and (not isinstance(value, eqx.Module) or _is_method(value)):
@@ -130,19 +130,20 @@ class Writer:
 
     def _network(self, value: Any, name: str) -> str | None:
         """A multi-layer perceptron on a data set, which is left to be given."""
-        import sde_sgd as ss
+        from sde_sgd.data import Dataset
+        from sde_sgd.problems import mlp
 
         sizes = getattr(value.predict, "sizes", None)
         if type(value.predict).__name__ != "DenseNetwork" or not isinstance(sizes, tuple):
             return None
         parts = (value.inputs, value.targets, value.test_inputs, value.test_targets)
         labelled = jnp.issubdtype(value.targets.dtype, jnp.integer)
-        dataset = ss.data.Dataset(*parts, classes=sizes[-1] if labelled else None)
+        dataset = Dataset(*parts, classes=sizes[-1] if labelled else None)
         wanted = fingerprint(value, "it")
         given = {"hidden": sizes[1:-1], "activation": value.predict.activation}
         given |= {"loss": "cross_entropy", "l2": _short(value.l2), "gain": value.predict.gain}
         for loss in ("cross_entropy", "squared_error"):
-            if _makes(functools.partial(ss.problems.mlp, dataset), {**given, "loss": loss}, wanted):
+            if _makes(functools.partial(mlp, dataset), {**given, "loss": loss}, wanted):
                 self.missing.append(f"dataset: a Dataset of N = {value.size}, {in_words(value.inputs)}")
                 self.imports.add("import sde_sgd as ss")
                 return f"ss.problems.mlp(..., {self.arguments({**given, 'loss': loss}, f'{name}.')})"
@@ -151,7 +152,10 @@ class Writer:
 
 def _constructor_arguments(value: Any) -> dict[str, Any] | None:
     """With what the constructor makes this object, shortest first; None where it cannot be told."""
-    required, optional, renamed, free = {}, {}, {}, []
+    required: dict[str, Any] = {}
+    optional: dict[str, Any] = {}
+    renamed: dict[str, Any] = {}
+    free: list[str] = []
     signature = inspect.signature(type(value)).parameters
     # what has another name inside than as an argument, in order: the matrix of a quadratic is its `hessian`
     other = [field for field in getattr(value, "__dataclass_fields__", {}) if field not in signature]
@@ -218,6 +222,8 @@ def in_words(value: Any) -> str:
         return f"an array {fingerprint(value, 'it')['it']}"
     if callable(value) and not isinstance(value, eqx.Module):
         return f"a function {fingerprint(value, 'it').get('it', type(value).__name__)}"
+    if type(value).__name__ == "Result":
+        return f"the Result that ended at step {value.steps}"
     return f"an object of class {type(value).__name__}"
 
 
