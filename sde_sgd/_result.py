@@ -167,7 +167,8 @@ class Result(eqx.Module):
             raise ValueError(
                 f"process is {type(process).__name__} on {type(process.problem).__name__}, whose state has "
                 f"shapes {_tree.describe(expected)}; this is the result of {self.process!r}, with "
-                f"{_tree.describe(self.state)}. Build it as result.provenance['call'] says, or start from result.theta."
+                f"{_tree.describe(self.state)}. Build it as result.provenance['call'] says, or give "
+                f"initial=result.theta."
             )
         state = jax.tree.unflatten(jax.tree.structure(expected), have)
         return _replaced(self, process=process, state=state)

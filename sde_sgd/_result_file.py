@@ -9,6 +9,7 @@ import numpy as np
 from sde_sgd._recording import HistogramCounts, Moments
 from sde_sgd._saved_process import facts, rebuilt, saved_process
 from sde_sgd._structure import key_of, key_parts, made_of, names_of, put_together, taken_apart
+from sde_sgd._sweep_result import free_dimension
 from sde_sgd.processes._base import ChainState
 
 if TYPE_CHECKING:
@@ -43,13 +44,6 @@ class _Builder:
             free = [free_dimension(dim, names) if dim.startswith(f"{name}_") else dim for dim in dims]
             self.data[name] = (free, array, told)
         return xr.Dataset(self.data, coordinates, attributes)
-
-
-def free_dimension(dimension: str, names: Any) -> str:
-    """A name for a dimension that no variable has."""
-    while dimension in names:
-        dimension += "_"
-    return dimension
 
 
 def to_dataset(result: "Result") -> "xr.Dataset":

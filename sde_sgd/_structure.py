@@ -48,7 +48,8 @@ class Node:
     @classmethod
     def tree_unflatten(cls, auxiliary: Any, children: Sequence[Any]) -> "Node":
         """For JAX."""
-        return cls(*auxiliary, children)
+        class_name, names = auxiliary
+        return cls(class_name, names, children)
 
 
 jax.tree_util.register_pytree_with_keys_class(Node)
@@ -141,7 +142,8 @@ def _described(node: Any, leaves: list[np.ndarray]) -> Any:
         return {"kind": kind, "names": names, "children": children}
     if kind in ("list", "tuple"):
         return {"kind": kind, "children": children}
-    class_name = f"{type(node).__module__}.{type(node).__qualname__}"
+    is_read = isinstance(node, Node)
+    class_name = node.class_name if is_read else f"{type(node).__module__}.{type(node).__qualname__}"
     return {"kind": class_name, "names": [str(name) for name in names], "children": children}
 
 

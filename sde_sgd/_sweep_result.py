@@ -1,7 +1,7 @@
 """Results of a sweep: named dimensions, files, selection by η/B."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from jaxtyping import PyTree
 
 from sde_sgd import _checks
 from sde_sgd._dataset_file import read_dataset, write_dataset
+from sde_sgd._structure import packed, unpacked
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -107,6 +108,13 @@ class SweepResult:
         """
         return write_dataset(self.dataset, path, "sweep", overwrite=overwrite)
 
+    def __reduce__(self) -> Any:
+        return _unpickled, (self.dataset, packed(self.theta), self.seconds)
+
+
+def _unpickled(dataset: "xr.Dataset", theta: dict[str, Any], seconds: float) -> SweepResult:
+    return SweepResult(dataset, unpacked(theta), seconds)
+
 
 def read_sweep(path: str | os.PathLike[str]) -> SweepResult:
     """Read what `SweepResult.save` has written, to the last bit.
@@ -117,6 +125,13 @@ def read_sweep(path: str | os.PathLike[str]) -> SweepResult:
     """
     dataset = read_dataset(path, "sweep")
     return SweepResult(dataset, seconds=float(dataset.attrs.get("seconds", np.nan)))
+
+
+def free_dimension(dimension: str, names: Collection[str]) -> str:
+    """A name for a dimension that no variable has."""
+    while dimension in names:
+        dimension += "_"
+    return dimension
 
 
 def build_dataset(
@@ -146,7 +161,7 @@ def build_dataset(
     coords: dict[str, Any] = {name: (name, np.asarray(values)) for name, values in axes.items()}
     coords |= {"seed": np.arange(seeds), dimension: where}
     for name, values in variables.items():
-        extra = tuple(f"{name}_{number}" for number in range(values.ndim - 3))
+        extra = tuple(free_dimension(f"{name}_{number}", variables) for number in range(values.ndim - 3))
         dims = (*names, "seed", dimension, *extra)[: len(names) + values.ndim - 1]
         data[name] = (dims, values.reshape((*shape, *values.shape[1:])))
     for name, values in per_point.items():
