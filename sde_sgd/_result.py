@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from sde_sgd import _provenance, _start, _tree
+from sde_sgd import _provenance, _start
 from sde_sgd._dataset_file import read_dataset, write_dataset
 from sde_sgd._recording import HistogramCounts, Moments
 from sde_sgd._result_file import from_dataset, to_dataset
@@ -163,12 +163,11 @@ class Result(eqx.Module):
         key = jax.random.key(0) if self.key is None else self.key
         expected = _start.abstract_start(process, len(self.diverged_at), key, None)
         have, want = jax.tree.leaves(self.state), jax.tree.leaves(expected)
-        if [(leaf.shape, leaf.dtype) for leaf in have] != [(leaf.shape, leaf.dtype) for leaf in want]:
+        if _shapes(have) != _shapes(want):
             raise ValueError(
                 f"process is {type(process).__name__} on {type(process.problem).__name__}, whose state has "
-                f"shapes {_tree.describe(expected)}; this is the result of {self.process!r}, with "
-                f"{_tree.describe(self.state)}. Build it as result.provenance['call'] says, or give "
-                f"initial=result.theta."
+                f"the arrays {_shapes(want)}; this is the result of {self.process!r}, which has {_shapes(have)}. "
+                f"Build it as result.provenance['call'] says, or give initial=result.theta."
             )
         state = jax.tree.unflatten(jax.tree.structure(expected), have)
         return _replaced(self, process=process, state=state)
@@ -204,6 +203,10 @@ _PLAIN = (
     "start",
     "asked",
 )
+
+
+def _shapes(leaves: list[Any]) -> str:
+    return ", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in leaves)
 
 
 def _replaced(result: Result, **changed: Any) -> Result:

@@ -16,6 +16,7 @@ import optax
 import pytest
 import xarray as xr
 from helpers import class_data, float64
+from torture import result_files
 
 import sde_sgd as ss
 from sde_sgd._result import _replaced
@@ -111,13 +112,11 @@ def test_what_was_read_is_taken_for_a_result(analytic, tmp_path):
     np.testing.assert_array_equal(found.samples(), analytic.samples())
     comparison = ss.statistics.compare(found, ss.theory.gibbs(WELL, ss.Hyperparameters(0.05, 2)))
     assert comparison.n == 12
-    assert "pair" in str(ss.statistics.compare(found, analytic)) or "one key" in str(
-        ss.statistics.compare(found, analytic)
-    )
+    assert "both runs have one key" in str(ss.statistics.compare(found, analytic))
     ss.plot.histograms(read=found)
     ss.plot.curves("loss", read=found)
     np.testing.assert_array_equal(found.moments["x"].mean, analytic.moments["x"].mean)
-    with pytest.raises(ValueError, match="DoubleWell has no data set|SavedProblem has no data set"):
+    with pytest.raises(ValueError, match="has no data set, hence no epochs"):
         found.epochs  # noqa: B018
 
 
@@ -147,13 +146,15 @@ def test_nodes_that_files_do_not_know_are_named_until_their_process_is_there(ada
     assert_same(whole, result)
     assert whole.process is process
     with pytest.raises(
-        ValueError, match=r"whose state has shapes .* this is the result of SavedProcess\(SGD"
+        ValueError,
+        match=r"whose state has the arrays float32\[8, 3\], .*; this is the result of SavedProcess\(SGD",
     ):
         found.with_process(ss.SGD(process.problem, process.hyper))
     with pytest.raises(ValueError, match="process must be SGD"):
         found.with_process(found.process)
 
 
+@pytest.mark.script
 def test_equinox_modules_are_read_by_the_names_of_their_arrays(tmp_path):
     problem = ss.problems.from_equinox(lambda key: eqx.nn.Linear(2, 3, key=key), DATA)
     process = ss.SGD(problem, ss.Hyperparameters(0.05, 4))
@@ -190,6 +191,7 @@ def test_numbers_that_are_none_and_small_floats_come_back(analytic, tmp_path):
     assert_same(pickle.loads(pickle.dumps(given)), given)
 
 
+@pytest.mark.script
 def test_float64_stays_where_jax_has_it_not(tmp_path):
     with float64():
         well = ss.problems.DoubleWell()
@@ -210,7 +212,7 @@ def test_results_pickle_with_their_process_where_it_can(analytic, adam):
     found = pickle.loads(pickle.dumps(analytic))
     assert_same(found, analytic)
     assert type(found.process) is ss.SGD
-    assert float(found.process.problem.loss(0.0)) == 0.25
+    assert float(found.process.problem.loss(jnp.zeros(()))) == 0.25
     process, result = adam
     again = pickle.loads(pickle.dumps(result))
     assert_same(again, result)
@@ -220,10 +222,11 @@ def test_results_pickle_with_their_process_where_it_can(analytic, adam):
     assert copy.deepcopy(result).record["loss"] is not result.record["loss"]
 
 
-def test_sweeps_pickle(key):
-    net = ss.problems.from_equinox(lambda key: eqx.nn.MLP(2, 3, 2, 1, key=key), DATA)
-    options = {"learning_rate": 0.1, "batch_size": 4, "steps": 1, "keep_theta": True}
-    swept = ss.sweep(ss.SGD, net, key=key, **options)
+def test_sweeps_pickle():
+    """Parameters in a module with a function that has no pickle."""
+    numbers = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+    layer = eqx.tree_at(lambda at: at.layers[0].weight, eqx.nn.MLP(1, 1, 1, 1, jnp.tanh, key=KEY), numbers)
+    swept = ss.SweepResult(result_files.made(0).dataset, eqx.filter(layer, eqx.is_array), 2.5)
     again = pickle.loads(pickle.dumps(swept))
     xr.testing.assert_identical(again.dataset, swept.dataset)
     assert bits(again.theta) == bits(swept.theta)
@@ -246,6 +249,7 @@ def test_the_call_repeats_the_run(analytic):
     assert "record={'loss': problem.loss, 'time': ..." in told
 
 
+@pytest.mark.script
 def test_the_call_repeats_the_sweep(key):
     make = functools.partial(ss.Langevin, noise="isotropic")
     options = {"learning_rate": [0.1, 0.2], "batch_size": np.array([1, 2]), "seeds": 2, "steps": 3}
@@ -257,6 +261,7 @@ def test_the_call_repeats_the_sweep(key):
     xr.testing.assert_equal(names["result"].dataset, swept.dataset)
 
 
+@pytest.mark.script
 def test_a_saved_sweep_says_what_it_was(key, tmp_path):
     net = ss.problems.mlp(DATA, hidden=(3,), l2=0.01)
     makes = {
@@ -307,7 +312,7 @@ def test_provenance_of_a_run_names_what_sets_it(adam):
     assert "not written, give it again: initial: the Result that ended at step 4" in more.provenance["call"]
 
 
-def test_a_sweep_is_not_a_run(analytic, key, tmp_path):
+def test_a_sweep_is_not_a_run(analytic, tmp_path):
     path = analytic.save(tmp_path / "run.nc")
     with pytest.raises(
         ss.FileError, match=r"run\.nc' cannot be read: .* it holds a run; read it with read_run"
@@ -327,7 +332,7 @@ import pickle, sys
 for path in sys.argv[1:]:
     with open(path, "rb") as file:
         result = pickle.load(file)
-    print(type(result.process).__name__, result.record["loss"].sum(), len(result.provenance["call"]) > 100)
+    print(type(result.process).__name__, float(result.record["loss"].sum()), len(result.provenance["call"]) > 100)
 """
 
 
@@ -337,7 +342,7 @@ def test_results_are_unpickled_in_a_fresh_process(analytic, adam, tmp_path):
     for name, result in (("analytic", analytic), ("adam", adam[1])):
         (tmp_path / name).write_bytes(pickle.dumps(result))
         kind = type(pickle.loads(pickle.dumps(result)).process).__name__
-        said.append(f"{kind} {result.record['loss'].sum()} True")
+        said.append(f"{kind} {float(result.record['loss'].sum())} True")
     paths = [str(tmp_path / name) for name in ("analytic", "adam")]
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *paths],
