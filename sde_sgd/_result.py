@@ -63,8 +63,8 @@ class Result(eqx.Module):
     seconds: float
     key: Key[Array, ""] | None = None
     start: int = eqx.field(static=True, default=0)
-    asked: tuple[str, tuple[str, ...]] | None = eqx.field(static=True, default=None)
-    told: str | None = eqx.field(static=True, default=None)
+    asked: tuple[str, tuple[str, ...]] | None = eqx.field(static=True, default=None, repr=False)
+    told: str | None = eqx.field(static=True, default=None, repr=False)
 
     @property
     def theta(self) -> PyTree:
@@ -166,8 +166,8 @@ class Result(eqx.Module):
         if _shapes(have) != _shapes(want):
             raise ValueError(
                 f"process is {type(process).__name__} on {type(process.problem).__name__}, whose state has "
-                f"the arrays {_shapes(want)}; this is the result of {self.process!r}, which has {_shapes(have)}. "
-                f"Build it as result.provenance['call'] says, or give initial=result.theta."
+                f"the arrays {_shapes(want)}; this is the result of {self.process!r}, which has "
+                f"{_shapes(have)}. Build it as result.provenance['call'] says, or give initial=result.theta."
             )
         state = jax.tree.unflatten(jax.tree.structure(expected), have)
         return _replaced(self, process=process, state=state)
@@ -229,8 +229,10 @@ def _unpickled(content: dict[str, Any]) -> Result:
 
 def with_its_process(initial: Any, process: Any) -> Any:
     """A result that was read, to be continued with this process; anything else as it is."""
-    read = isinstance(initial, Result) and isinstance(initial.process, SavedProcess)
-    return initial.with_process(process) if read and isinstance(process, Process) else initial
+    if not isinstance(initial, Result) or not isinstance(initial.process, SavedProcess):
+        return initial
+    is_real = isinstance(process, Process) and not isinstance(process, SavedProcess)
+    return initial.with_process(process) if is_real else initial
 
 
 def read_run(path: str | os.PathLike[str], *, process: Process | Any | None = None) -> Result:

@@ -162,7 +162,7 @@ def test_equinox_modules_are_read_by_the_names_of_their_arrays(tmp_path):
     found = ss.read_run(result.save(tmp_path / "run.nc"))
     np.testing.assert_array_equal(found.theta.weight, result.theta.weight)
     weight = lambda theta: theta.weight[0, 0]  # noqa: E731
-    assert ss.statistics.compare(found, result, observable=weight).n == (8, 8)
+    assert ss.statistics.compare(found, result, observable=weight).n == 8
     assert_same(found.with_process(process), result)
 
 
@@ -332,7 +332,8 @@ import pickle, sys
 for path in sys.argv[1:]:
     with open(path, "rb") as file:
         result = pickle.load(file)
-    print(type(result.process).__name__, float(result.record["loss"].sum()), len(result.provenance["call"]) > 100)
+    loss, call = result.record["loss"].sum(), result.provenance["call"]
+    print(type(result.process).__name__, float(loss), len(call) > 100)
 """
 
 
