@@ -13,6 +13,7 @@ import numpy as np
 
 from sde_sgd._fingerprint import fingerprint
 from sde_sgd._written import Writer, in_words
+from sde_sgd.data._names import name_of
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import Process
 
@@ -105,7 +106,8 @@ def of_problem(problem: Problem) -> dict[str, Any]:
     except Exception:  # noqa: BLE001, S110 - a start that is no function of a key alone
         pass
     if problem.dataset_size is not None:
-        data: dict[str, Any] = {"N": problem.dataset_size}
+        called = name_of(getattr(problem, "inputs", None), getattr(problem, "targets", None))
+        data: dict[str, Any] = {"name": called, "N": problem.dataset_size}
         for name in _DATA:
             held = getattr(problem, name, None)
             if held is not None:

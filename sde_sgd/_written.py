@@ -15,6 +15,7 @@ import numpy as np
 
 from sde_sgd._fingerprint import fingerprint
 from sde_sgd._structure import key_parts
+from sde_sgd.data._names import name_of
 
 _SAMPLINGS = ("replacement", "subset", "shuffle")
 _MOST = 64  # entries of an array that are written out
@@ -130,24 +131,40 @@ class Writer:
 
     def _network(self, value: Any, name: str) -> str | None:
         """A multi-layer perceptron on a data set, which is left to be given."""
-        from sde_sgd.data import Dataset
-        from sde_sgd.problems import mlp
-
         sizes = getattr(value.predict, "sizes", None)
         if type(value.predict).__name__ != "DenseNetwork" or not isinstance(sizes, tuple):
             return None
-        parts = (value.inputs, value.targets, value.test_inputs, value.test_targets)
-        labelled = jnp.issubdtype(value.targets.dtype, jnp.integer)
-        dataset = Dataset(*parts, classes=sizes[-1] if labelled else None)
-        wanted = fingerprint(value, "it")
         given = {"hidden": sizes[1:-1], "activation": value.predict.activation}
         given |= {"loss": "cross_entropy", "l2": _short(value.l2), "gain": value.predict.gain}
         for loss in ("cross_entropy", "squared_error"):
-            if _makes(functools.partial(mlp, dataset), {**given, "loss": loss}, wanted):
-                self.missing.append(f"dataset: a Dataset of N = {value.size}, {in_words(value.inputs)}")
+            if _is_network(value, sizes[-1], {**given, "loss": loss}):
+                data = f"a Dataset of N = {value.size}, {in_words(value.inputs)}"
+                called = name_of(value.inputs, value.targets)
+                self.missing.append(f"dataset: {data}" + (f", called {called!r}" if called else ""))
                 self.imports.add("import sde_sgd as ss")
                 return f"ss.problems.mlp(..., {self.arguments({**given, 'loss': loss}, f'{name}.')})"
         return None
+
+
+def _is_network(value: Any, outputs: int, given: Mapping[str, Any]) -> bool:
+    """Whether these arguments of `mlp` make this problem: tried on a few of its examples."""
+    from sde_sgd.data import Dataset
+    from sde_sgd.problems import mlp
+
+    labelled = jnp.issubdtype(value.targets.dtype, jnp.integer)
+    few = (value.inputs[:8], value.targets[:8])
+    try:
+        other = mlp(Dataset(*few, classes=outputs if labelled else None), **given)
+        fields = set(other.__dataclass_fields__) - {
+            "inputs",
+            "targets",
+            "test_inputs",
+            "test_targets",
+            "size",
+        }
+        return all(_is_same(getattr(other, field), getattr(value, field)) for field in fields)
+    except Exception:  # noqa: BLE001 - whatever `mlp` has against these arguments
+        return False
 
 
 def _constructor_arguments(value: Any) -> dict[str, Any] | None:
@@ -171,26 +188,38 @@ def _constructor_arguments(value: Any) -> dict[str, Any] | None:
             short = _short(getattr(held, "function", held) if type(held).__name__ == "Function" else held)
             is_needed = parameter.default is inspect.Parameter.empty
             (required if is_needed else optional)[name] = short
-    wanted = fingerprint(value, "it")
     tries: list[dict[str, Any]] = [{}, optional, renamed, {**renamed, **optional}]
     if "sampling" in free:
         tries += [{**optional, "sampling": one} for one in _SAMPLINGS]
     for chosen in tries:
-        if _makes(type(value), {**required, **chosen}, wanted):
+        if _makes(type(value), {**required, **chosen}, value):
             kept = dict(chosen)
             if sum(leaf.size for leaf in jax.tree.leaves(value) if eqx.is_array(leaf)) < 10_000:
                 for name in chosen:
                     fewer = {other: entry for other, entry in kept.items() if other != name}
-                    kept = fewer if _makes(type(value), {**required, **fewer}, wanted) else kept
+                    kept = fewer if _makes(type(value), {**required, **fewer}, value) else kept
             return {**required, **kept}
     return None
 
 
-def _makes(kind: Any, given: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
+def _makes(kind: Any, given: Mapping[str, Any], wanted: Any) -> bool:
+    """Whether a constructor with these arguments makes the same object."""
     try:
-        return fingerprint(kind(**given), "it") == wanted
+        return _is_same(kind(**given), wanted)
     except Exception:  # noqa: BLE001 - whatever a constructor has against these arguments
         return False
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two objects are of the same nodes and numbers; large arrays must be the same object."""
+    structure: Any = jax.tree.structure(one)
+    if structure != jax.tree.structure(other):
+        return False
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return all(
+        a is b or (a.dtype == b.dtype and a.size < 10_000 and np.array_equal(np.asarray(a), np.asarray(b)))
+        for a, b in pairs
+    )
 
 
 def _short(value: Any) -> Any:

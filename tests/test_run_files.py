@@ -21,6 +21,7 @@ from torture import result_files
 import sde_sgd as ss
 from sde_sgd._result import _replaced
 from sde_sgd._structure import Node
+from sde_sgd.data._names import name_of
 
 WELL = ss.problems.DoubleWell(noise_variance=0.7)
 DATA = class_data()
@@ -305,11 +306,22 @@ def test_provenance_of_a_run_names_what_sets_it(adam):
     assert told["process"]["sampling"] == "shuffle"
     assert told["process"]["optimizer"] == "functools.partial(optax.adam, b1=0.8)"
     assert told["parameters"]["[0]['weight']"] == [2, 3]
+    assert (told["data"]["N"], told["data"]["name"]) == (12, DATA.name)
     assert told["key"] == {"generator": "threefry2x32", "words": [0, 3]}
     assert (told["start"], told["steps"], told["chains"]) == (0, 4, 8)
     assert json.loads(json.dumps(told)) == told
     more = ss.run(process, chains=8, steps=1, key=KEY, initial=result)
     assert "not written, give it again: initial: the Result that ended at step 4" in more.provenance["call"]
+
+
+def test_a_data_set_is_known_by_its_own_name():
+    clean = class_data(seed=5)
+    noisy = ss.data.with_label_noise(clean, 0.5, key=KEY)
+    assert name_of(clean.inputs, clean.targets) == "data"
+    assert name_of(noisy.inputs, noisy.targets) == "data, 50 % random labels"
+    assert name_of(clean.inputs, noisy.targets + 0) is None
+    same = ss.data.Dataset(noisy.inputs, noisy.targets, classes=3, name="mine")
+    assert name_of(same.inputs, same.targets) == "data, 50 % random labels or mine"
 
 
 def test_a_sweep_is_not_a_run(analytic, tmp_path):
