@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import inspect
+import json
 import platform
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -76,7 +77,7 @@ def call_text(function: str, arguments: tuple[str, tuple[str, ...]], process: An
 
 
 def of_process(process: Process) -> dict[str, Any]:
-    """Process, hyperparameters, problem and data, in words and numbers."""
+    """Process and hyperparameters, in words and numbers."""
     hyper = process.hyper
     found: dict[str, Any] = {
         "process": described(process, leave_out=("problem", "hyper")),
@@ -85,7 +86,6 @@ def of_process(process: Process) -> dict[str, Any]:
             "batch_size": hyper.batch_size,
             "momentum": _value(hyper.momentum),
         },
-        **of_problem(process.problem),
     }
     sampling = getattr(process, "sampling", None)
     factor = getattr(process, "population_factor", None)
@@ -120,19 +120,48 @@ def of_problem(problem: Problem) -> dict[str, Any]:
 
 
 def of_sweep(
-    process: Process, problems: Mapping[str, Problem], key: Any, sizes: Mapping[str, int], call: str
-) -> dict[str, Any]:
-    """What a sweep is the result of; `process` is that of its first point."""
+    make: Callable[..., Any],
+    process: Process,
+    problems: Mapping[str, Problem],
+    key: Any,
+    sizes: tuple[int, int],
+    asked: tuple[str, tuple[str, ...]],
+) -> dict[str, str]:
+    """What a sweep is the result of, and the call that repeats it, as attributes of a data set.
+
+    Args:
+        make: what made the processes.
+        process: that of the first point.
+        problems: all of them by name; one without a name under "".
+        key: of the sweep.
+        sizes: numbers of points and of seeds.
+        asked: what `told_arguments` gave.
+    """
     told = {name: of_problem(problem) for name, problem in problems.items()}
-    return {
+    here, words = environment(), fingerprint(key, "key")["key"]
+    call = call_text("sweep", asked, None, problems.get("") if len(problems) == 1 else None)
+    provenance = {
         "made_by": "sweep",
         "process": of_process(process)["process"],
         **(told[""] if set(told) == {""} else {"problems": told}),
-        **sizes,
-        "key": fingerprint(key, "key")["key"],
-        **environment(),
+        "points": sizes[0],
+        "seeds": sizes[1],
+        "key": words,
+        **here,
         "call": call,
     }
+    return {
+        "created_by": created_by(here),
+        "key": words,
+        "process": process_text(make),
+        "call": call,
+        "provenance": json.dumps(provenance),
+    }
+
+
+def created_by(told: Mapping[str, Any]) -> str:
+    """The versions that matter most, in words."""
+    return f"sde_sgd {told['versions']['sde_sgd']}, jax {told['versions']['jax']}"
 
 
 def process_text(make: Callable[..., Any]) -> str:

@@ -122,6 +122,7 @@ class Result(eqx.Module):
         return {
             "made_by": "run",
             **_provenance.of_process(self.process),
+            **_provenance.of_problem(self.process.problem),
             "chains": len(self.diverged_at),
             "start": self.start,
             "steps": self.steps,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from sde_sgd._provenance import created_by
 from sde_sgd._recording import HistogramCounts, Moments
 from sde_sgd._saved_process import facts, rebuilt, saved_process
 from sde_sgd._structure import key_of, key_parts, made_of, names_of, put_together, taken_apart
@@ -92,7 +93,7 @@ def to_dataset(result: "Result") -> "xr.Dataset":
     }
     provenance = result.provenance
     attributes = {
-        "created_by": f"sde_sgd {provenance['versions']['sde_sgd']}, jax {provenance['versions']['jax']}",
+        "created_by": created_by(provenance),
         "process": process.name,
         "problem": process.problem.name,  # type: ignore[attr-defined]
         "call": provenance["call"],

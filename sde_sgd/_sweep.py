@@ -1,8 +1,6 @@
 """`sweep`: runs over η, B, m, problems and schedules × seeds in one call."""
 
 import dataclasses
-import importlib.metadata
-import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +22,7 @@ from sde_sgd._fingerprint import fingerprint
 from sde_sgd._packing import do_jobs
 from sde_sgd._points import Clock, Leg, Point, complete, make_point, settings
 from sde_sgd._progress import Progress
-from sde_sgd._provenance import call_text, of_sweep, process_text, told_arguments
+from sde_sgd._provenance import of_sweep, told_arguments
 from sde_sgd._recording import Observable, Recorder
 from sde_sgd._run import make_recorder, open_store
 from sde_sgd._sweep_result import SweepResult, build_dataset
@@ -138,8 +136,7 @@ def sweep(
         groups = [-(-len(job.runs) // _devices.lanes(job.problem[1])) for job in jobs]
         width = max(groups) * data_devices
         do_jobs(jobs, [job.cost for job in jobs], width, devices, session, work)
-    arguments = told_arguments(sweep, asked)
-    return plan.result(jobs, key, perf_counter() - started, arguments, theta=keep_theta)
+    return plan.result(jobs, key, perf_counter() - started, told_arguments(sweep, asked), theta=keep_theta)
 
 
 @dataclass
@@ -252,9 +249,7 @@ class _SweepPlan:
             **({"paired_starts": "True"} if self.paired_starts else {}),
         }
 
-    def result(
-        self, jobs: list[_Job], key: Any, seconds: float, asked: tuple[str, tuple[str, ...]], *, theta: bool
-    ) -> SweepResult:
+    def result(self, jobs: list[_Job], key: Any, seconds: float, asked: Any, *, theta: bool) -> SweepResult:
         """All outcomes on the named dimensions of the sweep."""
         shape = (len(self.points), self.seeds)
         grid = self.clock.grid
@@ -280,6 +275,7 @@ class _SweepPlan:
                 f"{lost} of {shape[0] * shape[1]} runs diverged; SweepResult.diverged() lists them.",
                 stacklevel=3,
             )
+        made = self.process(self.points[0].problem[1], 0, self.points[:1], 0)
         dataset = build_dataset(
             self.axes,
             self.seeds,
@@ -287,25 +283,13 @@ class _SweepPlan:
             variables,
             self._per_point(),
             {
-                "created_by": f"sde_sgd {importlib.metadata.version('sde_sgd')}, jax {jax.__version__}",
-                "key": str(fingerprint(key, "key")["key"]),
-                "process": process_text(self.make),
+                **of_sweep(self.make, made, dict(point.problem for point in self.points), key, shape, asked),
                 "starts": "one for each seed" if self.paired_starts else "one for each run",
                 "length": f"{self.clock.length:g} {self.clock.unit}",
                 "seconds": seconds,
-                **self._provenance(key, asked),
             },
         )
         return SweepResult(dataset, self._theta(jobs) if theta else None, seconds)
-
-    def _provenance(self, key: Any, asked: tuple[str, tuple[str, ...]]) -> dict[str, str]:
-        """What the sweep is the result of, and the call that repeats it."""
-        first = self.points[0]
-        problems = dict(point.problem for point in self.points)
-        made = self.process(first.problem[1], 0, [first], 0)
-        call = call_text("sweep", asked, None, problems.get("") if len(problems) == 1 else None)
-        told = of_sweep(made, problems, key, {"seeds": self.seeds, "points": len(self.points)}, call)
-        return {"call": call, "provenance": json.dumps(told)}
 
     def _per_point(self) -> dict[str, np.ndarray]:
         updates = np.stack([point.sample_steps for point in self.points])

@@ -6,7 +6,7 @@ A name in the problem would be compiled in, and two data sets of one shape be tw
 import weakref
 from typing import Any
 
-_names: dict[tuple[int, int], tuple[Any, Any, set[str]]] = {}
+_names: dict[tuple[int, int], tuple[Any, Any, str]] = {}
 
 
 def keep_name(inputs: Any, targets: Any, name: str) -> None:
@@ -17,14 +17,12 @@ def keep_name(inputs: Any, targets: Any, name: str) -> None:
         _names.pop(place, None)
 
     try:
-        known = _names.get(place)
-        names = known[2] if known is not None else set()
-        _names[place] = weakref.ref(inputs, forget), weakref.ref(targets, forget), {*names, name}
+        _names[place] = weakref.ref(inputs, forget), weakref.ref(targets, forget), name
     except TypeError:  # what cannot be referred to weakly keeps no name
         return
 
 
 def name_of(inputs: Any, targets: Any) -> str | None:
-    """The name of the data set with these very arrays, if it is known; all of them if it has several."""
+    """The name of the data set with these very arrays, if it is known."""
     known = _names.get((id(inputs), id(targets)))
-    return None if known is None else " or ".join(sorted(known[2]))
+    return None if known is None else known[2]
