@@ -16,11 +16,13 @@ from sde_sgd import validity as validity
 from sde_sgd._cache import compilation_cache as compilation_cache
 from sde_sgd._checkpoint import Checkpoint as Checkpoint
 from sde_sgd._checkpoint import CheckpointError as CheckpointError
+from sde_sgd._files import FileError as FileError
 from sde_sgd._memory import MemoryPrediction as MemoryPrediction
 from sde_sgd._recording import Histogram as Histogram
 from sde_sgd._recording import HistogramCounts as HistogramCounts
 from sde_sgd._recording import Moments as Moments
 from sde_sgd._result import Result as Result
+from sde_sgd._result import read_run as read_run
 from sde_sgd._run import predict_memory as predict_memory
 from sde_sgd._run import run as run
 from sde_sgd._sweep import sweep as sweep

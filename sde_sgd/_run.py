@@ -20,8 +20,9 @@ from sde_sgd._fingerprint import check_told, fingerprint, marked
 from sde_sgd._key_use import remember, warn_of_repeated_noise
 from sde_sgd._memory import MemoryPrediction
 from sde_sgd._progress import Progress
+from sde_sgd._provenance import told_arguments
 from sde_sgd._recording import Histogram, HistogramCounts, Observable, Recorder
-from sde_sgd._result import Result
+from sde_sgd._result import Result, with_its_process
 from sde_sgd.processes._base import LAST_STEP, ChainState, Process
 from sde_sgd.random import check_key
 
@@ -95,6 +96,8 @@ def run(
         MemoryError: if it will not fit, with the largest `chunk` that does.
         CheckpointError: if a checkpoint cannot be written or read, or belongs to another run.
     """
+    asked = dict(locals())
+    initial = with_its_process(initial, process)
     started = time.perf_counter()
     job = _job(
         process,
@@ -129,7 +132,7 @@ def run(
                 cost=part.task.layout.chains,
             )
             outcomes.append(localised(outcome, part.task.layout, to_host=job.chunk < job.chains))
-    result = _result(job, outcomes, time.perf_counter() - started)
+    result = _result(job, outcomes, time.perf_counter() - started, told_arguments(run, asked))
     remember(process, key, given, result.theta, result.start, result.steps)
     _report_divergence(result, throw)
     _report_not_finite(result)
@@ -358,7 +361,7 @@ def localised(outcome: Outcome, layout: _devices.Layout, *, to_host: bool) -> Ou
     return outcome
 
 
-def _result(job: _Job, outcomes: list[Outcome], seconds: float) -> Result:
+def _result(job: _Job, outcomes: list[Outcome], seconds: float, asked: tuple[str, tuple[str, ...]]) -> Result:
     joined = joined_outcomes(outcomes)
     return Result(
         state=joined.state,
@@ -378,6 +381,7 @@ def _result(job: _Job, outcomes: list[Outcome], seconds: float) -> Result:
         seconds=seconds,
         key=job.key,
         start=job.plan.start,
+        asked=asked,
     )
 
 

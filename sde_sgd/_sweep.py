@@ -1,7 +1,6 @@
 """`sweep`: runs over η, B, m, problems and schedules × seeds in one call."""
 
 import dataclasses
-import importlib.metadata
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ from sde_sgd._fingerprint import fingerprint
 from sde_sgd._packing import do_jobs
 from sde_sgd._points import Clock, Leg, Point, complete, make_point, settings
 from sde_sgd._progress import Progress
+from sde_sgd._provenance import of_sweep, told_arguments
 from sde_sgd._recording import Observable, Recorder
 from sde_sgd._run import make_recorder, open_store
 from sde_sgd._sweep_result import SweepResult, build_dataset
@@ -104,6 +104,7 @@ def sweep(
         ValueError: for settings that do not fit together or are out of range.
         MemoryError, CheckpointError: as in `run`.
     """
+    asked = dict(locals())
     plan = _plan(
         process,
         problem,
@@ -135,7 +136,7 @@ def sweep(
         groups = [-(-len(job.runs) // _devices.lanes(job.problem[1])) for job in jobs]
         width = max(groups) * data_devices
         do_jobs(jobs, [job.cost for job in jobs], width, devices, session, work)
-    return plan.result(jobs, key, perf_counter() - started, theta=keep_theta)
+    return plan.result(jobs, key, perf_counter() - started, told_arguments(sweep, asked), theta=keep_theta)
 
 
 @dataclass
@@ -248,7 +249,7 @@ class _SweepPlan:
             **({"paired_starts": "True"} if self.paired_starts else {}),
         }
 
-    def result(self, jobs: list[_Job], key: Any, seconds: float, *, theta: bool) -> SweepResult:
+    def result(self, jobs: list[_Job], key: Any, seconds: float, asked: Any, *, theta: bool) -> SweepResult:
         """All outcomes on the named dimensions of the sweep."""
         shape = (len(self.points), self.seeds)
         grid = self.clock.grid
@@ -274,6 +275,7 @@ class _SweepPlan:
                 f"{lost} of {shape[0] * shape[1]} runs diverged; SweepResult.diverged() lists them.",
                 stacklevel=3,
             )
+        made = self.process(self.points[0].problem[1], 0, self.points[:1], 0)
         dataset = build_dataset(
             self.axes,
             self.seeds,
@@ -281,9 +283,7 @@ class _SweepPlan:
             variables,
             self._per_point(),
             {
-                "created_by": f"sde_sgd {importlib.metadata.version('sde_sgd')}, jax {jax.__version__}",
-                "key": str(fingerprint(key, "key")["key"]),
-                "process": fingerprint(self.make, "process")["process"],
+                **of_sweep(self.make, made, dict(point.problem for point in self.points), key, shape, asked),
                 "starts": "one for each seed" if self.paired_starts else "one for each run",
                 "length": f"{self.clock.length:g} {self.clock.unit}",
                 "seconds": seconds,

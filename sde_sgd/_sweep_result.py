@@ -1,7 +1,7 @@
 """Results of a sweep: named dimensions, files, selection by η/B."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import PyTree
 
 from sde_sgd import _checks
+from sde_sgd._dataset_file import read_dataset, write_dataset
+from sde_sgd._structure import packed, unpacked
 
 if TYPE_CHECKING:
     import xarray as xr
-
-_SUFFIXES = (".nc", ".zarr")
 
 
 @dataclass(frozen=True)
@@ -97,41 +97,41 @@ class SweepResult:
         return log
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write the dataset as NetCDF (`.nc`) or Zarr (`.zarr`); θ is not written.
+        """Write the dataset as NetCDF (`.nc`) or Zarr (`.zarr`), which xarray opens too; θ is not written.
+
+        It is written beside `path` and put in its place whole: what was there stays until then, whatever
+        happens. A checksum of every variable and of every byte goes with it, for `read_sweep`.
 
         Raises:
             ValueError: for another ending, or if there is something already and not `overwrite`.
+            FileError: if it cannot be written; what was there is as it was.
         """
-        target = Path(path)
-        if target.suffix not in _SUFFIXES:
-            raise ValueError(f"path must end in .nc (NetCDF) or .zarr, got {str(path)!r}.")
-        if target.exists() and not overwrite:
-            raise ValueError(f"{str(path)!r} exists; pass overwrite=True or another path.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.suffix == ".nc":
-            self.dataset.to_netcdf(target, engine="netcdf4")
-        else:
-            self.dataset.to_zarr(target, mode="w", zarr_format=2)
-        return target
+        return write_dataset(self.dataset, path, "sweep", overwrite=overwrite)
+
+    def __reduce__(self) -> Any:
+        return _unpickled, (self.dataset, packed(self.theta), self.seconds)
+
+
+def _unpickled(dataset: "xr.Dataset", theta: dict[str, Any], seconds: float) -> SweepResult:
+    return SweepResult(dataset, unpacked(theta), seconds)
 
 
 def read_sweep(path: str | os.PathLike[str]) -> SweepResult:
-    """Read what `SweepResult.save` has written.
+    """Read what `SweepResult.save` has written, to the last bit.
 
     Raises:
         ValueError: if there is no such file, or it ends in neither .nc nor .zarr.
+        FileError: if it is damaged in any way, or was not written by `SweepResult.save`.
     """
-    import xarray as xr
-
-    source = Path(path)
-    if source.suffix not in _SUFFIXES or not source.exists():
-        raise ValueError(f"path must be an existing .nc file or .zarr folder, got {str(path)!r}.")
-    if source.suffix == ".nc":
-        dataset = xr.load_dataset(source, engine="netcdf4")
-    else:
-        with xr.open_zarr(source, chunks=None) as opened:
-            dataset = opened.load()
+    dataset = read_dataset(path, "sweep")
     return SweepResult(dataset, seconds=float(dataset.attrs.get("seconds", np.nan)))
+
+
+def free_dimension(dimension: str, names: Collection[str]) -> str:
+    """A name for a dimension that no variable has."""
+    while dimension in names:
+        dimension += "_"
+    return dimension
 
 
 def build_dataset(
@@ -161,7 +161,7 @@ def build_dataset(
     coords: dict[str, Any] = {name: (name, np.asarray(values)) for name, values in axes.items()}
     coords |= {"seed": np.arange(seeds), dimension: where}
     for name, values in variables.items():
-        extra = tuple(f"{name}_{number}" for number in range(values.ndim - 3))
+        extra = tuple(free_dimension(f"{name}_{number}", variables) for number in range(values.ndim - 3))
         dims = (*names, "seed", dimension, *extra)[: len(names) + values.ndim - 1]
         data[name] = (dims, values.reshape((*shape, *values.shape[1:])))
     for name, values in per_point.items():

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, Num
 
 from sde_sgd import _checks
+from sde_sgd.data._names import keep_name
 from sde_sgd.random import check_key
 
 
@@ -61,6 +62,7 @@ class Dataset(eqx.Module):
                 )
         self.classes = classes
         self.name = name
+        keep_name(self.inputs, self.targets, name)
 
     @property
     def size(self) -> int:
