@@ -18,13 +18,14 @@ from jaxtyping import Array, Key
 
 from sde_sgd import _checks, _devices, _start
 from sde_sgd._checkpoint import Checkpoint
-from sde_sgd._engine import Before, Outcome, Plan, Session, Task, open_session, simulate
+from sde_sgd._engine import Before, Outcome, Plan, Task, simulate
 from sde_sgd._fingerprint import fingerprint
 from sde_sgd._packing import do_jobs
 from sde_sgd._points import Clock, Leg, Point, complete, make_point, settings
 from sde_sgd._progress import Progress
 from sde_sgd._recording import Observable, Recorder
 from sde_sgd._run import make_recorder, open_store
+from sde_sgd._session import Session, open_session
 from sde_sgd._sweep_result import SweepResult, build_dataset
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
@@ -135,7 +136,10 @@ def sweep(
         groups = [-(-len(job.runs) // _devices.lanes(job.problem[1])) for job in jobs]
         width = max(groups) * data_devices
         do_jobs(jobs, [job.cost for job in jobs], width, devices, session, work)
-    return plan.result(jobs, key, perf_counter() - started, theta=keep_theta)
+    result = plan.result(jobs, key, perf_counter() - started, theta=keep_theta)
+    if store is not None:
+        store.report(result)
+    return result
 
 
 @dataclass
