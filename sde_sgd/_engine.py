@@ -358,7 +358,7 @@ class _Loop:
         if self.saved is None or self.session.store is None:
             return None
         arrays = packed(self.state, self.kept, self._record(), self._record_steps(), self.counts)
-        facts = {"done": self.done, "over": self.over, "chains": self.layout.chains}
+        facts: dict[str, Any] = {"done": self.done, "over": self.over, "chains": self.layout.chains}
         facts |= {"start": self.plan.start, "steps": self.plan.steps}
         facts |= {"looked": self.plan.looked(self.done), "looked_before": self.plan.looked(self.done - 1)}
         failure = None
