@@ -1,4 +1,4 @@
-"""The folder of checkpoints: whose parts are in it, who uses it, and what happens where it cannot be written."""
+"""The folder of checkpoints: whose parts are in it, who uses it, what happens if it cannot be written."""
 
 import json
 import logging
@@ -196,7 +196,7 @@ def test_nothing_is_written_under_the_marker_of_another_run(tmp_path, monkeypatc
     with monkeypatch.context() as patch:
         before_save(patch, exchange)
         with pytest.raises(
-            ss.CheckpointError, match="holds another sde_sgd.json than at the start"
+            ss.CheckpointError, match=r"holds another sde_sgd\.json than at the start"
         ) as caught:
             ss.run(**small(), checkpoint=ss.Checkpoint(folder, seconds=0))
     same_bits(everything(ss.run(**small())), everything(caught.value.result))

@@ -223,9 +223,10 @@ import jax
 import sde_sgd as ss
 
 def work():
+    process = ss.SGD(ss.problems.DoubleWell(), ss.Hyperparameters(.05, 2))
     try:
-        ss.run(ss.SGD(ss.problems.DoubleWell(), ss.Hyperparameters(.05, 2)), chains=200, steps=int(sys.argv[2]),
-               every=1000, key=jax.random.key(1), checkpoint=ss.Checkpoint(sys.argv[1], seconds=0))
+        ss.run(process, chains=200, steps=int(sys.argv[2]), every=1000, key=jax.random.key(1),
+               checkpoint=ss.Checkpoint(sys.argv[1], seconds=0))
         print("through", flush=True)
     except KeyboardInterrupt:
         print("stopped", flush=True)
