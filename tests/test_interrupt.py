@@ -218,7 +218,7 @@ def test_a_signal_when_nothing_can_be_written_says_so_and_acts(tmp_path, monkeyp
 
 
 THREAD = """
-import sys, threading, time
+import pathlib, sys, threading, time
 import jax
 import sde_sgd as ss
 
@@ -233,29 +233,29 @@ def work():
 
 thread = threading.Thread(target=work)
 thread.start()
-if sys.argv[3] == "wait":
-    while not list(__import__("pathlib").Path(sys.argv[1]).glob("chunk-00000/*000")):
-        time.sleep(.01)
-    print("at work", flush=True)
+while not list(pathlib.Path(sys.argv[1]).glob("chunk-00000/*")):
+    time.sleep(.01)
+print("at work", flush=True)
+if sys.argv[3] == "Ctrl-C":
     thread.join()
 """
 
 
 @pytest.mark.script
-@pytest.mark.parametrize("ends", ["wait", "at once"])
+@pytest.mark.parametrize("ends", ["Ctrl-C", "its end"])
 def test_a_run_in_a_thread_is_saved_when_ctrl_c_ends_the_main_thread(ends, tmp_path):
     """And goes to its end, checkpoints and all, when the main thread has ended of itself."""
-    steps = 200_000_000 if ends == "wait" else 20_000
+    steps = 200_000_000 if ends == "Ctrl-C" else 20_000
     command = [sys.executable, "-W", "ignore", "-c", THREAD, str(tmp_path / "run"), str(steps), ends]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if ends == "wait":
-        wait_for(process, "at work")
+    wait_for(process, "at work")
+    if ends == "Ctrl-C":
         process.send_signal(signal.SIGINT)
-    said, err = finished(process, -signal.SIGINT if ends == "wait" else 0, seconds=300)
-    assert said.split() == ["stopped" if ends == "wait" else "through"]
+    said, err = finished(process, -signal.SIGINT if ends == "Ctrl-C" else 0, seconds=300)
+    assert said.split() == ["stopped" if ends == "Ctrl-C" else "through"], err
     newest = steps_in(tmp_path / "run")[-1]
-    assert 0 < newest < steps if ends == "wait" else newest == steps
-    assert ("interrupted: saved at step" in err) == (ends == "wait")
+    assert 0 < newest < steps if ends == "Ctrl-C" else newest == steps
+    assert ("interrupted: saved at step" in err) == (ends == "Ctrl-C")
 
 
 def test_outside_the_main_thread_signals_are_left_alone(key, tmp_path):
