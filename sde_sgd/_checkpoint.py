@@ -37,7 +37,7 @@ class CheckpointError(RuntimeError):
         self.result = result
 
 
-class ForeignError(CheckpointError):
+class _ForeignError(CheckpointError):
     """A checkpoint is whole, but not of this run or not of this part of it."""
 
 
@@ -185,8 +185,8 @@ class Part:
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 found = self._read(step)
-            except ForeignError:
-                raise
+            except _ForeignError as error:
+                raise CheckpointError(str(error)) from None
             except Exception as error:  # noqa: BLE001 - whatever is wrong with the files, there may be others
                 damaged.append(f"step {step}: {first_line(error)}")
                 continue
@@ -237,7 +237,7 @@ class Part:
             whose = f"part {tie.get('part')!r} of this run, not {self._tie.get('part')!r}"
         else:
             whose = "another run"
-        raise ForeignError(
+        raise _ForeignError(
             f"the checkpoint {where!r} belongs to {whose}, so folders have been exchanged; nothing was "
             f"changed. Put back what was there, or start anew in another folder."
         )

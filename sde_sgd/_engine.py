@@ -368,7 +368,7 @@ class _Loop:
             if jax.process_count() > 1:  # the other hosts wait for what this one cannot write
                 raise
             failure = error
-        self.session.store.note(self.part, failure)
+        self.session.store.note(self.part, failure, again=self.done < self.plan.steps and not self.over)
         return failure
 
     def _take_up(

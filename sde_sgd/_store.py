@@ -70,16 +70,22 @@ class Store:
         digest = hashlib.sha256(json.dumps(self._config, sort_keys=True).encode()).hexdigest()
         return Part(self._folder / name, self.ask.keep, {"run": digest, "part": name}, self._ready)
 
-    def note(self, part: str, failure: CheckpointError | None) -> None:
-        """Remember that the newest state of a part could not be written, or forget it: now it was."""
+    def note(self, part: str, failure: CheckpointError | None, *, again: bool) -> None:
+        """Remember that the newest state of a part could not be written, or forget it: now it was.
+
+        Args:
+            part: of the run.
+            failure: if there was one.
+            again: whether it will be tried again.
+        """
         before = self._failures.pop(part, None)
         if failure is None:
             if before is not None:
                 _log.warning("checkpoints of %s can be written again", part)
             return
         self._failures[part] = failure
-        if before is None:
-            _log.warning("%s The run goes on and tries again.", failure)
+        if before is None or not again:
+            _log.warning("%s The run goes on%s.", failure, " and tries again" if again else "")
 
     def outcome(self) -> str:
         """Where things stand, in words for somebody who stops at the end."""

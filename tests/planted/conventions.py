@@ -10,6 +10,7 @@ _TREE = "sde_sgd/_tree.py"
 _DEVICES = "sde_sgd/_devices.py"
 _FINGERPRINT = "sde_sgd/_fingerprint.py"
 _CHECKPOINT = "sde_sgd/_checkpoint.py"
+_STORE = "sde_sgd/_store.py"
 
 FAULTS = [
     Fault(
@@ -306,7 +307,7 @@ FAULTS = [
     ),
     Fault(
         "an older format is read as if it were this one",
-        _CHECKPOINT,
+        _STORE,
         "if version != FORMAT:",
         "if version is None:",
         "test_checkpoint.py::test_a_marker_that_is_damaged_or_of_another_format",

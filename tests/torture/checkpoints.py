@@ -1,5 +1,6 @@
 """Checkpoint folders with files damaged, cut short, exchanged or gone."""
 
+import os
 import resource
 import shutil
 import tempfile
@@ -41,6 +42,8 @@ def _begin(base: Path, seed: int) -> Callable[[int], tuple[str, str | None]]:
 
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
+    # orbax's threads complain at length of reads whose result nobody waits for any more
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     hyper = ss.Hyperparameters(0.05, 2)
     job: dict[str, Any] = {"process": ss.SGD(ss.problems.DoubleWell(), hyper), "chains": 6, "steps": 40}
     job |= {
