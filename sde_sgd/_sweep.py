@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import os
 import warnings
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -95,7 +96,8 @@ def sweep(
         record: name → function of one chain's parameters, or a method of the problem by its name;
             a list of such names will do. Default: the loss.
         keep_theta: keep the final parameters of all runs in host memory.
-        progress, devices, data_devices, memory_limit, checkpoint, resume: as in `run`.
+        progress, devices, data_devices, memory_limit, checkpoint: as in `run`.
+        resume: as in `run`. Without a `schedule` a sweep can be made longer too: `every` as it was, if given.
         chunk: at most so many runs at a time; by default all that share a program.
 
     Returns:
@@ -127,9 +129,10 @@ def sweep(
     data_devices = _checks.integer("data_devices", data_devices, at_least=1)
     if memory_limit is not None:
         memory_limit = _checks.integer("memory_limit", memory_limit, at_least=1)
+    chunk = None if chunk is None else _checks.integer("chunk", chunk, at_least=1)
     store = open_store(checkpoint, resume, lambda: plan.config(key, chunk))
     started = perf_counter()
-    jobs = plan.jobs(None if chunk is None else _checks.integer("chunk", chunk, at_least=1))
+    jobs = plan.jobs(chunk)
     total = sum(job.cost for job in jobs)
     with open_session(Progress(total, "sweep", progress, unit="example"), store, memory_limit) as session:
         work = partial(_run_job, plan, key=key, data_devices=data_devices, theta=keep_theta)
@@ -228,13 +231,15 @@ class _SweepPlan:
         return jobs
 
     def config(self, key: Any, chunk: Any) -> dict[str, str]:
-        """All that sets the results."""
+        """All that sets the results, but for how long it is where nothing else hangs on that."""
+        lasting = self._is_staged  # stages of other lengths are another schedule
+        groups = repr([job.runs for job in self.jobs(chunk)])
         settings = [
             {
                 "problem": point.problem[0],
                 "learning_rate": _one_or_all(point.rates),
                 "momentum": _one_or_all(point.momenta),
-                "stages": [_plain(leg) for leg in point.legs],
+                "stages": [_plain(leg) if lasting else {"batch_size": leg.batch_size} for leg in point.legs],
                 "given": dict(point.labels),
             }
             for point in self.points
@@ -248,7 +253,8 @@ class _SweepPlan:
             **fingerprint(self.stop_loss, "stop_loss"),
             "seeds": str(self.seeds),
             "chunk": str(chunk),
-            "clock": repr(self.clock),
+            "clock": repr(self.clock) if lasting else self.clock.unit,
+            "runs of the same program": f"{zlib.crc32(groups.encode()):08x}",
             **({"paired_starts": "True"} if self.paired_starts else {}),
         }
 

@@ -80,3 +80,36 @@ def test_what_cannot_be_made_longer_is_refused_with_the_reason(tmp_path):
             ss.run(**job("sgd", **change), checkpoint=tmp_path / "run", resume=True)
     longer = ss.run(**job("sgd", steps=140), checkpoint=tmp_path / "run", resume=True)
     same_bits(everything(ss.run(**job("sgd", steps=140))), everything(longer))
+
+
+def sweep(folder=None, **change):
+    options = {"learning_rate": [0.05, 2.5], "batch_size": [1, 2], "seeds": 2, "record": {"x": position}}
+    options |= {"key": jax.random.key(1), "keep_theta": True, "resume": folder is not None}
+    return ss.sweep(ss.SGD, ss.problems.DoubleWell(), **options, **change, checkpoint=folder)
+
+
+@pytest.mark.filterwarnings("ignore:[24] of 8 runs diverged")
+@pytest.mark.parametrize(
+    ("shorter", "longer"),
+    [
+        ({"steps": 40, "every": 8}, {"steps": 96, "every": 8}),
+        ({"steps": 40}, {"steps": 96}),
+        ({"time": 5}, {"time": 15}),
+    ],
+)
+def test_a_sweep_can_be_made_longer(shorter, longer, tmp_path):
+    """Equal steps, with and without samples on the way; equal time, which is other steps for each rate."""
+    sweep(tmp_path / "sweep", **shorter)
+    found = everything(sweep(tmp_path / "sweep", **longer))
+    same_bits(everything(sweep(**longer)), found)
+
+
+def test_a_sweep_with_a_schedule_is_refused_with_another_length(tmp_path):
+    def staged(last):
+        schedule = ss.schedules.piecewise([4, last], learning_rate=[0.1, 0.05], batch_size=2, unit="steps")
+        options = {"schedule": schedule, "key": jax.random.key(1), "checkpoint": tmp_path, "resume": True}
+        return ss.sweep(ss.SGD, ss.problems.DoubleWell(), **options)
+
+    staged(4)
+    with pytest.raises(ss.CheckpointError, match=r"clock is Clock\(unit='steps', length=12.0"):
+        staged(8)

@@ -272,7 +272,11 @@ def test_checkpoints_of_another_sweep_are_refused_by_name(tmp_path):
         "key is .* here": {"key": jax.random.key(5)},
         r"record\['y'\] is position .* here, not set in": {"record": {"x": position, "y": position}},
         "seeds is 3 here, 2 in": {"seeds": 3},
-        r"clock is Clock\(unit='steps', length=40.0": {"steps": 40},
+        r"steps is 20 here, but the checkpoint is at step 30 already": {"steps": 20},
+        r"by step 30 the run in the checkpoint has looked at 3 samples, 10 .* at 2 samples, 15": {
+            "every": 15
+        },
+        r"clock is time here, steps in": {"steps": None, "time": 1.5, "every": 0.5},
         "process is Langevin here, SGD in": {"process": ss.Langevin},
         r"problem\[''\]\.tilt is 0\.1": {"problem": ss.problems.DoubleWell(tilt=0.1)},
     }
