@@ -32,6 +32,7 @@ class FolderLock:
     def __init__(self, path: Path):
         self._path = path
         self._file: IO[str] | None = None
+        self._signed = False
 
     def take(self) -> bool:
         """Try to get it; whether nobody else has it.
@@ -66,6 +67,7 @@ class FolderLock:
             return
         who = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         with contextlib.suppress(OSError):  # a full disk: it is held all the same
+            self._signed = True
             self._write(json.dumps(who))
 
     def holder(self) -> str:
@@ -83,8 +85,10 @@ class FolderLock:
         """Let go of it; the file stays, empty."""
         if self._file is None:
             return
-        with contextlib.suppress(OSError):
-            self._write("")
+        if self._signed:
+            with contextlib.suppress(OSError):
+                self._write("")
+        self._signed = False
         with contextlib.suppress(OSError):
             fcntl.flock(self._file, fcntl.LOCK_UN)
         self._forget()

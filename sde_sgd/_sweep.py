@@ -1,6 +1,5 @@
 """`sweep`: runs over η, B, m, problems and schedules × seeds in one call."""
 
-import dataclasses
 import importlib.metadata
 import os
 import warnings
@@ -27,6 +26,7 @@ from sde_sgd._progress import Progress
 from sde_sgd._recording import Observable, Recorder
 from sde_sgd._run import make_recorder, open_store
 from sde_sgd._session import Session, open_session
+from sde_sgd._sweep_config import told
 from sde_sgd._sweep_result import SweepResult, build_dataset
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
@@ -234,21 +234,11 @@ class _SweepPlan:
         """All that sets the results, but for how long it is where nothing else hangs on that."""
         lasting = self._is_staged  # stages of other lengths are another schedule
         groups = repr([job.runs for job in self.jobs(chunk)])
-        settings = [
-            {
-                "problem": point.problem[0],
-                "learning_rate": _one_or_all(point.rates),
-                "momentum": _one_or_all(point.momenta),
-                "stages": [_plain(leg) if lasting else {"batch_size": leg.batch_size} for leg in point.legs],
-                "given": dict(point.labels),
-            }
-            for point in self.points
-        ]
         return {
             **fingerprint(self.make, "process"),
             **fingerprint(dict(point.problem for point in self.points), "problem"),
             **fingerprint(key, "key"),
-            **fingerprint(settings, "points"),
+            **fingerprint(told(self.points, lasting=lasting), "points"),
             **fingerprint(self.record, "record"),
             **fingerprint(self.stop_loss, "stop_loss"),
             "seeds": str(self.seeds),
@@ -485,18 +475,6 @@ def _marks(marks: tuple[int, ...]) -> range | np.ndarray:
     if marks and all(mark == marks[0] * (number + 1) for number, mark in enumerate(marks)):
         return range(marks[0], marks[-1] + 1, marks[0])
     return np.asarray(marks, int)
-
-
-def _one_or_all(values: tuple[float, ...]) -> Any:
-    return values[0] if len(values) == 1 else values
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, tuple | list):
-        return [_plain(entry) for entry in value]
-    return value
 
 
 def _same(state: Any) -> Any:

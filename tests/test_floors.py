@@ -45,6 +45,7 @@ FLOORS = {
     "_points": 3,
     "_sweep": 3,
     "_sweep_result": 3,
+    "_sweep_config": 3,
     "schedules": 0,
     "validity": 3,
     "plot": 4,
