@@ -1,15 +1,14 @@
-"""Checkpoints: atomic, checked when they are read, tied to the run they belong to."""
+"""Checkpoints of one ensemble: atomic, checked when they are read, tied to the run they belong to."""
 
-import importlib.metadata
+import contextlib
 import json
 import logging
 import os
-import platform
 import shutil
-import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +19,48 @@ from jax import lax
 from jax.experimental import multihost_utils
 
 from sde_sgd import _checks
-from sde_sgd._fingerprint import differences
 
-FORMAT = 1
-_MARKER = "sde_sgd.json"
-_LIBRARIES = ("sde_sgd", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy", "orbax-checkpoint")
+FORMAT = 2
 _log = logging.getLogger("sde_sgd")
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint could not be written or read, or belongs to another run."""
+    """A checkpoint could not be written or read, or belongs to another run.
+
+    Attributes:
+        result: where all was computed and only the last checkpoint could not be written, the finished
+            `Result` or `SweepResult`; else None.
+    """
+
+    def __init__(self, message: str, result: Any = None):
+        super().__init__(message)
+        self.result = result
+
+
+class _ForeignError(CheckpointError):
+    """A checkpoint is whole, but not of this run or not of this part of it."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """Where and how often a run or sweep is saved.
+
+    **Signals.** The first Ctrl-C or SIGTERM is noted, wherever it strikes: while compiling, while
+    computing, while writing. After the block of steps at work all is saved, and then the signal does what
+    it would have done (your own handler is called; without one the process ends by that signal). If
+    it comes during the last checkpoint it acts after that. A second signal acts at once, and one that was
+    ignored before stays ignored. In a thread other than the main one a run hears of Ctrl-C when the
+    main thread has ended by it: then it saves and ends with KeyboardInterrupt, and the interpreter
+    waits for that. SIGTERM saves only what runs in the main thread.
+
+    **Failures.** A checkpoint that cannot be written (a full disk) stops nothing: it is logged, the run
+    goes on and tries again at the next time. Only if the last one cannot be written either is
+    `CheckpointError` raised, and its `result` is the finished result. (Over several hosts it is
+    raised at once.) A folder that vanishes is made again.
+
+    **One at a time.** The folder is locked while it is used (`flock`), so a second process is refused and
+    told who has it. The lock ends with its process, however that ends. A file system without such
+    locks has none, and the log says so.
 
     Args:
         directory: a folder of its own, new or empty. Over several hosts all must see it.
@@ -56,160 +82,113 @@ class Checkpoint:
         _checks.integer("keep", self.keep, at_least=1)
 
 
-class Store:
-    """One folder with the checkpoints of one run or sweep, part by part.
-
-    Args:
-        ask: where and how often.
-        config: fingerprint of all that sets the results, the key among them.
-        resume: go on from what is there; without it a folder that holds something is refused.
-
-    Raises:
-        CheckpointError: if the folder holds the checkpoints of another run, or anything else.
-    """
-
-    def __init__(self, ask: Checkpoint, config: Mapping[str, str], *, resume: bool):
-        self.ask = ask
-        self._folder = Path(ask.directory).absolute()
-        marker = self._folder / _MARKER
-        try:
-            new = self._check_folder(marker, config, resume=resume)
-            barrier()  # every host has looked before one writes
-            if new and jax.process_index() == 0:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                content = {"format": FORMAT, "libraries": _versions(), "config": dict(config)}
-                temporary = marker.with_suffix(".tmp")
-                temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-                temporary.replace(marker)
-            barrier()
-        except OSError as error:
-            raise CheckpointError(
-                f"checkpoint folder {str(self._folder)!r} cannot be used: {error}"
-            ) from error
-
-    def part(self, name: str) -> "Part":
-        """The checkpoints of one part of the run."""
-        return Part(self._folder / name, self.ask.keep)
-
-    def _check_folder(self, marker: Path, config: Mapping[str, str], *, resume: bool) -> bool:
-        """Whether the folder is new; refuses what does not belong to this run."""
-        where = str(self._folder)
-        if not marker.exists():
-            leftovers = [] if not self._folder.exists() else [path.name for path in self._folder.iterdir()]
-            if [name for name in leftovers if name != marker.with_suffix(".tmp").name]:
-                raise CheckpointError(
-                    f"checkpoint folder {where!r} holds other files ({min(leftovers)!r}, …) and no "
-                    f"{_MARKER}; nothing was changed. Name a new or empty folder."
-                )
-            return True
-        try:
-            content = json.loads(marker.read_text(encoding="utf-8"))
-            there, version, libraries = content["config"], content["format"], content["libraries"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{str(marker)!r} is damaged ({error}), so it cannot be told which run the checkpoints "
-                f"belong to; nothing was changed. Restore it, or start anew in another folder."
-            ) from error
-        if version != FORMAT:
-            raise CheckpointError(
-                f"checkpoints in {where!r} have format {version}, this version reads {FORMAT}; nothing was "
-                f"changed. Resume with sde_sgd {libraries.get('sde_sgd')}, or start in another folder."
-            )
-        changed = differences(config, there)
-        if changed:
-            more = f"\n  … and {len(changed) - 5} more" if len(changed) > 5 else ""
-            raise CheckpointError(
-                f"checkpoints in {where!r} belong to another run; nothing was changed:\n  "
-                + "\n  ".join(changed[:5])
-                + f"{more}\nRepeat the run as it was to resume it, or name another folder."
-            )
-        if not resume:
-            raise CheckpointError(
-                f"checkpoint folder {where!r} holds checkpoints of this very run; nothing was changed. Pass "
-                f"resume=True to go on from them, or name another folder to start anew."
-            )
-        other = [
-            f"{name} {old} then, {_versions().get(name)} now"
-            for name, old in libraries.items()
-            if _versions().get(name) != old
-        ]
-        if other:
-            warnings.warn(
-                f"the checkpoint was written with other versions ({'; '.join(other)}): the results may "
-                f"differ from an uninterrupted run in the last bits.",
-                stacklevel=5,
-            )
-        return False
-
-
 class Part:
     """Checkpoints of one ensemble, numbered by step, as orbax keeps them.
 
     Every array is stored with a checksum. A checkpoint that cannot be read or fails its checksum is
     moved aside and the one before it is taken.
+
+    Args:
+        folder: of this part alone.
+        keep: how many to keep.
+        tie: what every checkpoint says of the run and part that it belongs to. Others are refused.
+        ready: called before anything is written; raises `CheckpointError` if nothing may be.
     """
 
-    def __init__(self, folder: Path, keep: int):
+    def __init__(
+        self,
+        folder: Path,
+        keep: int,
+        tie: Mapping[str, str] | None = None,
+        ready: Callable[[], None] = lambda: None,
+    ):
         import orbax.checkpoint as ocp
 
-        self._ocp, self._folder = ocp, folder
-        options = ocp.CheckpointManagerOptions(
+        self._ocp, self._folder, self._keep = ocp, folder, keep
+        self._tie, self._ready = dict(tie or {}), ready
+
+    @cached_property
+    def _manager(self) -> Any:
+        keep = self._keep
+        options = self._ocp.CheckpointManagerOptions(
             max_to_keep=keep, create=True, cleanup_tmp_directories=True, enable_async_checkpointing=False
         )
         try:
-            self._manager = ocp.CheckpointManager(folder, options=options)
+            return self._ocp.CheckpointManager(self._folder, options=options)
         except OSError as error:
-            raise CheckpointError(f"checkpoint folder {str(folder)!r} cannot be used: {error}") from error
+            raise CheckpointError(
+                f"checkpoint folder {str(self._folder)!r} cannot be used: {error}"
+            ) from error
 
     def close(self) -> None:
         """Let go of the folder."""
-        self._manager.close()
+        manager = self.__dict__.pop("_manager", None)
+        if manager is not None:
+            manager.close()
 
     def save(self, step: int, arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         """Write named arrays (of devices or hosts) and JSON facts as the checkpoint of `step`.
 
         Raises:
-            CheckpointError: if it cannot be written; the earlier ones stay.
+            CheckpointError: if it cannot be written; the earlier ones stay, and it may be tried again.
         """
-        if step in self._manager.all_steps():
-            return
+        self._ready()
+        if not self._folder.exists():
+            self.close()  # what the manager remembers has gone
         described = {
             name: {"shape": list(leaf.shape), "dtype": str(leaf.dtype), "checksum": checksum(leaf)}
             for name, leaf in arrays.items()
         }
-        content = {"format": FORMAT, "facts": dict(facts), "arrays": described}
+        content = {"format": FORMAT, "tie": self._tie, "step": step}
+        content |= {"facts": dict(facts), "arrays": described}
         content["checksum"] = _text_checksum(content)
         size = sum(leaf.size * leaf.dtype.itemsize for leaf in arrays.values())
         args = self._ocp.args
         some = {name: leaf for name, leaf in arrays.items() if leaf.size}  # orbax writes no empty arrays
         try:
+            if step in self._manager.all_steps():
+                return
             self._manager.save(
                 step,
                 args=args.Composite(arrays=args.PyTreeSave(some), facts=args.JsonSave(content)),
             )
             self._manager.wait_until_finished()
         except Exception as error:
-            free = shutil.disk_usage(self._folder).free
-            kept = self._manager.latest_step()
+            kept = self._start_over()
             rest = "There is no earlier one." if kept is None else f"The one of step {kept} is untouched."
             raise CheckpointError(
                 f"the checkpoint of step {step} ({size / 1e6:.3g} MB) could not be written to "
-                f"{str(self._folder)!r} ({free / 1e6:.3g} MB free): {_first_line(error)}. {rest} Make room "
+                f"{str(self._folder)!r} ({_free(self._folder)}): {first_line(error)}. {rest} Make room "
                 f"and run the same again with resume=True."
             ) from error
+
+    def _start_over(self) -> int | None:
+        """Remove what a failed save has left, which takes room; the newest checkpoint that there is."""
+        with contextlib.suppress(Exception):
+            self.close()
+        self.__dict__.pop("_manager", None)
+        try:
+            newest: int | None = self._manager.latest_step()
+        except Exception:  # noqa: BLE001 - it is tried again with the next save
+            return None
+        return newest
 
     def restore(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         """The newest checkpoint that is whole, or None if none was ever written.
 
         Raises:
-            CheckpointError: if there are some and all are damaged.
+            CheckpointError: if there are some and all are damaged, or belong to another run or part.
         """
+        if not self._folder.exists():
+            return None
         damaged = []
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 found = self._read(step)
+            except _ForeignError as error:
+                raise CheckpointError(str(error)) from None
             except Exception as error:  # noqa: BLE001 - whatever is wrong with the files, there may be others
-                damaged.append(f"step {step}: {_first_line(error)}")
+                damaged.append(f"step {step}: {first_line(error)}")
                 continue
             for line in damaged:
                 _log.warning(
@@ -232,6 +211,9 @@ class Part:
             raise CheckpointError("it was not written by this version of sde_sgd")
         if facts.pop("checksum", None) != _text_checksum(facts):
             raise CheckpointError("its facts fail their checksum")
+        self._check_tie(step, facts["tie"])
+        if facts["step"] != step:
+            raise CheckpointError(f"it is the one of step {facts['step']}")
         like = {name: np.zeros(told["shape"], told["dtype"]) for name, told in facts["arrays"].items()}
         some = {name: leaf for name, leaf in like.items() if leaf.size}
         plain = {name: self._ocp.RestoreArgs(restore_type=np.ndarray) for name in some}
@@ -246,6 +228,19 @@ class Part:
             if checksum(leaf) != told["checksum"]:
                 raise CheckpointError(f"{name} fails its checksum")
         return arrays, facts["facts"]
+
+    def _check_tie(self, step: int, tie: Mapping[str, str]) -> None:
+        if tie == self._tie:
+            return
+        where = str(self._folder / str(step))
+        if tie.get("run") == self._tie.get("run"):
+            whose = f"part {tie.get('part')!r} of this run, not {self._tie.get('part')!r}"
+        else:
+            whose = "another run"
+        raise _ForeignError(
+            f"the checkpoint {where!r} belongs to {whose}, so folders have been exchanged; nothing was "
+            f"changed. Put back what was there, or start anew in another folder."
+        )
 
     def _set_aside(self, newer_than: int) -> None:
         steps = [step for step in self._manager.all_steps() if step > newer_than]
@@ -289,6 +284,13 @@ def _checksum_on_devices(leaf: Any) -> Any:
     return jnp.sum(words * odd, dtype=jnp.uint32)
 
 
+def _free(folder: Path) -> str:
+    for path in (folder, *folder.parents):
+        with contextlib.suppress(OSError):
+            return f"{shutil.disk_usage(path).free / 1e6:.3g} MB free"
+    return "free space unknown"
+
+
 def due(last: float, now: float, ask: Checkpoint) -> bool:
     """Whether it is time for the next checkpoint."""
     return now - last >= ask.seconds
@@ -300,18 +302,6 @@ def barrier() -> None:
         multihost_utils.sync_global_devices("sde_sgd checkpoint")
 
 
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **dict(_installed())}
-
-
-def _installed() -> Iterator[tuple[str, str]]:
-    for name in _LIBRARIES:
-        try:
-            yield name, importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-
-
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:300] if lines else ''}".rstrip(": ")

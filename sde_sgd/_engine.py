@@ -5,7 +5,8 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +17,15 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _devices, _tree
-from sde_sgd._checkpoint import CheckpointError, Part, Store, due
+from sde_sgd._checkpoint import CheckpointError, Part, due
 from sde_sgd._compensated import whole
 from sde_sgd._devices import Layout
-from sde_sgd._interrupt import Interrupt, Interrupted
+from sde_sgd._interrupt import Interrupted
 from sde_sgd._memory import MemoryPrediction, check, predict
 from sde_sgd._program import KEPT_SPECS, Ensemble, Program
-from sde_sgd._progress import Progress
 from sde_sgd._recording import Moments, Recorder, samples_at_once
+from sde_sgd._saving import check_length, packed, unpacked, without_end
+from sde_sgd._session import Session
 from sde_sgd.processes._base import ChainState, Process
 
 # A chunk aims at this many seconds: long enough that host work is lost in it, short enough for a
@@ -56,6 +58,19 @@ class Plan:
     def samples(self) -> int:
         """Number of samples, the start included."""
         return len(self.marks) + int(self.sample_start)
+
+    def looked(self, done: int) -> dict[str, int]:
+        """Where samples lie up to `done` steps, in a few numbers: equal where the marks up to there are."""
+        count = int(self.marks_by(np.asarray(done)))
+        if count == 0:
+            return {"samples": 0}
+        first = int(self.marks[0])
+        if isinstance(self.marks, range):
+            return {"samples": count, "every": first}
+        marks = np.asarray(self.marks[:count], np.int64)
+        if np.array_equal(marks, first * np.arange(1, count + 1)):
+            return {"samples": count, "every": first}
+        return {"samples": count, "marks": zlib.crc32(marks.tobytes())}
 
     def marks_by(self, step: np.ndarray) -> np.ndarray:
         """How many marks lie at or before a step."""
@@ -140,31 +155,6 @@ class Task:
         return one
 
 
-@dataclass(frozen=True)
-class Session:
-    """What surrounds the loop: the bar, signals, and where checkpoints go."""
-
-    bar: Progress
-    interrupt: Interrupt
-    store: Store | None
-    memory_limit: int | None = None
-
-
-@contextlib.contextmanager
-def open_session(bar: Progress, store: Store | None, memory_limit: int | None = None) -> Iterator[Session]:
-    """Listen for signals while there are checkpoints to write; do what they ask once that is done."""
-    with (
-        contextlib.closing(bar),
-        contextlib.closing(Interrupt(active=store is not None).start()) as interrupt,
-    ):
-        try:
-            yield Session(bar, interrupt, store, memory_limit)
-        except Interrupted as stop:
-            bar.close()
-            interrupt.deliver(stop.number)
-            raise KeyboardInterrupt from stop  # somebody's own handler has let it pass
-
-
 @dataclass
 class Outcome:
     """What an ensemble leaves behind, on the host but for the state. `count` is of samples, per chain."""
@@ -216,9 +206,11 @@ def simulate(
     check(task.predict_memory(shapes, program, session.memory_limit), task.predictions(shapes))
     before = Before.nothing(task.layout.chains) if before is None else before
     if session.store is None:
-        return _Loop(task, ensemble, program, kept, session, None, cost).run(shapes, make_state, before)
+        return _Loop(task, ensemble, program, kept, session, part, None, cost).run(shapes, make_state, before)
     with contextlib.closing(session.store.part(part)) as saved:
-        return _Loop(task, ensemble, program, kept, session, saved, cost).run(shapes, make_state, before)
+        return _Loop(task, ensemble, program, kept, session, part, saved, cost).run(
+            shapes, make_state, before
+        )
 
 
 class _Loop:
@@ -231,6 +223,7 @@ class _Loop:
         program: Program,
         kept: PyTree,
         session: Session,
+        part: str,
         saved: Part | None,
         cost: float,
     ):
@@ -239,7 +232,7 @@ class _Loop:
         self.kept = jax.tree.map(lambda like: np.zeros(like.shape, like.dtype), kept)
         stores = jax.tree.leaves(kept["record"])
         self.capacity = stores[0].shape[0] if stores else samples_at_once({}, self.layout.slots)
-        self.session, self.saved, self.cost = session, saved, cost
+        self.session, self.part, self.saved, self.cost = session, part, saved, cost
         self.done = 0
         self.over = False
         self.records: list[dict[str, np.ndarray]] = []
@@ -281,6 +274,8 @@ class _Loop:
     def _go_on(self) -> None:
         plan, saved_at = self.plan, time.monotonic()
         pace = max(1.0, _CHUNK_SECONDS * self.program.pace / 2)
+        if self.done < plan.steps and not self.over:
+            self._listen()  # it may have come while this was being compiled
         while self.done < plan.steps and not self.over:
             begin, length, gap = plan.stretch(self.done)
             block, size, keep = next_block(self.done - begin, length, gap, pace, self.capacity)
@@ -294,9 +289,7 @@ class _Loop:
             self.program.pace = max(self.program.pace / 2, pace / _CHUNK_SECONDS)
             if keep:
                 self._look(plan.start + self.done)
-            signal_number = self.session.interrupt.noted()
-            if signal_number:
-                self._leave(signal_number)
+            self._listen()
             if self.session.store is not None:
                 (late,) = _devices.agree(float(due(saved_at, time.monotonic(), self.session.store.ask)))
                 if late:
@@ -343,74 +336,58 @@ class _Loop:
             stopped = self.layout.to_host(self.kept["stopped"])
             self.over = bool(((stopped >= 0) | (diverged >= 0)).all())
 
-    def _leave(self, signal_number: int) -> None:
-        if self.saved is not None:
-            self._save()
-            _log.warning(
-                "interrupted: saved at step %d of %d; run the same with resume=True to go on",
-                self.plan.start + self.done,
-                self.plan.start + self.plan.steps,
-            )
-            # JAX ends every host soon after the first has gone: none goes before all have said so
-            _devices.agree(signal_number)
-        raise Interrupted(signal_number)
-
-    def _save(self) -> None:
-        if self.saved is None:
+    def _listen(self) -> None:
+        number = self.session.interrupt.noted()
+        if not number:
             return
-        arrays = {
-            **_numbered("state", jax.tree.leaves(self.state)),
-            **_numbered("moments", jax.tree.leaves(self.kept["moments"])),
-            **_numbered("block", jax.tree.leaves(self.kept["block"])),
-            **{name: self.kept[name] for name in ("count", "merged", "given")},
-            "diverged": self.kept["diverged"],
-            "stopped": self.kept["stopped"],
-            **_numbered("record", list(self._record().values())),
-            "record_steps": self._record_steps(),
-            **_numbered("histograms", list(self.counts.values())),
-        }
-        facts = {"done": self.done, "over": self.over, "chains": self.layout.chains}
-        self.saved.save(self.done, arrays, facts)
+        if self.saved is not None:
+            failure = self._save()
+            at, end = self.plan.start + self.done, self.plan.start + self.plan.steps
+            if failure is None:
+                _log.warning(
+                    "interrupted: saved at step %d of %d; run the same with resume=True to go on", at, end
+                )
+            else:
+                _log.warning("interrupted at step %d of %d, and not saved: %s", at, end, failure)
+            # JAX ends every host soon after the first has gone: none goes before all have said so
+            _devices.agree(number)
+        raise Interrupted(number)
+
+    def _save(self) -> CheckpointError | None:
+        """Write a checkpoint. If it cannot be written that is noted, and there will be another."""
+        if self.saved is None or self.session.store is None:
+            return None
+        arrays = packed(self.state, self.kept, self._record(), self._record_steps(), self.counts)
+        facts: dict[str, Any] = {"done": self.done, "over": self.over, "chains": self.layout.chains}
+        facts |= {"start": self.plan.start, "steps": self.plan.steps}
+        facts |= {"looked": self.plan.looked(self.done), "looked_before": self.plan.looked(self.done - 1)}
+        failure = None
+        try:
+            self.saved.save(self.done, arrays, facts)
+        except CheckpointError as error:
+            if jax.process_count() > 1:  # the other hosts wait for what this one cannot write
+                raise
+            failure = error
+        self.session.store.note(self.part, failure, again=self.done < self.plan.steps and not self.over)
+        return failure
 
     def _take_up(
         self, shapes: ChainState, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]
     ) -> None:
         """Go on from a checkpoint, which may have been written on another number of devices."""
+        plan = self.plan
+        if not check_length(plan.start, plan.steps, plan.looked(int(facts["done"])), facts):
+            arrays, facts = without_end(arrays, facts, plan.start)
         self.done, self.over = int(facts["done"]), bool(facts["over"])
-
-        def per_chain(leaf: np.ndarray) -> Any:
-            return np.array(self.layout.pad(leaf[: self.layout.chains]))
-
-        def leaves(name: str, like: PyTree) -> PyTree:
-            numbered = (arrays.get(f"{name}.{number}") for number in range(len(arrays)))
-            found = [leaf for leaf in numbered if leaf is not None]
-            wanted = [(leaf.shape[1:], leaf.dtype) for leaf in jax.tree.leaves(like)]
-            if [(leaf.shape[1:], leaf.dtype) for leaf in found] != wanted:
-                raise CheckpointError(
-                    f"the checkpoint's {name} has other arrays than this version of sde_sgd keeps for such a "
-                    f"run: another version wrote it. Resume with that one, or start in another folder."
-                )
-            return jax.tree.unflatten(jax.tree.structure(like), [per_chain(leaf) for leaf in found])
-
-        self.state = self.layout.place(leaves("state", shapes), _devices.CHAINS)
-        kept = {
-            **self.kept,
-            **{name: leaves(name, self.kept[name]) for name in ("moments", "block")},
-            "diverged": per_chain(arrays["diverged"]),
-            "stopped": per_chain(arrays["stopped"]),
-            "count": arrays["count"],
-        }
-        if "merged" in arrays:  # else it is of a version that had no use for these
-            kept |= {"merged": arrays["merged"], "given": per_chain(arrays["given"])}
-        kept["diverged"][self.layout.chains :] = 0
+        state, kept = unpacked(self.layout, shapes, self.kept, arrays)
+        self.state = self.layout.place(state, _devices.CHAINS)
+        self.lost = int((kept["diverged"][: self.layout.chains] >= 0).sum())
         self.kept = self.layout.place(kept, KEPT_SPECS)
         self.steps = [arrays["record_steps"]]
         names = self.task.recorder.record
         self.records = [{name: arrays[f"record.{number}"] for number, name in enumerate(names)}]
-        for number, (name, counts) in enumerate(self.counts.items()):
-            found = arrays[f"histograms.{number}"]
-            self.counts[name] = np.pad(found, (0, len(counts) - len(found)))  # NaN once had no cell
-        self.lost = int((kept["diverged"][: self.layout.chains] >= 0).sum())
+        for number, name in enumerate(self.counts):
+            self.counts[name] = arrays[f"histograms.{number}"]
 
     def _record(self) -> dict[str, np.ndarray]:
         """What was recorded so far; the pieces are joined for good."""
@@ -492,7 +469,3 @@ def finished_moments(outcome: Outcome, alive: np.ndarray) -> dict[str, Moments]:
         )
         for name, (mean, square) in outcome.moments.items()
     }
-
-
-def _numbered(name: str, leaves: list[Any]) -> dict[str, Any]:
-    return {f"{name}.{number}": leaf for number, leaf in enumerate(leaves)}

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import jax
 
 from sde_sgd import _devices
-from sde_sgd._engine import Session
 from sde_sgd._interrupt import Interrupt, Interrupted
+from sde_sgd._session import Session
 
 Job = TypeVar("Job")
 Work = Callable[[Any, Any, Session], None]

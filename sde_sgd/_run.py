@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _checks, _devices, _start, _tree
-from sde_sgd._checkpoint import Checkpoint, Store
-from sde_sgd._engine import Before, Outcome, Plan, Task, finished_moments, open_session, simulate
+from sde_sgd._checkpoint import Checkpoint
+from sde_sgd._engine import Before, Outcome, Plan, Task, finished_moments, simulate
 from sde_sgd._fingerprint import check_told, fingerprint, marked
 from sde_sgd._key_use import remember, warn_of_repeated_noise
 from sde_sgd._memory import MemoryPrediction
@@ -23,6 +23,8 @@ from sde_sgd._progress import Progress
 from sde_sgd._provenance import told_arguments
 from sde_sgd._recording import Histogram, HistogramCounts, Observable, Recorder
 from sde_sgd._result import Result, with_its_process
+from sde_sgd._session import open_session
+from sde_sgd._store import Store
 from sde_sgd.processes._base import LAST_STEP, ChainState, Process
 from sde_sgd.random import check_key
 
@@ -82,8 +84,10 @@ def run(
         chunk: chains at a time, one chunk after the other; by default all together.
         memory_limit: refuse to start if more bytes are needed; by default what is available.
         checkpoint: a folder, or `Checkpoint(folder, seconds, keep)`: saved there every so often, at
-            the end, and when Ctrl-C or SIGTERM comes, which then act.
-        resume: go on from the newest checkpoint that is whole, if there is one.
+            the end, and when Ctrl-C or SIGTERM comes, which then act. `Checkpoint` says more.
+        resume: go on from the newest checkpoint that is whole, if there is one. With more `steps` than
+            before, a run that is finished goes on too, to the bits of one that was as long from the start:
+            all else must be as it was, `every` too (if it was given).
 
     Returns:
         `Result`.
@@ -94,7 +98,8 @@ def run(
             functions of objects that do not show what they hold, such as an open file.
         FloatingPointError: if `throw` and a chain diverged.
         MemoryError: if it will not fit, with the largest `chunk` that does.
-        CheckpointError: if a checkpoint cannot be written or read, or belongs to another run.
+        CheckpointError: if a checkpoint cannot be read or belongs to another run, if another process
+            uses the folder, or if the last checkpoint cannot be written; then its `result` is the result.
     """
     asked = dict(locals())
     initial = with_its_process(initial, process)
@@ -136,6 +141,8 @@ def run(
     remember(process, key, given, result.theta, result.start, result.steps)
     _report_divergence(result, throw)
     _report_not_finite(result)
+    if store is not None:
+        store.report(result)
     return result
 
 
@@ -270,7 +277,7 @@ class _Job:
                 yield _Chunk(task, chosen, self._initial_of(here), None, None)
 
     def config(self) -> dict[str, str]:
-        """All that sets the result."""
+        """All that sets the result but how far it goes, and at how many steps it looks."""
         initial = self.initial
         if isinstance(initial, Result):
             initial = (initial.state, initial.steps, initial.diverged_at)
@@ -281,8 +288,6 @@ class _Job:
             **fingerprint(self.recorder, "recorder"),
             "chains": str(self.chains),
             "chunk": str(self.chunk),
-            "steps": str(self.plan.steps),
-            "every": str(self.plan.marks),
             "burn_in": str(self.plan.burn_in),
         }
 

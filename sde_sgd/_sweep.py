@@ -1,8 +1,8 @@
 """`sweep`: runs over η, B, m, problems and schedules × seeds in one call."""
 
-import dataclasses
 import os
 import warnings
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,7 @@ from jaxtyping import Array, Key
 
 from sde_sgd import _checks, _devices, _start
 from sde_sgd._checkpoint import Checkpoint
-from sde_sgd._engine import Before, Outcome, Plan, Session, Task, open_session, simulate
+from sde_sgd._engine import Before, Outcome, Plan, Task, simulate
 from sde_sgd._fingerprint import fingerprint
 from sde_sgd._packing import do_jobs
 from sde_sgd._points import Clock, Leg, Point, complete, make_point, settings
@@ -25,6 +25,8 @@ from sde_sgd._progress import Progress
 from sde_sgd._provenance import of_sweep, told_arguments
 from sde_sgd._recording import Observable, Recorder
 from sde_sgd._run import make_recorder, open_store
+from sde_sgd._session import Session, open_session
+from sde_sgd._sweep_config import told
 from sde_sgd._sweep_result import SweepResult, build_dataset
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
@@ -94,7 +96,8 @@ def sweep(
         record: name → function of one chain's parameters, or a method of the problem by its name;
             a list of such names will do. Default: the loss.
         keep_theta: keep the final parameters of all runs in host memory.
-        progress, devices, data_devices, memory_limit, checkpoint, resume: as in `run`.
+        progress, devices, data_devices, memory_limit, checkpoint: as in `run`.
+        resume: as in `run`. Without a `schedule` a sweep can be made longer too: `every` as it was, if given.
         chunk: at most so many runs at a time; by default all that share a program.
 
     Returns:
@@ -127,16 +130,20 @@ def sweep(
     data_devices = _checks.integer("data_devices", data_devices, at_least=1)
     if memory_limit is not None:
         memory_limit = _checks.integer("memory_limit", memory_limit, at_least=1)
+    chunk = None if chunk is None else _checks.integer("chunk", chunk, at_least=1)
     store = open_store(checkpoint, resume, lambda: plan.config(key, chunk))
     started = perf_counter()
-    jobs = plan.jobs(None if chunk is None else _checks.integer("chunk", chunk, at_least=1))
+    jobs = plan.jobs(chunk)
     total = sum(job.cost for job in jobs)
     with open_session(Progress(total, "sweep", progress, unit="example"), store, memory_limit) as session:
         work = partial(_run_job, plan, key=key, data_devices=data_devices, theta=keep_theta)
         groups = [-(-len(job.runs) // _devices.lanes(job.problem[1])) for job in jobs]
         width = max(groups) * data_devices
         do_jobs(jobs, [job.cost for job in jobs], width, devices, session, work)
-    return plan.result(jobs, key, perf_counter() - started, told_arguments(sweep, asked), theta=keep_theta)
+    result = plan.result(jobs, key, perf_counter() - started, told_arguments(sweep, asked), theta=keep_theta)
+    if store is not None:
+        store.report(result)
+    return result
 
 
 @dataclass
@@ -225,27 +232,20 @@ class _SweepPlan:
         return jobs
 
     def config(self, key: Any, chunk: Any) -> dict[str, str]:
-        """All that sets the results."""
-        settings = [
-            {
-                "problem": point.problem[0],
-                "learning_rate": _one_or_all(point.rates),
-                "momentum": _one_or_all(point.momenta),
-                "stages": [_plain(leg) for leg in point.legs],
-                "given": dict(point.labels),
-            }
-            for point in self.points
-        ]
+        """All that sets the results, but for how long it is where nothing else hangs on that."""
+        lasting = self._is_staged  # stages of other lengths are another schedule
+        groups = repr([job.runs for job in self.jobs(chunk)])
         return {
             **fingerprint(self.make, "process"),
             **fingerprint(dict(point.problem for point in self.points), "problem"),
             **fingerprint(key, "key"),
-            **fingerprint(settings, "points"),
+            **fingerprint(told(self.points, lasting=lasting), "points"),
             **fingerprint(self.record, "record"),
             **fingerprint(self.stop_loss, "stop_loss"),
             "seeds": str(self.seeds),
             "chunk": str(chunk),
-            "clock": repr(self.clock),
+            "clock": repr(self.clock) if lasting else self.clock.unit,
+            "runs of the same program": f"{zlib.crc32(groups.encode()):08x}",
             **({"paired_starts": "True"} if self.paired_starts else {}),
         }
 
@@ -475,18 +475,6 @@ def _marks(marks: tuple[int, ...]) -> range | np.ndarray:
     if marks and all(mark == marks[0] * (number + 1) for number, mark in enumerate(marks)):
         return range(marks[0], marks[-1] + 1, marks[0])
     return np.asarray(marks, int)
-
-
-def _one_or_all(values: tuple[float, ...]) -> Any:
-    return values[0] if len(values) == 1 else values
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, tuple | list):
-        return [_plain(entry) for entry in value]
-    return value
 
 
 def _same(state: Any) -> Any:

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -14,7 +15,7 @@ from checkpointed_run import STEPS, do, everything, load, same_bits, square
 from helpers import finished, launch, wait_for
 
 import sde_sgd as ss
-from sde_sgd import _engine
+from sde_sgd import _checkpoint, _engine
 from sde_sgd._interrupt import Interrupt
 
 # what orbax's threads leave behind when a file cannot be written
@@ -143,6 +144,120 @@ def test_the_second_signal_acts_at_once():
         interrupt.deliver(signal.SIGINT)
 
 
+def short(**change):
+    process = ss.SGD(ss.problems.DoubleWell(), ss.Hyperparameters(0.05, 2))
+    return {"process": process, "chains": 4, "steps": 40, "key": jax.random.key(1), **change}
+
+
+def while_saving(monkeypatch, number):
+    """The last checkpoint is met by a signal, before and behind it."""
+
+    def save(part, *args, really=_checkpoint.Part.save):
+        signal.raise_signal(number)
+        really(part, *args)
+
+    monkeypatch.setattr(_checkpoint.Part, "save", save)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_last_checkpoint_acts_when_that_is_written(number, tmp_path, monkeypatch, caplog):
+    """By the handler there was. One that lets it pass is given the result; Ctrl-C alone ends the run."""
+    seen = []
+    before = signal.signal(number, lambda got, _: seen.append((got, steps_in(tmp_path / "run"))))
+    try:
+        with monkeypatch.context() as patch:
+            while_saving(patch, number)
+            result = ss.run(**short(), checkpoint=tmp_path / "run")
+        assert seen == [(number, [40])]
+        assert "interrupted at the end: all is computed and saved" in caplog.text
+        same_bits(everything(ss.run(**short())), everything(result))
+    finally:
+        signal.signal(number, before)
+    if number == signal.SIGINT:
+        while_saving(monkeypatch, number)
+        with pytest.raises(KeyboardInterrupt):
+            ss.run(**short(), checkpoint=tmp_path / "again")
+        assert (tmp_path / "again" / "chunk-00000" / "40").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_was_ignored_stays_ignored(number, tmp_path, monkeypatch):
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        while_saving(monkeypatch, number)
+        assert ss.run(**short(), checkpoint=tmp_path / "run").steps == 40
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_signal_acts_though_the_run_ends_with_an_error(tmp_path, monkeypatch):
+    def planted(*_):
+        signal.raise_signal(signal.SIGINT)
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(_engine, "next_block", planted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        ss.run(**short(), checkpoint=tmp_path / "run")
+    assert "planted" in str(caught.value.__context__)
+
+
+def test_a_signal_when_nothing_can_be_written_says_so_and_acts(tmp_path, monkeypatch, caplog):
+    def save(_part, *_args):
+        raise ss.CheckpointError("there is no room")
+
+    def block(*args, really=_engine.next_block):
+        signal.raise_signal(signal.SIGINT)
+        return really(*args)
+
+    monkeypatch.setattr(_checkpoint.Part, "save", save)
+    monkeypatch.setattr(_engine, "next_block", block)
+    with pytest.raises(KeyboardInterrupt):
+        ss.run(**short(), checkpoint=tmp_path / "run")
+    assert "interrupted at step 40 of 40, and not saved: there is no room" in caplog.text
+
+
+THREAD = """
+import pathlib, sys, threading, time
+import jax
+import sde_sgd as ss
+
+def work():
+    process = ss.SGD(ss.problems.DoubleWell(), ss.Hyperparameters(.05, 2))
+    try:
+        ss.run(process, chains=200, steps=int(sys.argv[2]), every=1000, key=jax.random.key(1),
+               checkpoint=ss.Checkpoint(sys.argv[1], seconds=0))
+        print("through", flush=True)
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+
+thread = threading.Thread(target=work)
+thread.start()
+while not list(pathlib.Path(sys.argv[1]).glob("chunk-00000/*")):
+    time.sleep(.01)
+print("at work", flush=True)
+if sys.argv[3] == "Ctrl-C":
+    thread.join()
+"""
+
+
+@pytest.mark.script
+@pytest.mark.parametrize("ends", ["Ctrl-C", "its end"])
+def test_a_run_in_a_thread_is_saved_when_ctrl_c_ends_the_main_thread(ends, tmp_path):
+    """And goes to its end, checkpoints and all, when the main thread has ended of itself."""
+    steps = 200_000_000 if ends == "Ctrl-C" else 20_000
+    command = [sys.executable, "-W", "ignore", "-c", THREAD, str(tmp_path / "run"), str(steps), ends]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(process, "at work")
+    if ends == "Ctrl-C":
+        process.send_signal(signal.SIGINT)
+    said, err = finished(process, -signal.SIGINT if ends == "Ctrl-C" else 0, seconds=300)
+    assert said.split() == ["stopped" if ends == "Ctrl-C" else "through"], err
+    newest = steps_in(tmp_path / "run")[-1]
+    assert 0 < newest < steps if ends == "Ctrl-C" else newest == steps
+    assert ("interrupted: saved at step" in err) == (ends == "Ctrl-C")
+
+
 def test_outside_the_main_thread_signals_are_left_alone(key, tmp_path):
     before = signal.getsignal(signal.SIGINT)
     seen = []
@@ -163,11 +278,15 @@ def test_outside_the_main_thread_signals_are_left_alone(key, tmp_path):
 
 
 def test_a_file_that_cannot_grow(tmp_path, blocks):
-    """The operating system refuses files beyond a size, as a quota does: the checkpoint before stays."""
+    """The operating system refuses files beyond a size, as a quota does: the checkpoint before stays.
+
+    The run goes on to its end, and the error says that all is computed.
+    """
     folder, out = tmp_path / "run", tmp_path / "out.npz"
     limited = launch("langevin", out, "--folder", folder, "--largest-file", 6000)
     said, err = finished(limited, returncode=1)
-    assert "CheckpointError: the checkpoint of step" in err
+    assert "CheckpointError: all is computed, and the `result` of this error is the finished Result" in err
+    assert f"But the checkpoint of step {STEPS}" in err
     assert "could not be written" in err
     assert "run the same again with resume=True" in err
     last = int(said.splitlines()[-1].removeprefix("saved "))
@@ -201,8 +320,9 @@ def test_a_full_disk(small_disk):
     expected = everything(ss.run(**job))
     assert expected["record x²"].nbytes < 300e3  # one checkpoint would fit, but not with those before it
     options = {"checkpoint": ss.Checkpoint(disk / "run", seconds=0)}
-    with pytest.raises(ss.CheckpointError, match=r"could not be written .* MB free\).*untouched"):
+    with pytest.raises(ss.CheckpointError, match=r"could not be written .* MB free\).*untouched") as caught:
         ss.run(**job, **options)
+    same_bits(expected, everything(caught.value.result))
     kept = steps_in(disk / "run")
     assert kept and kept[-1] < 600
     make_room()

@@ -11,6 +11,7 @@ _DEVICES = "sde_sgd/_devices.py"
 _READING = "sde_sgd/_reading.py"
 _READS = "sde_sgd/_reads.py"
 _CHECKPOINT = "sde_sgd/_checkpoint.py"
+_STORE = "sde_sgd/_store.py"
 
 FAULTS = [
     Fault(
@@ -328,10 +329,38 @@ FAULTS = [
     ),
     Fault(
         "an older format is read as if it were this one",
-        _CHECKPOINT,
+        _STORE,
         "if version != FORMAT:",
         "if version is None:",
         "test_checkpoint.py::test_a_marker_that_is_damaged_or_of_another_format",
+    ),
+    Fault(
+        "a part of another run is taken up",
+        _CHECKPOINT,
+        "if tie == self._tie:",
+        "if tie:",
+        "test_checkpoint_folder.py::test_a_part_of_another_run_is_refused",
+    ),
+    Fault(
+        "two may hold a folder at once",
+        "sde_sgd/_lock.py",
+        "fcntl.LOCK_EX | fcntl.LOCK_NB",
+        "fcntl.LOCK_SH | fcntl.LOCK_NB",
+        "test_checkpoint_folder.py::test_a_folder_in_use_is_refused_by_the_name_of_who_has_it",
+    ),
+    Fault(
+        "the end of a shorter run stays in a longer one",
+        "sde_sgd/_saving.py",
+        'if dict(facts["looked_before"]) == now:\n        return False',
+        'if dict(facts["looked_before"]) == now:\n        return True',
+        "test_longer_runs.py::test_the_end_of_a_shorter_run_is_forgotten_where_only_the_end_was_looked_at",
+    ),
+    Fault(
+        "a signal at the end of a run is forgotten",
+        "sde_sgd/_session.py",
+        "                late = interrupt.noted()\n",
+        "                late, interrupt._noted = 0, 0\n",
+        "test_interrupt.py::test_a_signal_during_the_last_checkpoint_acts_when_that_is_written",
     ),
     Fault(
         "checkpoints by the time since the machine started",

@@ -3,6 +3,7 @@
 from planted._fault import Fault
 
 _ENGINE = "sde_sgd/_engine.py"
+_SAVING = "sde_sgd/_saving.py"
 _PROGRAM = "sde_sgd/_program.py"
 _PACKING = "sde_sgd/_packing.py"
 _POINTS = "sde_sgd/_points.py"
@@ -23,16 +24,16 @@ FAULTS = [
     ),
     Fault(
         "what fills the slots is counted as chains once a run is resumed",
-        _ENGINE,
-        'kept["diverged"][self.layout.chains :] = 0',
-        'kept["diverged"][self.layout.chains :] = -1',
+        _SAVING,
+        'kept["diverged"][layout.chains :] = 0',
+        'kept["diverged"][layout.chains :] = -1',
         "test_checkpoint.py::test_a_resumed_run_ends_with_the_bits_of_one_never_stopped",
     ),
     Fault(
         "a signal ends the run without saving it",
         _ENGINE,
-        "if self.saved is not None:\n            self._save()\n",
-        "if self.saved is not None:\n",
+        "            failure = self._save()\n",
+        "            failure = None\n",
         "test_interrupt.py::test_a_signal_saves_first_and_then_acts",
     ),
     Fault(
