@@ -319,6 +319,8 @@ def _check_theta(init: Callable[..., Any]) -> Any:
 
 def _predict_hint(predict: Any, state: Any) -> str:
     """What is probably wrong with a prediction that fails."""
+    if hasattr(predict, "way_out"):
+        return str(predict.way_out)
     count = given.required_arguments(getattr(predict, "function", predict))
     if state is None and count is not None and count > 2:
         return (

@@ -1,7 +1,7 @@
 """The empirical risk of a Flax module, Linen or NNX."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -81,6 +81,10 @@ class _LinenPredict(eqx.Module):
 
     module: Any = eqx.field(static=True)
     arguments: tuple[tuple[str, Any], ...] = eqx.field(static=True)
+    way_out: ClassVar[str] = (
+        "Batch normalisation by the batch and dropout are switched off in the call: "
+        "arguments={'train': False}, or whatever this module calls it."
+    )
 
     def __call__(self, theta: Any, constants: Any, inputs: Any) -> Any:
         return self.module.apply({"params": theta, **constants}, inputs, **dict(self.arguments))
@@ -102,6 +106,9 @@ class _NNXPredict(eqx.Module):
 
     graph: Any = eqx.field(static=True)
     arguments: tuple[tuple[str, Any], ...] = eqx.field(static=True)
+    way_out: ClassVar[str] = (
+        "Call net.eval() first, so that batch normalisation takes its averages and nothing is dropped."
+    )
 
     def __call__(self, theta: Any, constants: Any, inputs: Any) -> Any:
         from flax import nnx

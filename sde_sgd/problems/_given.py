@@ -76,13 +76,19 @@ def shapes_of(told: str, function: Callable[..., Any], *args: Any, hint: str = "
     try:
         return jax.eval_shape(function, *args)
     except Exception as error:
-        given = ", ".join(str(jax.tree.map(lambda leaf: tuple(np.shape(leaf)), arg)) for arg in args)
-        if len(given) > 300:
-            given = f"{given[:300]} ..."
+        given = ", ".join(_shapes(arg) for arg in args)
         why = (str(error).strip() or "no message").splitlines()[0].rstrip(".") + "."
         raise ValueError(
             f"{told} failed, given the shapes {given}: {type(error).__name__}: {why} {hint}".rstrip()
         ) from error
+
+
+def _shapes(tree: Any) -> str:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    if len(leaves) == 1 and not leaves[0][0]:
+        return str(tuple(leaves[0][1].shape))
+    named = [f"{jax.tree_util.keystr(path)} {tuple(np.shape(leaf))}" for path, leaf in leaves[:6]]
+    return f"{{{', '.join(named)}{', ...' if len(leaves) > 6 else ''}}}"
 
 
 def required_arguments(function: Callable[..., Any]) -> int | None:
