@@ -169,7 +169,7 @@ class EmpiricalRisk(FiniteSumProblem):
             return theta
         leaves, structure = jax.tree.flatten(theta)
         pairs = zip(leaves, self.l2_mask, strict=True)
-        return structure.unflatten([leaf if flag else jnp.zeros_like(leaf) for leaf, flag in pairs])
+        return jax.tree.unflatten(structure, [leaf if flag else jnp.zeros_like(leaf) for leaf, flag in pairs])
 
     def test_loss(self, theta: Theta) -> Float[Array, ""]:
         """Mean loss over the test set, without the L2 term.

@@ -54,6 +54,7 @@ def from_equinox(
             arrays that depend on the key, and as in `EmpiricalRisk`.
     """
     start: Any
+    build: Any = make
     if _is_module(make):
         module, start = make, None
     else:
@@ -63,8 +64,8 @@ def from_equinox(
                 "frozen needs a module whose arrays it freezes, and make is a function that builds one anew "
                 "for each chain; give from_equinox the module itself."
             )
-        module, own = _parts(_built(make))
-        start, state = _Start(make), own if state is None else state
+        module, own = _parts(_built(build))
+        start, state = _Start(build), own if state is None else state
     _refuse_training_mode(module)
     theta, constants = eqx.partition(module, _is_parameter)
     if frozen is not None:
@@ -76,7 +77,7 @@ def from_equinox(
     if start is None:
         start, held = Start(jax.tree.map(jnp.asarray, theta)), jax.tree.map(jnp.asarray, held)
     elif jax.tree.leaves(held) or (state is not None and not _is_concrete(state)):
-        held, state = _constants(make, held, state)
+        held, state = _constants(build, held, state)
     predict = EquinoxPredict(static, held if jax.tree.leaves(held) else None, state)
     return EmpiricalRisk(predict, dataset, init=start, loss=loss, l2=l2, l2_mask=l2_mask, block=block)
 

@@ -1,5 +1,6 @@
 """The empirical risk of a Flax module, Linen or NNX."""
 
+import importlib
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -111,8 +112,7 @@ class _NNXPredict(eqx.Module):
     )
 
     def __call__(self, theta: Any, constants: Any, inputs: Any) -> Any:
-        from flax import nnx
-
+        nnx = importlib.import_module("flax.nnx")
         return nnx.merge(self.graph, theta, constants)(inputs, **dict(self.arguments))
 
 
@@ -166,7 +166,6 @@ def _nnx(module: Any, variables: Any, called: Any) -> tuple[Any, Any, Any]:
         )
     if variables is not None:
         raise ValueError("variables must be None for an NNX module: its arrays are in it.")
-    from flax import nnx
-
+    nnx = importlib.import_module("flax.nnx")
     graph, theta, constants = nnx.split(module, nnx.Param, ...)
     return _NNXPredict(graph, called), Start(theta), constants

@@ -63,9 +63,10 @@ def check_independent(
                 single = of_one(at, *_row(here, number))
                 others = _compare(first, second, number, number, rounding * _SAME_SIZE)
                 size = _compare(first, single, number, 0, rounding)
-                if others or size:
+                found = others or size
+                if found is not None:
                     how = "with the examples beside it" if others else "with the size of its batch"
-                    raise ValueError(_message(others or size, how, draws=_jaxpr.draws(program)))
+                    raise ValueError(_message(found, how, draws=_jaxpr.draws(program)))
 
 
 def _message(name: str, how: str, *, draws: bool) -> str:
@@ -106,7 +107,7 @@ def _batches(data: Any) -> tuple[Any, Any]:
         other[1:-1] = _far(seen, other[1:-1].shape, generator)
         here.append(jnp.asarray(own))
         elsewhere.append(jnp.asarray(other))
-    return structure.unflatten(here), structure.unflatten(elsewhere)
+    return jax.tree.unflatten(structure, here), jax.tree.unflatten(structure, elsewhere)
 
 
 def _far(seen: np.ndarray, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:

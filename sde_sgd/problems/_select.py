@@ -51,8 +51,8 @@ def split(theta: Any, flags: tuple[bool, ...]) -> tuple[Any, Any]:
     """θ with the leaves that are flagged, and with the others; None stands in for what is left out."""
     leaves, structure = jax.tree.flatten(theta)
     pairs = list(zip(leaves, flags, strict=True))
-    chosen = structure.unflatten([leaf if flag else None for leaf, flag in pairs])
-    return chosen, structure.unflatten([None if flag else leaf for leaf, flag in pairs])
+    chosen = jax.tree.unflatten(structure, [leaf if flag else None for leaf, flag in pairs])
+    return chosen, jax.tree.unflatten(structure, [None if flag else leaf for leaf, flag in pairs])
 
 
 def _listed(known: list[str]) -> str:

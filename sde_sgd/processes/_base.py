@@ -53,8 +53,8 @@ class Process(eqx.Module):
         if "optimizer" in options and "optimizer" not in inspect.signature(cls.__init__).parameters:
             raise ValueError(
                 f"optimizer must be left out of {cls.__name__}: it is derived for SGD with momentum, and "
-                f"Adam or another optimizer has an SDE of its own, which is not here. Give optimizer to SGD, or "
-                f"momentum to Hyperparameters."
+                f"Adam or another optimizer has an SDE of its own, which is not here. Give "
+                f"optimizer to SGD, or momentum to Hyperparameters."
             )
         return super().__new__(cls)
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from sde_sgd import _jaxpr
+from sde_sgd import _jaxpr, _tree
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._given import required_arguments
 
@@ -59,7 +59,7 @@ def check_optimizer(optimizer: Any, problem: Problem) -> None:
     with jax.numpy_dtype_promotion("standard"):
         first, memory = _traced(begin, rate, theta)
         then, moved = _traced(update, rate, theta, memory, theta)
-    if jax.tree.structure(moved) != jax.tree.structure(theta):
+    if not _tree.same_structure(moved, theta):
         raise ValueError("optimizer must return updates like the parameters, got another structure.")
     _check_follows(first, then, len(jax.tree.leaves(theta)))
 
