@@ -92,11 +92,11 @@ class EmpiricalRisk(FiniteSumProblem):
 
     def __init__(
         self,
-        predict: Predict,
-        dataset: Dataset,
+        predict: Predict | Any,
+        dataset: Dataset | Any,
         *,
-        init: Callable[[Key[Array, ""]], Theta],
-        loss: str | Losses = "cross_entropy",
+        init: Callable[[Key[Array, ""]], Theta] | Any,
+        loss: str | Losses | Any = "cross_entropy",
         l2: Any = 0.0,
         l2_mask: Any = None,
         state: PyTree | None = None,

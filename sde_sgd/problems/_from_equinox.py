@@ -116,7 +116,7 @@ class _Start(eqx.Module):
     make: Callable[[Key[Array, ""]], Any] = eqx.field(static=True)
 
     def __call__(self, key: Key[Array, ""]) -> Theta:
-        return eqx.filter(_parts(self.make(key))[0], eqx.is_inexact_array)
+        return eqx.filter(_parts(self.make(key))[0], _is_parameter)
 
 
 def _built(make: Callable[..., Any]) -> Any:
@@ -145,7 +145,7 @@ def _constants(make: Callable[..., Any], held: Any, state: Any) -> tuple[Any, An
 
     def found(seed: int) -> Any:
         module, own = _parts(make(jax.random.key(seed)))
-        rest = eqx.filter(module, eqx.is_inexact_array, inverse=True)
+        rest = eqx.filter(module, _is_parameter, inverse=True)
         return eqx.filter(rest, _is_array), own
 
     first, second = found(0), found(1)
@@ -188,7 +188,7 @@ def _is_module(value: Any) -> bool:
     """Whether this is a module to train, and not a function that happens to be one."""
     if not isinstance(value, eqx.Module) or isinstance(value, eqx.Partial):
         return False
-    return any(eqx.is_inexact_array_like(leaf) and _is_array(leaf) for leaf in jax.tree.leaves(value))
+    return any(_is_parameter(leaf) for leaf in jax.tree.leaves(value))
 
 
 def _is_parameter(leaf: Any) -> bool:

@@ -59,14 +59,16 @@ def check_independent(
         of_all, of_one = together.lower().compile(), alone.lower().compile()
         for at in (theta, _shaken(theta)):
             first, second = of_all(at, *here), of_all(at, *elsewhere)
-            for number in (0, _ROWS - 1):
-                single = of_one(at, *_row(here, number))
-                others = _compare(first, second, number, number, rounding * _SAME_SIZE)
-                size = _compare(first, single, number, 0, rounding)
-                found = others or size
-                if found is not None:
-                    how = "with the examples beside it" if others else "with the size of its batch"
-                    raise ValueError(_message(found, how, draws=_jaxpr.draws(program)))
+            ends = (0, _ROWS - 1)
+            beside = [_compare(first, second, number, number, rounding * _SAME_SIZE) for number in ends]
+            alone_now = [of_one(at, *_row(here, number)) for number in ends]
+            size = [
+                _compare(first, one, number, 0, rounding) for number, one in zip(ends, alone_now, strict=True)
+            ]
+            for found, how in ((beside, "with the examples beside it"), (size, "with the size of its batch")):
+                name = next(filter(None, found), None)
+                if name is not None:
+                    raise ValueError(_message(name, how, draws=_jaxpr.draws(program)))
 
 
 def _message(name: str, how: str, *, draws: bool) -> str:

@@ -133,7 +133,7 @@ def softmax_regression(
 
 
 def _dense(
-    dataset: Dataset,
+    dataset: Dataset | Any,
     hidden: list[int],
     activation: str,
     loss: str,

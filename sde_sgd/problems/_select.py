@@ -36,11 +36,11 @@ def selected(name: str, which: Any, theta: Any) -> tuple[bool, ...]:
                 f"{name} must be a function of a path such as {known[0]!r}, or a tree of bools like theta, "
                 f"which has {_listed(known)}: {str(error).splitlines()[0]}"
             ) from error
-    wrong = next((flag for flag in flags if not isinstance(flag, bool | np.bool_)), None)
-    if wrong is not None or len(flags) != len(known):
+    wrong = [flag for flag in flags if not isinstance(flag, bool | np.bool_)]
+    if wrong or len(flags) != len(known):
         raise ValueError(
             f"{name} must say True or False for each of {_listed(known)}, got "
-            f"{f'{wrong!r}' if wrong is not None else f'{len(flags)} flags'}."
+            f"{f'{wrong[0]!r}' if wrong else f'{len(flags)} flags'}."
         )
     if not any(flags):
         raise ValueError(f"{name} must mean one parameter at least, but none of {_listed(known)}.")
