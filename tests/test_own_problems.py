@@ -114,7 +114,7 @@ def test_a_python_number_and_a_constant_loss_are_numbers() -> None:
 
 
 def test_a_problem_for_sgd_alone_is_taken() -> None:
-    def unknown(self: Any, *args: Any) -> Any:
+    def unknown(*_: Any) -> Any:
         raise problems.NotKnownError("no SDE here")
 
     done = ss.run(
@@ -148,7 +148,7 @@ def test_what_a_problem_lacks_is_named_with_the_class_that_has_it() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: problems.DoubleWell(),
+        problems.DoubleWell,
         lambda: problems.mlp(DATA, hidden=2, l2=0.1),
         lambda: problems.from_equinox(eqx.nn.MLP(2, 3, 4, 1, key=KEY), DATA),
         Own,
@@ -165,8 +165,6 @@ def test_methods_of_a_problem_can_be_transformed_like_functions(make: Any) -> No
     assert float(jax.jit(jax.value_and_grad(problem.loss))(theta)[0]) == pytest.approx(loss, rel=1e-5)
     many = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), theta)
     np.testing.assert_allclose(jax.jit(jax.vmap(problem.loss))(many), [loss, loss], rtol=1e-5)
-    inside = jax.jit(lambda at: problem.loss(at))
-    assert float(inside(theta)) == pytest.approx(loss, rel=1e-5)
 
 
 def test_a_jitted_loss_is_that_of_its_own_problem() -> None:
@@ -191,27 +189,26 @@ def test_steps_of_a_process_can_be_jitted() -> None:
 def test_jit_inside_jit_says_that_it_is_not_needed() -> None:
     well = problems.DoubleWell()
     with pytest.raises(
-        TypeError, match="unhashable inside jit: DoubleWell. What is jitted need not be jitted"
+        TypeError, match=r"unhashable inside jit: DoubleWell\. What is jitted need not be jitted"
     ):
-        jax.jit(lambda at: jax.jit(well.loss)(at))(jnp.asarray(1.0))
+        jax.jit(jax.jit(well.loss))(jnp.asarray(1.0))
 
 
-def test_a_problem_built_before_double_precision_runs_after_it() -> None:
-    """Built in float32, run in float64: parameters of the problem's own start, or given ones."""
-    made = {
-        "well": problems.DoubleWell(),
-        "network": problems.mlp(DATA, hidden=2, l2=0.1),
-        "module": problems.from_equinox(eqx.nn.MLP(2, 3, 4, 1, key=KEY), DATA),
-        "tilts": problems.TiltedNoiseData(problems.Quadratic(np.eye(2)), dataset_size=8, key=KEY),
-    }
+def test_a_problem_built_before_double_precision_runs_or_is_named() -> None:
+    """Built in float32, run in float64."""
+    network = problems.mlp(DATA, hidden=2, l2=0.1)
+    well = problems.DoubleWell()
     with float64(), jax.numpy_dtype_promotion("standard"):
-        for problem in made.values():
-            for process in (ss.SGD, ss.Langevin):
-                hyper = ss.Hyperparameters(0.05, 2)
-                done = ss.run(
-                    process(problem, hyper), chains=2, steps=2, key=jax.random.key(0), progress=False
-                )
-                assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(done.theta))
+        hyper, key = ss.Hyperparameters(0.05, 2), jax.random.key(0)
+        for process in (ss.SGD(network, hyper), ss.Langevin(network, hyper, substeps=1), ss.SGD(well, hyper)):
+            done = ss.run(process, chains=2, steps=2, key=key, progress=False)
+            assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(done.theta))
+        for kind in (ss.Langevin, ss.UnderdampedLangevin):
+            with pytest.raises(
+                ValueError, match="jax_enable_x64 is on, got float32 from DoubleWell: build the"
+            ):
+                kind(well, hyper)
+        ss.Langevin(problems.DoubleWell(), hyper)
 
 
 # Optimizers
@@ -250,7 +247,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "its own rate": (lambda rate: optax.adam(1e-3), "must use the learning rate that it is given"),
     "another tree": (
         lambda rate: optax.multi_transform({"a": optax.sgd(rate)}, ["a", "a", "a"]),
-        "optimizer failed on the parameters of this problem",
+        "failed on the parameters of this problem",
     ),
 }
 

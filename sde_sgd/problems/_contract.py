@@ -29,6 +29,8 @@ def check_contract(problem: Problem) -> None:
             f"{name}.init(key) must return floating-point parameters, got {_tree.dtypes(theta) or 'none'}; "
             f"for instance jnp.zeros(3)."
         )
+    if isinstance(problem, FiniteSumProblem):
+        _check_examples(problem, theta)
     loss = given.shapes_of(f"{name}.loss(theta)", problem.loss, theta, hint=_USE_JAX)
     if not _is_number(loss):
         raise ValueError(
@@ -47,8 +49,6 @@ def check_contract(problem: Problem) -> None:
     except ValueError as error:
         if not isinstance(error.__cause__, NotKnownError | NotImplementedError):
             raise
-    if isinstance(problem, FiniteSumProblem):
-        _check_examples(problem, theta)
 
 
 def _check_examples(problem: FiniteSumProblem, theta: Any) -> None:

@@ -93,9 +93,7 @@ def _made(optimizer: Callable[..., Any], eta: Any) -> Any:
     """The transformation for a learning rate."""
     made = optimizer(eta)
     if not (callable(getattr(made, "init", None)) and callable(getattr(made, "update", None))):
-        raise ValueError(
-            f"it returned {_name(made)} and not an optax transformation. Return optax.sgd(rate)."
-        )
+        raise ValueError(f"it returned {_name(made)}, not an optax transformation such as optax.sgd(rate)")
     return made
 
 

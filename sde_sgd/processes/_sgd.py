@@ -137,7 +137,7 @@ class SGD(Process):
         begin = _map_rates(lambda rate, at: self._transformation(rate).init(at), self.hyper.learning_rate)
         return begin(theta)
 
-    def _transformation(self, rate: Array) -> optax.GradientTransformation:
+    def _transformation(self, rate: Array) -> Any:
         assert self.optimizer is not None
         return self.optimizer(rate)
 
