@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 
@@ -50,6 +51,28 @@ def shapes(function: Callable[..., Any], *args: Any) -> Any:
 def dtypes(tree: Any) -> str:
     """The dtypes of a pytree, for error messages."""
     return ", ".join(sorted({str(leaf.dtype) for leaf in jax.tree.leaves(tree)}))
+
+
+def structure_hash(tree: Any) -> int:
+    """A hash of what a pytree is made of, but for the numbers in its arrays: equal pytrees have equal ones.
+
+    Only where numbers are known, outside `jit`: inside it two pytrees cannot be told equal or not, and
+    what finds equal functions by their hash would fail on that.
+
+    Raises:
+        TypeError: inside `jit`.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in (*leaves, jax.lax.neg(np.float32(1)))):
+        raise TypeError(
+            f"unhashable inside jit: {type(tree).__name__}. What is jitted need not be jitted again: call "
+            f"its method itself, problem.loss in place of jax.jit(problem.loss)."
+        )
+    kinds = tuple((leaf.shape, str(leaf.dtype)) if hasattr(leaf, "dtype") else type(leaf) for leaf in leaves)
+    try:
+        return hash((structure, kinds))
+    except TypeError:  # a static field that has no hash
+        return hash((type(tree), kinds))
 
 
 class Function(eqx.Module):

@@ -41,7 +41,7 @@ from sde_sgd import problems, random
 from sde_sgd.data import Dataset
 from sde_sgd.data._dataset import with_label_noise
 from sde_sgd.problems import EmpiricalRisk
-from sde_sgd.problems._empirical_risk import cross_entropy, squared_error
+from sde_sgd.problems._losses import cross_entropy, squared_error
 
 KEY = jax.random.key(5)
 CHAINS, BATCH = 30_000, 4

@@ -78,6 +78,21 @@ def test_the_sde_follows_sgd_on_digits_if_its_noise_is_right():
     assert distance(ss.Langevin(problem, coarse, noise="none", substeps=2)) > 10
 
 
+def test_own_loss(tmp_path):
+    """The share of the middle well is that of the law: 5.5 standard errors, and .01 for a finite η.
+
+    ηL'' is .12 there, and moves SGD's variance in a well by ηL''/2 = 6 %, its free energies by T/4 times that.
+    """
+    text = run_example("own_loss", tmp_path)
+    rows = re.findall(
+        r"(even|outwards) +(SGD|SDE) .* (0\.\d+) ± (0\.\d+) +(0\.\d+) +(0\.\d+)$", text, re.MULTILINE
+    )
+    assert len(rows) == 4
+    for noise, _, share, error, law, gibbs in rows:
+        assert abs(float(share) - float(law)) < 5.5 * float(error) + 0.01
+        assert (float(law) - float(gibbs) > 0.1) == (noise == "outwards")
+
+
 def test_readme_code_runs(tmp_path, monkeypatch):
     """The blocks of the README before it comes to speed, as they stand, but for their size."""
     monkeypatch.chdir(tmp_path)

@@ -15,6 +15,7 @@ FLOORS = {
     "_checks": 0,
     "_compensated": 0,
     "_tree": 0,
+    "_jaxpr": 0,
     "_devices": 0,
     "_progress": 0,
     "_fingerprint": 0,

@@ -10,8 +10,9 @@ from jaxtyping import Array, Float, Int
 
 from sde_sgd import _checks, _traces, _tree
 from sde_sgd.problems._base import NotKnownError, Problem, Theta
-from sde_sgd.problems._empirical_risk import EmpiricalRisk, _ExampleLosses
+from sde_sgd.problems._empirical_risk import EmpiricalRisk
 from sde_sgd.problems._finite_sum import FiniteSumProblem
+from sde_sgd.problems._from_loss import ExampleLosses
 from sde_sgd.random import check_key
 
 Vector = Float[Array, " d"]
@@ -166,7 +167,7 @@ def check_matrix(problem: Problem, matrix: str) -> str:
     """Refuse a matrix that is not known by this name, or not for this problem."""
     _checks.choice("matrix", matrix, MATRICES)
     if matrix == "gauss_newton" and (
-        not isinstance(problem, EmpiricalRisk) or isinstance(problem.losses, _ExampleLosses)
+        not isinstance(problem, EmpiricalRisk) or isinstance(problem.losses, ExampleLosses)
     ):
         raise NotKnownError(
             f"the Gauss-Newton matrix needs a prediction and a loss of it, which {type(problem).__name__} "
@@ -260,7 +261,10 @@ def _gauss_newton(problem: EmpiricalRisk, build: Any, flat: Array, examples: Any
             return jnp.mean(problem._by_blocks(paired, build(at), *data))
 
         result = jax.grad(total)(flat)
-        return result + problem.l2.astype(flat.dtype) * vector if problem.regularised else result
+        if not problem.regularised:
+            return result
+        penalised, _ = jax.flatten_util.ravel_pytree(jax.tree.leaves(problem.decayed(build(vector))))
+        return result + problem.l2.astype(flat.dtype) * penalised
 
     # it is linear in v: this computes all that does not depend on it once
     linear: Product = jax.linearize(product, jnp.zeros_like(flat))[1]

@@ -14,7 +14,8 @@ from sde_sgd import _checks, _traces
 from sde_sgd.curvature._operators import check_subset, check_theta, loss_of
 from sde_sgd.curvature._scale import power_of_two
 from sde_sgd.problems._base import Problem, Theta
-from sde_sgd.problems._empirical_risk import EmpiricalRisk, _EquinoxPredict
+from sde_sgd.problems._empirical_risk import EmpiricalRisk
+from sde_sgd.problems._from_equinox import EquinoxPredict
 from sde_sgd.random import check_key
 
 NORMALISATIONS: tuple[str, ...] = ("filter", "layer", "none")
@@ -164,7 +165,7 @@ def random_direction(
             f"normalise must be 'none' for {type(problem).__name__}: its parameters have no weight "
             f"matrices, got {normalise!r}."
         )
-    equinox = isinstance(problem, EmpiricalRisk) and isinstance(problem.predict, _EquinoxPredict)
+    equinox = isinstance(problem, EmpiricalRisk) and isinstance(problem.predict, EquinoxPredict)
     kinds = tuple("vector" if vector and normalise != "none" else normalise for vector in vectors)
     return jax.tree.unflatten(
         structure, _drawn([leaf for _, leaf in named], key, kinds, 0 if equinox else -1)

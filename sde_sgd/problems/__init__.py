@@ -5,9 +5,10 @@ from sde_sgd.problems._base import NotKnownError as NotKnownError
 from sde_sgd.problems._base import Problem as Problem
 from sde_sgd.problems._base import Sampler as Sampler
 from sde_sgd.problems._empirical_risk import EmpiricalRisk as EmpiricalRisk
-from sde_sgd.problems._empirical_risk import from_equinox as from_equinox
-from sde_sgd.problems._empirical_risk import from_loss as from_loss
 from sde_sgd.problems._finite_sum import FiniteSumProblem as FiniteSumProblem
+from sde_sgd.problems._from_equinox import from_equinox as from_equinox
+from sde_sgd.problems._from_flax import from_flax as from_flax
+from sde_sgd.problems._from_loss import from_loss as from_loss
 from sde_sgd.problems._models import linear_regression as linear_regression
 from sde_sgd.problems._models import logistic_regression as logistic_regression
 from sde_sgd.problems._models import mlp as mlp

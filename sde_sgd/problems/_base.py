@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key, PyTree, UInt32
 
+from sde_sgd import _tree
 from sde_sgd.random import Words
 
 if TYPE_CHECKING:
@@ -49,7 +50,30 @@ class Problem(eqx.Module):
     With C(θ) the covariance of one example's gradient,
 
         E ĝ_B = ∇L,    Cov ĝ_B = C/B    (with replacement).
+
+    The methods are functions like any others: `jax.jit(problem.loss)`, `jax.grad(problem.loss)`. For a
+    problem of your own subclass `AnalyticProblem` (a formula and its noise: give `init`, `loss`, `noise`
+    and `noise_law`) or `FiniteSumProblem` (a mean over examples: give `init`, `example_losses` and
+    `dataset_size`), which have the rest.
     """
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        del args, options
+        fields = getattr(cls, "__abstractvars__", ())  # Equinox's; where it has another name it speaks itself
+        missing = ", ".join(sorted({*getattr(cls, "__abstractmethods__", ()), *fields}))
+        if missing:
+            raise TypeError(
+                f"{cls.__name__} lacks {missing}. A loss in closed form with its noise subclasses "
+                f"AnalyticProblem and gives init(key), loss(theta), noise and noise_law; a mean over "
+                f"examples subclasses FiniteSumProblem and gives init(key), "
+                f"example_losses(theta, indices=None) and dataset_size; the rest is then there. "
+                f"Data with a model needs no class: EmpiricalRisk."
+            )
+        return super().__new__(cls)
+
+    def __hash__(self) -> int:
+        # of a bound method too, so that it can be jitted: arrays have no hash
+        return _tree.structure_hash(self)
 
     @abc.abstractmethod
     def init(self, key: Key[Array, ""]) -> Theta:

@@ -1,56 +1,36 @@
 """Empirical risks over a data set, and the door for any user's model."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, Num, PyTree
 
 from sde_sgd import _checks, _tree
 from sde_sgd.data._dataset import Dataset
+from sde_sgd.problems import _given as given
 from sde_sgd.problems._base import Theta
 from sde_sgd.problems._finite_sum import FiniteSumProblem
+from sde_sgd.problems._independence import check_independent
+from sde_sgd.problems._losses import LOSSES, Losses, right
+from sde_sgd.problems._select import selected
 
-Predict = Callable[[Theta, Array], Array]
-Losses = Callable[[Array, Array], Float[Array, " batch"]]
-
-
-def squared_error(outputs: Array, targets: Num[Array, "batch ..."]) -> Float[Array, " batch"]:
-    """½|f(x) − y|² summed over outputs; integer labels count as one-hot vectors."""
-    if jnp.issubdtype(targets.dtype, jnp.integer):
-        targets = jax.nn.one_hot(targets, outputs.shape[-1], dtype=outputs.dtype)
-    if outputs.ndim == targets.ndim + 1 and outputs.shape[-1] == 1:
-        outputs = outputs[..., 0]
-    if outputs.shape != targets.shape:
-        raise ValueError(
-            f"predict must return one number per target: outputs have shape {outputs.shape}, "
-            f"targets {targets.shape}."
-        )
-    square = (outputs - targets) ** 2
-    return 0.5 * jnp.sum(square.reshape(square.shape[0], -1), axis=1)
+Predict = Callable[..., Array]
 
 
-def cross_entropy(outputs: Array, targets: Int[Array, " batch"]) -> Float[Array, " batch"]:
-    """−ln softmax(f(x))_y. With a single output, the logistic loss ln(1 + e^{f}) − y f."""
-    if not jnp.issubdtype(targets.dtype, jnp.integer):
-        raise ValueError(f"targets must be integer class labels for the cross-entropy, got {targets.dtype}.")
-    if outputs.ndim != 2:
-        raise ValueError(
-            f"predict must return one row of outputs per example, shape (batch, outputs), for the "
-            f"cross-entropy, got {outputs.shape}. A single logit needs shape (batch, 1)."
-        )
-    if outputs.shape[-1] == 1:
-        logit = outputs[..., 0]
-        return jax.nn.softplus(logit) - targets.astype(logit.dtype) * logit
-    labels = jax.nn.one_hot(targets, outputs.shape[-1], dtype=outputs.dtype)
-    return jax.nn.logsumexp(outputs, axis=-1) - jnp.sum(labels * outputs, axis=-1)
+class WithState(eqx.Module):
+    """A prediction that is given constant arrays too: `predict(theta, state, inputs)`."""
 
+    predict: Callable[..., Any]
+    state: PyTree
 
-LOSSES: dict[str, Losses] = {"squared_error": squared_error, "cross_entropy": cross_entropy}
+    def __call__(self, theta: Theta, inputs: Any) -> Any:
+        return self.predict(theta, self.state, inputs)
 
 
 class EmpiricalRisk(FiniteSumProblem):
@@ -58,25 +38,42 @@ class EmpiricalRisk(FiniteSumProblem):
 
     The door for any model: a prediction function over a pytree of parameters, of any library.
 
-        # Flax, Haiku or your own: an apply function and the parameters to start from
-        net = MyFlaxModule()
+        # Haiku or your own: an apply function and the parameters to start from
+        net = haiku.without_apply_rng(haiku.transform(f))
         problem = EmpiricalRisk(net.apply, digits, init=lambda key: net.init(key, digits.inputs[:1]))
 
-    For an Equinox module see `from_equinox`; for a bare loss function see `from_loss`.
+        # with running averages that stay as they are
+        problem = EmpiricalRisk(
+            lambda theta, state, x: net.apply(theta, state, None, x, is_training=False)[0],
+            digits, init=lambda key: params, state=state,
+        )
+
+    For Equinox modules see `from_equinox`, for Flax `from_flax`; for a bare loss function `from_loss`.
+
+    θ is what is trained and nothing else; constant arrays (running averages, a frozen embedding) belong
+    in `state`. ℓ_n must depend on example n alone, else there is no C(θ): four examples are looked at, and
+    batch normalisation by the batch, or dropout, is refused. Augmentation is not part of L(θ): augmented
+    copies are examples.
 
     Args:
-        predict: `predict(theta, inputs) -> outputs` for a batch of inputs.
+        predict: `predict(theta, inputs) -> outputs` for a batch of inputs; with `state`,
+            `predict(theta, state, inputs)`.
         dataset: training examples, and test examples for `test_loss` and `accuracy`.
         init: `init(key) -> theta`, the starting parameters of one chain.
         loss: "cross_entropy", "squared_error", or a function `(outputs, targets) -> (batch,)`.
         l2: λ ≥ 0. Each ℓ_n carries the whole term, so it adds no gradient noise.
+        l2_mask: which parameters λ is on; by default all. A function of a parameter's path such as
+            "Dense_0/bias", `lambda path: "bias" not in path`, or a tree of bools like θ:
+            `jax.tree.map(lambda leaf: leaf.ndim > 1, theta)`. With M = diag(mask) the loss has ½λ θᵀMθ
+            more, its gradient λMθ, its Hessian λM; C(θ) is as without.
+        state: a pytree of arrays that are never trained.
         block: how many examples are looked at together in sums over a whole data set. Their
             activations are all in memory at once, and for gradients computed again block by block.
             None: all examples.
 
     Raises:
-        ValueError: for unknown losses, parameters that are not floating point, or predictions
-            that do not fit the targets.
+        ValueError: for unknown losses, parameters that are not floating point, predictions that fail or
+            do not fit the targets, or examples that depend on each other.
     """
 
     predict: Predict
@@ -88,30 +85,34 @@ class EmpiricalRisk(FiniteSumProblem):
     losses: Losses
     l2: Float[Array, ""]
     regularised: bool = eqx.field(static=True)
+    l2_mask: tuple[bool, ...] | None = eqx.field(static=True)
     size: int = eqx.field(static=True)
     block: int | None = eqx.field(static=True)
     axis: str | None = eqx.field(static=True)  # type: ignore[misc]
 
     def __init__(
         self,
-        predict: Predict,
-        dataset: Dataset,
+        predict: Predict | Any,
+        dataset: Dataset | Any,
         *,
-        init: Callable[[Key[Array, ""]], Theta],
-        loss: str | Losses = "cross_entropy",
+        init: Callable[[Key[Array, ""]], Theta] | Any,
+        loss: str | Losses | Any = "cross_entropy",
         l2: Any = 0.0,
+        l2_mask: Any = None,
+        state: PyTree | None = None,
         block: int | Any | None = None,
     ):
-        for name, function in (("predict", predict), ("init", init)):
-            if not callable(function):
-                raise ValueError(f"{name} must be a function, got {function!r}.")
-        if not isinstance(dataset, Dataset):
-            raise ValueError(f"dataset must be a sde_sgd.data.Dataset, got {type(dataset).__name__}.")
+        names = "(theta, inputs)" if state is None else "(theta, state, inputs)"
+        given.check_model("predict", predict, f"{names} -> outputs")
+        given.check_model("init", init, "key -> theta")
+        dataset = given.check_dataset(dataset)
         self.l2 = _checks.array("l2", l2, at_least=0)
         built_in = loss if isinstance(loss, str) else None
         if isinstance(loss, str):
             loss = LOSSES[_checks.choice("loss", loss, tuple(LOSSES))]
-        self.predict = _tree.as_module(predict)
+        given.check_model("loss", loss, "(outputs, targets) -> one number for each example")
+        predict = _tree.as_module(predict)
+        self.predict = predict if state is None else WithState(predict, _constant(state))
         self.inputs, self.targets = dataset.inputs, dataset.targets
         self.test_inputs, self.test_targets = dataset.test_inputs, dataset.test_targets
         self.initial = _tree.as_module(init)
@@ -120,25 +121,33 @@ class EmpiricalRisk(FiniteSumProblem):
         self.size = dataset.size
         self.block = None if block is None else _checks.integer("block", block, at_least=1)
         self.axis = None
-        theta = _tree.shapes(init, jax.eval_shape(lambda: jax.random.key(0)))
-        if any(not jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(theta)):
-            raise ValueError(
-                f"init must return floating-point parameters, got {_tree.dtypes(theta)}; "
-                f"keep counters and keys out of theta."
-            )
-        shape = jax.eval_shape(self.example_losses, theta).shape
+        theta = _check_theta(init)
+        self.l2_mask = None if l2_mask is None else selected("l2_mask", l2_mask, theta)
+        outputs = given.shapes_of(
+            f"predict{names}", self.predict, theta, self.inputs, hint=_predict_hint(predict, state)
+        )
+        if built_in is None:
+            told = "loss(outputs, targets)"
+            shapes = given.shapes_of(told, self.losses, outputs, self.targets)
+        else:
+            shapes = jax.eval_shape(self.losses, outputs, self.targets)
+        shape = getattr(shapes, "shape", None)
         if shape != (self.size,):
             raise ValueError(
-                f"loss must return one number for each of the {self.size} examples, got shape {shape}."
+                f"loss must return one number for each of the {self.size} examples, got "
+                f"{'shape ' + str(shape) if shape is not None else _tree.describe(shapes)}. Give no mean."
             )
         if built_in is not None and dataset.classes is not None:
-            width = _tree.shapes(self.predict, theta, self.inputs).shape[-1]
+            width = outputs.shape[-1]
             one_logit = width == 1 and dataset.classes == 2 and built_in == "cross_entropy"
             if width < dataset.classes and not one_logit:
                 raise ValueError(
                     f"predict must return one output for each of the {dataset.classes} classes of "
                     f"dataset {dataset.name!r}, got {width}."
                 )
+        known = built_in is not None or getattr(loss, "by_example", False)
+        if not (known and getattr(predict, "by_example", False)):
+            check_independent(self.predict, self.losses, init, self.inputs, self.targets)
 
     def init(self, key: Key[Array, ""]) -> Theta:
         return self.initial(key)
@@ -151,8 +160,16 @@ class EmpiricalRisk(FiniteSumProblem):
         else:
             losses = self._losses_of(theta, *self._batch(indices))
         if self.regularised:
-            losses = losses + 0.5 * self.l2.astype(losses.dtype) * _tree.squared_norm(theta)
+            losses = losses + 0.5 * self.l2.astype(losses.dtype) * _tree.squared_norm(self.decayed(theta))
         return losses
+
+    def decayed(self, theta: Theta) -> Theta:
+        """θ with 0 for the parameters that the L2 term leaves alone: its gradient is λ times this."""
+        if self.l2_mask is None:
+            return theta
+        leaves, structure = jax.tree.flatten(theta)
+        pairs = zip(leaves, self.l2_mask, strict=True)
+        return jax.tree.unflatten(structure, [leaf if flag else jnp.zeros_like(leaf) for leaf, flag in pairs])
 
     def test_loss(self, theta: Theta) -> Float[Array, ""]:
         """Mean loss over the test set, without the L2 term.
@@ -169,11 +186,17 @@ class EmpiricalRisk(FiniteSumProblem):
         Raises:
             ValueError: if the data set has no test examples or no classes.
         """
+        self._need_predictions()
         self._need_tests()
         return jnp.mean(self._by_blocks(self._right, theta, self.test_inputs, self.test_targets))
 
     def training_accuracy(self, theta: Theta) -> Float[Array, ""]:
-        """Fraction of the training set that is fitted, random labels included."""
+        """Fraction of the training set that is fitted, random labels included.
+
+        Raises:
+            ValueError: if the data set has no classes, or the problem has a loss but no predictions.
+        """
+        self._need_predictions()
         return self._mean_over_devices(
             jnp.mean(self._by_blocks(self._right, theta, self.inputs, self.targets))
         )
@@ -204,7 +227,7 @@ class EmpiricalRisk(FiniteSumProblem):
         return self.losses(self.predict(theta, inputs), targets)
 
     def _right(self, theta: Theta, inputs: Any, targets: Array) -> Float[Array, " batch"]:
-        return _right(self.predict(theta, inputs), targets)
+        return right(self.predict(theta, inputs), targets)
 
     def _batch(self, indices: Int[Array, " batch"]) -> tuple[Any, Array]:
         """Inputs and targets at `indices`, of which a device that shares them gets its part."""
@@ -249,99 +272,62 @@ class EmpiricalRisk(FiniteSumProblem):
         if self.test_targets.shape[0] == 0:
             raise ValueError("this problem's dataset has no test examples; give test_inputs to Dataset.")
 
-
-def _right(outputs: Array, targets: Array) -> Float[Array, " batch"]:
-    """1 where an example is classified right, else 0."""
-    if not jnp.issubdtype(targets.dtype, jnp.integer):
-        raise ValueError(f"accuracy needs integer class labels, but the targets are {targets.dtype}.")
-    if outputs.shape[-1] == 1:
-        guess = (outputs[..., 0] > 0).astype(targets.dtype)
-    else:
-        guess = jnp.argmax(outputs, axis=-1).astype(targets.dtype)
-    return (guess == targets).astype(outputs.dtype)
+    def _need_predictions(self) -> None:
+        if getattr(self.losses, "needs_parameters", False):
+            raise ValueError(
+                "accuracy needs predictions, and from_loss has the loss of an example only: use "
+                "EmpiricalRisk(predict, dataset, init=..., loss=...), whose predict(theta, inputs) returns "
+                "one output for each class, or record an accuracy of your own, a function of theta."
+            )
 
 
-class _EquinoxPredict(eqx.Module):
-    """Puts the arrays of an Equinox module back into it and maps it over a batch."""
-
-    static: PyTree = eqx.field(static=True)
-
-    def __call__(self, theta: Theta, inputs: Array) -> Array:
-        return jax.vmap(eqx.combine(theta, self.static))(inputs)
-
-
-class _EquinoxStart(eqx.Module):
-    """The parameters of a new Equinox module."""
-
-    make: Callable[[Key[Array, ""]], eqx.Module] = eqx.field(static=True)
-
-    def __call__(self, key: Key[Array, ""]) -> Theta:
-        return eqx.filter(self.make(key), eqx.is_inexact_array)
+def _constant(state: Any) -> Any:
+    """Constant arrays as JAX keeps them, or a refusal of what is none."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        if not isinstance(leaf, jax.Array | np.ndarray | np.generic | int | float | bool):
+            where = jax.tree_util.keystr(path)
+            raise ValueError(
+                f"state{where} must be an array, got {type(leaf).__name__}; what is none belongs in predict."
+            )
+    return jax.tree.map(jnp.asarray, state)
 
 
-def from_equinox(
-    make: Callable[[Key[Array, ""]], eqx.Module],
-    dataset: Dataset,
-    *,
-    loss: str | Losses = "cross_entropy",
-    l2: Any = 0.0,
-    block: int | Any | None = None,
-) -> EmpiricalRisk:
-    """The empirical risk of an Equinox module that maps one input to one output.
-
-        problem = from_equinox(lambda key: eqx.nn.MLP(64, 10, 32, 2, key=key), digits)
-
-    Args:
-        make: builds the module from a key, so that every chain gets its own start.
-        dataset, loss, l2, block: as in `EmpiricalRisk`.
-    """
-    shapes = eqx.filter_eval_shape(make, jax.random.key(0))
-    _, static = eqx.partition(shapes, _is_parameter)
-    state = [leaf for leaf in jax.tree.leaves(static) if isinstance(leaf, jax.ShapeDtypeStruct)]
-    if state:
-        raise ValueError(
-            f"the module holds arrays that are not floating point ({_tree.dtypes(state)}), which are "
-            f"not parameters; make them static fields or NumPy constants, or use EmpiricalRisk."
+def _check_theta(init: Callable[..., Any]) -> Any:
+    """The shapes of the parameters, or a refusal of what cannot be trained."""
+    hint = "It is given one key and returns a pytree of floating-point arrays."
+    theta = given.shapes_of("init(key)", init, jax.eval_shape(lambda: jax.random.key(0)), hint=hint)
+    leaves = jax.tree.leaves(theta)
+    if not leaves:
+        raise ValueError("init must return parameters, got a pytree without a single array.")
+    if any(not jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves):
+        complex_ones = any(jnp.issubdtype(leaf.dtype, jnp.complexfloating) for leaf in leaves)
+        way_out = (
+            "give real and imaginary parts as two arrays"
+            if complex_ones
+            else ("keep counters and keys out of theta, in `state` or in predict itself")
         )
-
-    return EmpiricalRisk(
-        _EquinoxPredict(static), dataset, init=_EquinoxStart(make), loss=loss, l2=l2, block=block
-    )
-
-
-def _is_parameter(leaf: Any) -> bool:
-    return isinstance(leaf, jax.ShapeDtypeStruct) and jnp.issubdtype(leaf.dtype, jnp.inexact)
-
-
-def from_loss(
-    example_loss: Callable[[Theta, Array, Array], Float[Array, ""]],
-    dataset: Dataset,
-    *,
-    init: Callable[[Key[Array, ""]], Theta],
-    l2: Any = 0.0,
-) -> EmpiricalRisk:
-    """The mean of any differentiable loss of one example.
-
-        problem = from_loss(lambda theta, x, y: jnp.abs(x @ theta - y), data, init=lambda key: w0)
-
-    Args:
-        example_loss: `example_loss(theta, x, y) -> scalar` for one example.
-        dataset: the examples.
-        init: `init(key) -> theta`.
-        l2: λ ≥ 0 as in `EmpiricalRisk`.
-    """
-    return EmpiricalRisk(_keep_both, dataset, init=init, loss=_ExampleLosses(example_loss), l2=l2)
+        raise ValueError(f"init must return floating-point parameters, got {_tree.dtypes(theta)}; {way_out}.")
+    if isinstance(theta, Mapping) and "params" in theta and len(theta) > 1:
+        others = ", ".join(sorted(map(str, theta.keys() - {"params"})))
+        raise ValueError(
+            f"init must return parameters only, got Flax variables with {others} beside params, which would "
+            f"be trained too: use from_flax(module, dataset, variables=variables), or give "
+            f"state=variables without params."
+        )
+    return theta
 
 
-class _ExampleLosses(eqx.Module):
-    """A loss of one example, over a batch. Two with the same function are equal: one program does both."""
-
-    example_loss: Callable[[Theta, Array, Array], Float[Array, ""]] = eqx.field(static=True)
-
-    def __call__(self, outputs: Any, targets: Array) -> Float[Array, " batch"]:
-        theta, inputs = outputs
-        return jax.vmap(self.example_loss, in_axes=(None, 0, 0))(theta, inputs, targets)
-
-
-def _keep_both(theta: Theta, inputs: Array) -> Any:
-    return theta, inputs
+def _predict_hint(predict: Any, state: Any) -> str:
+    """What is probably wrong with a prediction that fails."""
+    if hasattr(predict, "way_out"):
+        return str(predict.way_out)
+    count = given.required_arguments(getattr(predict, "function", predict))
+    if state is None and count is not None and count > 2:
+        return (
+            f"It is called with two arguments but needs {count}: constant arrays are given as state=..., "
+            f"then it is predict(theta, state, inputs). A key, as for dropout, is not given: the mean over "
+            f"random masks is no finite sum over examples, and its C(θ) is not known."
+        )
+    if isinstance(predict, eqx.Module) and any(map(eqx.is_inexact_array, jax.tree.leaves(predict))):
+        return "For an Equinox module, which has its parameters in it, use from_equinox(module, dataset)."
+    return "It is called with all examples on the leading axis."

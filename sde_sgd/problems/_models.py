@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from sde_sgd import _checks
 from sde_sgd.data._dataset import Dataset
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
+from sde_sgd.problems._given import check_dataset
 
 ACTIVATIONS = {
     "tanh": jnp.tanh,
@@ -37,6 +39,7 @@ class DenseNetwork(eqx.Module):
     activation: str = eqx.field(static=True)
     bias: bool = eqx.field(static=True)
     gain: float = eqx.field(static=True)
+    by_example: ClassVar[bool] = True
 
     def init(self, key: Key[Array, ""]) -> Layers:
         """Random starting parameters."""
@@ -62,73 +65,89 @@ class DenseNetwork(eqx.Module):
 
 
 def mlp(
-    dataset: Dataset,
+    dataset: Dataset | Any,
     *,
-    hidden: Sequence[int] = (64, 64),
+    hidden: Sequence[int] | int | Any = (64, 64),
     activation: str = "tanh",
     loss: str = "cross_entropy",
     l2: Any = 0.0,
+    l2_mask: Any = None,
     gain: float = 1.0,
 ) -> EmpiricalRisk:
     """A multi-layer perceptron on a data set.
 
     Args:
         dataset: with classes (one output each) or real targets.
-        hidden: widths of the hidden layers.
+        hidden: widths of the hidden layers; one number for one layer.
         activation: "tanh", "relu", "gelu" or "softplus".
         loss: "cross_entropy" or "squared_error".
         l2: λ ≥ 0.
+        l2_mask: which parameters λ is on, as in `EmpiricalRisk`: `lambda path: "bias" not in path`.
         gain: weights start as N(0, gain²/fan_in), biases at 0.
 
     Raises:
         ValueError: if a value is out of range or the loss does not fit the targets.
     """
     _checks.choice("activation", activation, tuple(ACTIVATIONS))
-    widths = [_checks.integer("hidden", width, at_least=1) for width in hidden]
-    return _dense(dataset, widths, activation, loss, l2, gain, bias=True)
+    listed = hidden if isinstance(hidden, Sequence | np.ndarray) and not isinstance(hidden, str) else [hidden]
+    hint = "Give the widths of the hidden layers, such as (64, 64)."
+    widths = [_checks.integer("hidden", width, at_least=1, hint=hint) for width in listed]
+    penalty = (l2, l2_mask)
+    return _dense(dataset, widths, activation, loss, penalty, gain, bias=True)
 
 
-def linear_regression(dataset: Dataset, *, l2: Any = 0.0, bias: bool = False) -> EmpiricalRisk:
+def linear_regression(
+    dataset: Dataset | Any, *, l2: Any = 0.0, l2_mask: Any = None, bias: bool = False
+) -> EmpiricalRisk:
     """ℓ_n(w) = ½ (w·x_n − y_n)² + (λ/2)|w|², started at N(0, 1/d)."""
+    dataset = check_dataset(dataset)
     if dataset.classes is not None:
         raise ValueError(
             f"dataset {dataset.name!r} has class labels; linear_regression needs real targets. "
             f"Use softmax_regression, or rebuild the Dataset with classes=None."
         )
-    return _dense(dataset, [], "tanh", "squared_error", l2, 1.0, bias=bias)
+    return _dense(dataset, [], "tanh", "squared_error", (l2, l2_mask), 1.0, bias=bias)
 
 
-def logistic_regression(dataset: Dataset, *, l2: Any = 0.0, bias: bool = True) -> EmpiricalRisk:
+def logistic_regression(
+    dataset: Dataset | Any, *, l2: Any = 0.0, l2_mask: Any = None, bias: bool = True
+) -> EmpiricalRisk:
     """ℓ_n(w) = ln(1 + e^{f_n}) − y_n f_n with f = w·x + b, for two classes."""
+    dataset = check_dataset(dataset)
     if dataset.classes != 2:
         raise ValueError(
             f"logistic_regression needs 2 classes, dataset {dataset.name!r} has {dataset.classes}. "
             f"Use softmax_regression."
         )
-    return _dense(dataset, [], "tanh", "cross_entropy", l2, 1.0, bias=bias, outputs=1)
+    return _dense(dataset, [], "tanh", "cross_entropy", (l2, l2_mask), 1.0, bias=bias, outputs=1)
 
 
-def softmax_regression(dataset: Dataset, *, l2: Any = 0.0, bias: bool = True) -> EmpiricalRisk:
+def softmax_regression(
+    dataset: Dataset | Any, *, l2: Any = 0.0, l2_mask: Any = None, bias: bool = True
+) -> EmpiricalRisk:
     """Cross-entropy of a linear model with one output per class."""
+    dataset = check_dataset(dataset)
     if dataset.classes is None:
         raise ValueError(f"softmax_regression needs classes, dataset {dataset.name!r} has real targets.")
-    return _dense(dataset, [], "tanh", "cross_entropy", l2, 1.0, bias=bias)
+    return _dense(dataset, [], "tanh", "cross_entropy", (l2, l2_mask), 1.0, bias=bias)
 
 
 def _dense(
-    dataset: Dataset,
+    dataset: Dataset | Any,
     hidden: list[int],
     activation: str,
     loss: str,
-    l2: Any,
+    penalty: tuple[Any, Any],
     gain: float,
     *,
     bias: bool,
     outputs: int | None = None,
 ) -> EmpiricalRisk:
+    dataset = check_dataset(dataset)
     _checks.number("gain", gain, above=0)
     if outputs is None:
         outputs = dataset.classes or math.prod(dataset.targets.shape[1:])
     inputs = math.prod(dataset.inputs.shape[1:])
     network = DenseNetwork((inputs, *hidden, outputs), activation, bias, float(gain))
-    return EmpiricalRisk(network, dataset, init=network.init, loss=loss, l2=l2)
+    l2, l2_mask = penalty
+    return EmpiricalRisk(network, dataset, init=network.init, loss=loss, l2=l2, l2_mask=l2_mask)

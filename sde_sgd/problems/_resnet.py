@@ -12,7 +12,10 @@ from jaxtyping import Array, Float, Key
 
 from sde_sgd import _checks
 from sde_sgd.data._dataset import Dataset
-from sde_sgd.problems._empirical_risk import EmpiricalRisk, Losses, from_equinox
+from sde_sgd.problems._empirical_risk import EmpiricalRisk
+from sde_sgd.problems._from_equinox import from_equinox
+from sde_sgd.problems._given import check_dataset
+from sde_sgd.problems._losses import Losses
 
 _STAGES = 3
 
@@ -112,6 +115,7 @@ def resnet(
     image_shape: tuple[int, ...] | Any | None = None,
     loss: str | Losses = "cross_entropy",
     l2: Any = 0.0,
+    l2_mask: Any = None,
 ) -> EmpiricalRisk:
     r"""The residual network of He et al. for CIFAR, with group in place of batch normalisation.
 
@@ -145,6 +149,8 @@ def resnet(
             fastest index, as `cifar10` gives them.
         loss: "cross_entropy", "squared_error" or a function, as in `EmpiricalRisk`.
         l2: λ ≥ 0, on all parameters.
+        l2_mask: on these only, as in `EmpiricalRisk`: `lambda path: "norm" not in path and "bias" not in
+            path` leaves out what is not a weight.
 
     Returns:
         The empirical risk; θ is a `ResNet`.
@@ -156,8 +162,7 @@ def resnet(
     Source: He, Zhang, Ren, Sun 2016, *Deep residual learning for image recognition*
     (arXiv:1512.03385), section 4.2; Wu, He 2018, *Group normalization* (arXiv:1803.08494).
     """
-    if not isinstance(dataset, Dataset):
-        raise ValueError(f"dataset must be a sde_sgd.data.Dataset, got {type(dataset).__name__}.")
+    dataset = check_dataset(dataset)
     layers = _checks.integer("depth", depth, at_least=8)
     if layers % 6 != 2:
         lower = layers - (layers - 2) % 6
@@ -175,7 +180,7 @@ def resnet(
     def make(key: Key[Array, ""]) -> ResNet:
         return ResNet(shape, (layers - 2) // 6, channels, together, outputs, key)
 
-    return from_equinox(make, dataset, loss=loss, l2=l2)
+    return from_equinox(make, dataset, loss=loss, l2=l2, l2_mask=l2_mask)
 
 
 def _image_shape(dataset: Dataset, wanted: Any) -> tuple[int, int, int]:

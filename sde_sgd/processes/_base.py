@@ -1,7 +1,9 @@
 """The contract of every law of motion: configuration apart from state, all chains at once."""
 
 import abc
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,9 +11,10 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
-from sde_sgd import _checks, random
+from sde_sgd import _checks, _tree, random
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
+from sde_sgd.problems._contract import check_contract
 from sde_sgd.random import Stream, Words
 
 # the clock counts in int32
@@ -47,6 +50,20 @@ class Process(eqx.Module):
     hyper: eqx.AbstractVar[Hyperparameters]
     schedule: eqx.AbstractVar[RateSchedule | None]
     origin: eqx.AbstractVar[Int[Array, ""]]
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        del args
+        if "optimizer" in options and "optimizer" not in inspect.signature(cls.__init__).parameters:
+            raise ValueError(
+                f"optimizer must be left out of {cls.__name__}: it is derived for SGD with momentum, and "
+                f"Adam or another optimizer has an SDE of its own, which is not here. Give "
+                f"optimizer to SGD, or momentum to Hyperparameters."
+            )
+        return super().__new__(cls)
+
+    def __hash__(self) -> int:
+        # of a bound method too, so that it can be jitted: arrays have no hash
+        return _tree.structure_hash(self)
 
     @property
     @abc.abstractmethod
@@ -142,5 +159,6 @@ def check_hyper(problem: object, hyper: object) -> None:
     """Refuse a process built from anything but a problem and its hyperparameters."""
     if not isinstance(problem, Problem):
         raise ValueError(f"problem must be a sde_sgd problem such as problems.DoubleWell(), got {problem!r}.")
+    check_contract(problem)
     if not isinstance(hyper, Hyperparameters):
         raise ValueError(f"hyper must be Hyperparameters(learning_rate, batch_size), got {hyper!r}.")

@@ -3,6 +3,7 @@
 import abc
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, PyTree
@@ -71,8 +72,9 @@ def population_factor(problem: Problem, hyper: Hyperparameters, sampling: str) -
 
     Raises:
         ValueError: for shuffled epochs, which no white noise matches, or a sampling that the
-            problem does not know.
+            problem does not know; or parameters in float32 where this session computes in float64.
     """
+    _check_precision(problem)
     if sampling == "shuffle":
         raise ValueError(
             "sampling='shuffle' has no matching SDE: its noise is anti-correlated over an epoch. "
@@ -83,3 +85,18 @@ def population_factor(problem: Problem, hyper: Hyperparameters, sampling: str) -
     if sampling == "subset":
         factor = finite_population_factor(hyper.batch_size, problem.dataset_size or 1)
     return jnp.asarray(factor, dtype=float)
+
+
+def _check_precision(problem: Problem) -> None:
+    """Refuse a problem that was built in float32 before float64 was switched on."""
+    wanted = jnp.zeros((), float).dtype
+    if wanted != jnp.float64:
+        return
+    theta = jax.eval_shape(problem.init, jax.eval_shape(lambda: jax.random.key(0)))
+    narrow = {str(leaf.dtype) for leaf in jax.tree.leaves(theta)} - {str(wanted)}
+    if narrow:
+        found = ", ".join(sorted(narrow))
+        raise ValueError(
+            f"problem must have parameters in {wanted}, as jax_enable_x64 is on, got {found} from "
+            f"{type(problem).__name__}: build the problem and its hyperparameters after switching it on."
+        )

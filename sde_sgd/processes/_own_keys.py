@@ -7,10 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree, UInt32
 
+from sde_sgd import _jaxpr
 from sde_sgd.random import Words
-
-# what draws random numbers in a traced program
-_DRAWING = ("random_bits", "random_gamma", "threefry2x32", "rng_bit_generator", "rng_uniform")
 
 
 def plain(memory: PyTree) -> Any:
@@ -60,7 +58,7 @@ def check(update: Callable[..., Any], rate: Array, theta: PyTree, memory: PyTree
                 f"optimizer carries a random key of shape {key.shape[1:]} and kind {kind}, whose numbers "
                 f"depend on how many chains there are; give it jax.random.key(seed, impl='threefry2x32')."
             )
-    if not keys and _draws(jax.make_jaxpr(update)(rate, theta, theta, memory).jaxpr):
+    if not keys and _jaxpr.draws(jax.make_jaxpr(update)(rate, theta, theta, memory).jaxpr):
         raise ValueError(
             "optimizer draws random numbers, but its state holds no key that can be told for one, so they "
             "would be the same in every chain; keep a key in the state under the name 'rng_key', as "
@@ -78,18 +76,3 @@ def _is_key(path: Any, leaf: Any) -> bool:
         return True
     name = str(getattr(path[-1], "name", getattr(path[-1], "key", ""))) if path else ""
     return leaf.dtype == jnp.uint32 and leaf.ndim > 1 and any(word in name.lower() for word in ("key", "rng"))
-
-
-def _draws(program: Any) -> bool:
-    """Whether a traced program, or one within it, draws random numbers."""
-    for equation in program.eqns:
-        if equation.primitive.name in _DRAWING:
-            return True
-        for value in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_program):
-            if _is_program(value) and _draws(getattr(value, "jaxpr", value)):
-                return True
-    return False
-
-
-def _is_program(value: Any) -> bool:
-    return hasattr(value, "eqns") or hasattr(value, "jaxpr")

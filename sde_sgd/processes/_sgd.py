@@ -22,6 +22,7 @@ from sde_sgd.processes._base import (
     scheduled,
 )
 from sde_sgd.processes._heavy_ball import heavy_ball, still
+from sde_sgd.processes._optimizers import check_optimizer
 from sde_sgd.random import Words
 
 Optimizer = Callable[..., optax.GradientTransformation]
@@ -42,14 +43,16 @@ class SGD(Process):
             `optax.adam` or `functools.partial(optax.sgd, nesterov=True, momentum=0.9)`. It is
             given each chain's η. Default: heavy ball with `hyper.momentum`. Where it draws random numbers,
             as `optax.noisy_sgd` does, the keys in its state are mixed with the run's key and the chain's
-            number, so that chains have noise of their own.
+            number, so that chains have noise of their own. What needs the loss beside the gradient, or keeps
+            η in its state (`optax.inject_hyperparams`), is refused.
         schedule: multiplies η: a function of the step such as
             `optax.cosine_decay_schedule(1.0, steps)`. Default: η is constant.
 
     Raises:
         ValueError: for an unknown sampling, B > N without replacement, a finished optax
-            transformation in place of a function, momentum set in both places, or an optimizer that
-            draws random numbers from no key that can be found in its state.
+            transformation in place of a function, momentum set in both places, or an optimizer that fails on
+            the parameters, does not follow the learning rate, or draws random numbers from no key that can be
+            found in its state.
     """
 
     problem: Problem
@@ -70,17 +73,13 @@ class SGD(Process):
     ):
         check_hyper(problem, hyper)
         problem.sampler(sampling, hyper.batch_size)
-        if (optimizer is not None and not callable(optimizer)) or isinstance(optimizer, tuple):
-            raise ValueError(
-                f"optimizer must be a function of the learning rate such as optax.adam, got "
-                f"{optimizer!r}; pass optax.adam, not optax.adam(1e-3): the learning rate comes "
-                f"from hyper, one for each chain."
-            )
         if optimizer is not None and hyper.has_momentum:
             raise ValueError(
                 "momentum is set in hyper and an optimizer is given; set it in the optimizer, for "
                 "instance functools.partial(optax.sgd, momentum=0.9), and leave hyper.momentum 0."
             )
+        if optimizer is not None:
+            check_optimizer(optimizer, problem)
         self.problem = problem
         self.hyper = hyper
         self.sampling = sampling
@@ -138,7 +137,7 @@ class SGD(Process):
         begin = _map_rates(lambda rate, at: self._transformation(rate).init(at), self.hyper.learning_rate)
         return begin(theta)
 
-    def _transformation(self, rate: Array) -> optax.GradientTransformation:
+    def _transformation(self, rate: Array) -> Any:
         assert self.optimizer is not None
         return self.optimizer(rate)
 

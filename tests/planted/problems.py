@@ -3,6 +3,7 @@
 from planted._fault import Fault
 
 _EMPIRICAL = "sde_sgd/problems/_empirical_risk.py"
+_LOSSES = "sde_sgd/problems/_losses.py"
 _FINITE = "sde_sgd/problems/_finite_sum.py"
 _MODELS = "sde_sgd/problems/_models.py"
 _NOISE = "sde_sgd/problems/_noise.py"
@@ -14,7 +15,7 @@ _RESNET = "sde_sgd/problems/_resnet.py"
 FAULTS = [
     Fault(
         "the squared error without its ½",
-        _EMPIRICAL,
+        _LOSSES,
         "0.5 * jnp.sum(square.reshape(square.shape[0], -1), axis=1)",
         "jnp.sum(square.reshape(square.shape[0], -1), axis=1)",
         "test_empirical.py::test_linear_regression_by_hand"
@@ -22,14 +23,14 @@ FAULTS = [
     ),
     Fault(
         "the mean over outputs for their sum",
-        _EMPIRICAL,
+        _LOSSES,
         "0.5 * jnp.sum(square.reshape(square.shape[0], -1), axis=1)",
         "0.5 * jnp.mean(square.reshape(square.shape[0], -1), axis=1)",
         "test_empirical.py::test_squared_error_of_several_outputs",
     ),
     Fault(
         "a logit of shape (batch,) is taken for one row",
-        _EMPIRICAL,
+        _LOSSES,
         "    if outputs.ndim != 2:\n",
         "    if outputs.ndim > 2:\n",
         "test_empirical.py::test_bad_values_are_refused test_empirical.py::test_what_does_not_fit_is_refused",
