@@ -7,7 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Num
 
 from sde_sgd import _checks
 from sde_sgd.data._dataset import Dataset
@@ -50,8 +50,10 @@ class DenseNetwork(eqx.Module):
             layers.append(layer)
         return layers
 
-    def __call__(self, theta: Layers, inputs: Float[Array, "batch ..."]) -> Float[Array, "batch out"]:
+    def __call__(self, theta: Layers, inputs: Num[Array, "batch ..."]) -> Float[Array, "batch out"]:
         hidden = inputs.reshape(inputs.shape[0], -1)
+        if not jnp.issubdtype(hidden.dtype, jnp.floating):  # here integers are numbers, not ids
+            hidden = hidden.astype(theta[0]["weight"].dtype)
         for number, layer in enumerate(theta):
             hidden = hidden @ layer["weight"]
             if self.bias:
@@ -93,7 +95,7 @@ def linear_regression(dataset: Dataset, *, l2: Any = 0.0, bias: bool = False) ->
     if dataset.classes is not None:
         raise ValueError(
             f"dataset {dataset.name!r} has class labels; linear_regression needs real targets. "
-            f"Use softmax_regression, or rebuild the Dataset with classes=None."
+            f"Use softmax_regression, or rebuild the Dataset with float targets, y.astype(float)."
         )
     return _dense(dataset, [], "tanh", "squared_error", l2, 1.0, bias=bias)
 
@@ -111,7 +113,10 @@ def logistic_regression(dataset: Dataset, *, l2: Any = 0.0, bias: bool = True) -
 def softmax_regression(dataset: Dataset, *, l2: Any = 0.0, bias: bool = True) -> EmpiricalRisk:
     """Cross-entropy of a linear model with one output per class."""
     if dataset.classes is None:
-        raise ValueError(f"softmax_regression needs classes, dataset {dataset.name!r} has real targets.")
+        raise ValueError(
+            f"softmax_regression needs classes, dataset {dataset.name!r} has real targets. Integer targets "
+            f"are labels: y.astype(int)."
+        )
     return _dense(dataset, [], "tanh", "cross_entropy", l2, 1.0, bias=bias)
 
 

@@ -3,7 +3,9 @@
 from planted._fault import Fault
 
 _AUGMENT = "sde_sgd/data/_augment.py"
-_DATASET = "sde_sgd/data/_dataset.py"
+_SPLIT = "sde_sgd/data/_split.py"
+_LABELS = "sde_sgd/data/_labels.py"
+_LABEL_NOISE = "sde_sgd/data/_label_noise.py"
 _FILES = "sde_sgd/data/_files.py"
 _IDX = "sde_sgd/data/_idx.py"
 _CIFAR = "sde_sgd/data/_cifar.py"
@@ -58,44 +60,44 @@ FAULTS = [
     ),
     Fault(
         "data are standardised with the test set's help",
-        _DATASET,
+        _SPLIT,
         "mean, spread = x[:size].mean(axis=axis), x[:size].std(axis=axis)",
         "mean, spread = x.mean(axis=axis), x.std(axis=axis)",
         "test_data_by_hand.py::test_the_scale_is_that_of_the_training_set_alone",
     ),
     Fault(
         "a constant feature becomes infinite",
-        _DATASET,
+        _SPLIT,
         "spread > 1e-12 * np.abs(mean), spread, 1.0",
         "spread > 1e-12 * np.abs(mean), spread, 0.0",
         "test_data_by_hand.py::test_the_scale_is_that_of_the_training_set_alone",
     ),
     Fault(
         "the whole data set is too many training examples",
-        _DATASET,
+        _SPLIT,
         '    if size > total:\n        raise ValueError(f"train_size must be <= the {total} examples',
         '    if size >= total:\n        raise ValueError(f"train_size must be <= the {total} examples',
         "test_data_by_hand.py::test_all_examples_may_be_for_training",
     ),
     Fault(
         "a label equal to the number of classes is taken",
-        _DATASET,
-        "y.max() >= classes)",
-        "y.max() > classes)",
+        _LABELS,
+        "high >= classes:",
+        "high > classes:",
         "test_data_by_hand.py::test_labels_are_below_the_number_of_classes",
     ),
     Fault(
         "random labels are never the last class",
-        _DATASET,
-        "(count,), 0, dataset.classes, dtype=jnp.int32)",
-        "(count,), 0, dataset.classes - 1, dtype=jnp.int32)",
+        _LABEL_NOISE,
+        "old.shape, 0, classes, dtype=jnp.int32)",
+        "old.shape, 0, classes - 1, dtype=jnp.int32)",
         "test_empirical.py::test_random_labels_are_uniform_whatever_the_clean_ones",
     ),
     Fault(
         "the fraction of random labels is cut off",
-        _DATASET,
-        "count = round(fraction * dataset.size)",
-        "count = int(fraction * dataset.size)",
+        _LABEL_NOISE,
+        "order[: round(float(fractions) * len(labels))]",
+        "order[: int(float(fractions) * len(labels))]",
         "test_data_by_hand.py::test_the_number_of_redrawn_labels_is_rounded",
     ),
     Fault(
