@@ -19,7 +19,7 @@ _TO = (
 
 
 def with_label_noise(
-    dataset: Dataset,
+    dataset: Dataset | Any,
     fraction: float | Any,
     *,
     key: Key[Array, ""] | Any,
