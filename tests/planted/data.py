@@ -110,8 +110,8 @@ FAULTS = [
     Fault(
         "what follows the declared bytes is not looked at",
         _IDX,
-        "        if stream.read(1):\n",
-        "        if stream.read(0):\n",
+        "        if self.stream.read(1):\n",
+        "        if self.stream.read(0):\n",
         "test_data_files.py::test_read_idx_refuses_a_bad_file_by_name",
     ),
     Fault(
@@ -138,8 +138,8 @@ FAULTS = [
     Fault(
         "a label of 10 is taken for a digit",
         _FILES,
-        "np.flatnonzero(labels >= classes)",
-        "np.flatnonzero(labels > classes)",
+        "np.flatnonzero(labels - np.uint8(first) >= classes)",
+        "np.flatnonzero(labels - np.uint8(first) > classes)",
         "test_data_files.py::test_mnist_refuses_files_that_do_not_fit"
         " test_data_files.py::test_cifar_refuses_bad_files_by_name",
     ),
