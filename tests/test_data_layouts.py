@@ -223,13 +223,12 @@ def text(value: bytes) -> bytes:
 
 def python_batch(pixels: np.ndarray, **labels: np.ndarray) -> bytes:
     """A batch as Python 2 wrote it, instruction for instruction as the files that are given out."""
-    array = b"cnumpy.core.multiarray\n_reconstruct\nq\x06cnumpy\nndarray\nq\x07K\x00\x85q\x08U\x01bq\x09\x87Rq\x0a"
+    array = b"cnumpy.core.multiarray\n_reconstruct\nq\x06cnumpy\nndarray\nq\x07"
+    array += b"K\x00\x85q\x08U\x01bq\x09\x87Rq\x0a"
+    array += b"(K\x01M" + struct.pack("<H", len(pixels)) + b"M\x00\x0c\x86cnumpy\ndtype\nq\x0b"
     array += (
-        b"(K\x01M"
-        + struct.pack("<H", len(pixels))
-        + b"M\x00\x0c\x86cnumpy\ndtype\nq\x0bU\x02u1q\x0cK\x00K\x01\x87Rq\x0d"
+        b"U\x02u1q\x0cK\x00K\x01\x87Rq\x0d(K\x03U\x01|q\x0eNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T"
     )
-    array += b"(K\x03U\x01|q\x0eNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T"
     array += struct.pack("<I", pixels.size) + pixels.tobytes() + b"tb"
     entries = text(b"batch_label") + text(b"testing batch 1 of 1") + text(b"data") + array
     for name, values in labels.items():

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -105,7 +105,7 @@ def opened(path: Path) -> Iterator[io.BufferedIOBase]:
         ) from error
 
 
-def read_up_to(stream: IO[bytes] | io.BufferedIOBase, count: int) -> bytearray:
+def read_up_to(stream: io.BufferedIOBase, count: int) -> bytearray:
     """The next `count` bytes, fewer at the end of the file.
 
     The buffer grows with what the file really holds, not with what its header claims.

@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from jaxtyping import Shaped
@@ -36,7 +35,7 @@ class Npy:
         ValueError: if it does not begin as an array of numbers does.
     """
 
-    def __init__(self, stream: IO[bytes], path: Path):
+    def __init__(self, stream: io.BufferedIOBase, path: Path):
         self.stream = stream
         self.path = path
         magic = _files.read_up_to(stream, 8)
@@ -108,7 +107,7 @@ def opened_npz(path: Path, name: str = "arr_0") -> Iterator[Npy]:
                 ):
                     raise ValueError(f"{path} is encrypted, or compressed in another way than np.savez does.")
                 with archive.open(entry) as stream:
-                    yield Npy(stream, path)
+                    yield Npy(stream, path)  # type: ignore[arg-type]
     except (
         zipfile.BadZipFile,
         zlib.error,
