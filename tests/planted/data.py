@@ -10,6 +10,11 @@ _FILES = "sde_sgd/data/_files.py"
 _IDX = "sde_sgd/data/_idx.py"
 _CIFAR = "sde_sgd/data/_cifar.py"
 _TEACHER = "sde_sgd/data/_teacher.py"
+_ARRAYS = "sde_sgd/data/_arrays.py"
+_GZIP = "sde_sgd/data/_gzip.py"
+_PAIRS = "sde_sgd/data/_image_pairs.py"
+_EMNIST = "sde_sgd/data/_emnist.py"
+_CIFAR_PYTHON = "sde_sgd/data/_cifar_python.py"
 _GENERATE = "sde_sgd/data/_generate.py"
 
 FAULTS = [
@@ -192,5 +197,76 @@ FAULTS = [
         "numbers = jnp.arange(start, start + _BLOCK, dtype=jnp.uint32)",
         "numbers = jnp.arange(_BLOCK, dtype=jnp.uint32)",
         "test_data_by_hand.py::test_numbers_of_examples_go_on_from_block_to_block",
+    ),
+    Fault(
+        "token ids become floats",
+        _ARRAYS,
+        "    if is_integer(train):\n        dtypes",
+        "    if not is_integer(train):\n        dtypes",
+        "test_own_data.py::test_integer_inputs_stay_integers_of_either_sign",
+    ),
+    Fault(
+        "unsigned ids stay unsigned",
+        _ARRAYS,
+        "    for dtype in (np.int32, np.int64):\n",
+        "    for dtype in (array.dtype.type, np.int32, np.int64):\n",
+        "test_own_data.py::test_integer_inputs_stay_integers_of_either_sign",
+    ),
+    Fault(
+        "a class that never occurs is not missed",
+        _LABELS,
+        "    if len(present) != high + 1:\n",
+        "    if len(present) > high + 1:\n",
+        "test_own_data.py::test_targets_that_fit_no_reading_are_refused",
+    ),
+    Fault(
+        "another label may be the old one",
+        _LABEL_NOISE,
+        "jax.random.randint(key, old.shape, 1, classes, dtype=jnp.int32)",
+        "jax.random.randint(key, old.shape, 0, classes, dtype=jnp.int32)",
+        "test_label_noise.py::test_another_label_is_always_another",
+    ),
+    Fault(
+        "the odds of new labels in the column of the old one",
+        _LABEL_NOISE,
+        "return matrix / sums[:, None], ",
+        "return (matrix / sums[:, None]).T, ",
+        "test_label_noise.py::test_a_matrix_has_the_odds_of_new_labels_in_the_row_of_the_old_one",
+    ),
+    Fault(
+        "the images of EMNIST lie on their side",
+        _EMNIST,
+        "images.transpose(0, 2, 1, 3)",
+        "images.transpose(0, 1, 2, 3)",
+        "test_data_layouts.py::test_images_of_emnist_stand_upright_and_classes_count_from_0",
+    ),
+    Fault(
+        "coarse labels where fine ones are asked for",
+        _CIFAR,
+        "before.index(labels)",
+        "before.index(before[0])",
+        "test_data_layouts.py::test_cifar_100_has_fine_and_coarse_labels",
+    ),
+    Fault(
+        "a pickle may name any function",
+        _CIFAR_PYTHON,
+        "if named not in [*known, ",
+        "if named in [*known, ",
+        "test_data_layouts.py::test_a_pickle_that_is_no_batch_is_refused_and_nothing_in_it_runs"
+        " test_data_layouts.py::test_the_python_version_gives_the_same_data",
+    ),
+    Fault(
+        "compressed bytes that nothing comes out of are not counted",
+        _GZIP,
+        "        self._taken += taken\n",
+        "        self._taken += min(taken, given)\n",
+        "test_data_bounds.py::test_bytes_that_nothing_comes_out_of_are_refused_soon",
+    ),
+    Fault(
+        "images are decompressed before they are compared with their labels",
+        _PAIRS,
+        "        if images.shape[0] != labels.shape[0]:\n",
+        "        if len(images.entries(limit)) != labels.shape[0]:\n",
+        "test_data_bounds.py::test_what_the_header_of_images_rules_out_is_not_decompressed",
     ),
 ]
