@@ -129,6 +129,7 @@ GOOD = npy(np.zeros((12, 28, 28), np.uint8))
         (npz(arr_0=npy(np.zeros((12, 28, 28), np.float32))), r"uint8 images of shape .* got float32"),
         (npz(arr_0=npy(np.zeros((11, 28, 28), np.uint8))), r"holds 11 images, .* 12 labels"),
         (npz(arr_0=npy(np.zeros((12, 28, 28), np.uint8)))[:-60] + bytes(60), "is no .npz file|truncated"),
+        (npz(arr_0=GOOD)[:40] + npz(arr_0=GOOD)[90:], "truncated or corrupt"),
         (npz(**{f"a{i}": b"" for i in range(2000)}), "zip file of more than a few arrays"),
     ],
 )

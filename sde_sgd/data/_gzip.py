@@ -2,7 +2,6 @@
 
 import io
 import zlib
-from typing import IO
 
 _CHUNK = 2**16
 # Through a gzip file of this many bytes nothing need come out; beyond, at least half as much as goes in.
@@ -29,7 +28,7 @@ class Gunzip(io.RawIOBase):
         GzipError: in reading.
     """
 
-    def __init__(self, raw: IO[bytes]):
+    def __init__(self, raw: io.BufferedIOBase):
         super().__init__()
         self._raw = raw
         self._inflate = zlib.decompressobj(wbits=31)

@@ -1,5 +1,6 @@
 """One array out of an `.npz` file: bounded memory, no pickle."""
 
+import errno
 import io
 import math
 import re
@@ -20,6 +21,16 @@ _MAX_LIST = 2**16
 _HEADER = re.compile(
     rb"\{'descr': '(?P<descr>[^']{1,16})', 'fortran_order': (?P<order>False|True), "
     rb"'shape': \((?P<shape>[\d, ]{0,200})\), *\} *\n"
+)
+# What `zipfile` raises where a file is damaged; OSError where it is sent to a place before the beginning.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    UnicodeDecodeError,
+    OverflowError,
+    OSError,
 )
 _DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "b1")
 
@@ -108,14 +119,9 @@ def opened_npz(path: Path, name: str = "arr_0") -> Iterator[Npy]:
                     raise ValueError(f"{path} is encrypted, or compressed in another way than np.savez does.")
                 with archive.open(entry) as stream:
                     yield Npy(stream, path)  # type: ignore[arg-type]
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        UnicodeDecodeError,
-        OverflowError,
-    ) as error:
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         raise ValueError(f"{path} is an .npz file that is truncated or corrupt ({error}). {again}") from error
 
 

@@ -21,6 +21,7 @@ from torture._row import Row
 
 _SECONDS, _MEMORY = 2.0, 300 * 2**20
 _MUTANTS = 12_000
+_TWICE = "the file twice"
 
 
 @dataclass
@@ -69,7 +70,8 @@ def _row(kind: _Kind, folder: Path, count: int, rng: np.random.Generator) -> Row
         wrong = None
         try:
             outcome = "same numbers" if _numbers(kind.read(folder)) == right else "other numbers"
-            if outcome == "other numbers" and kind.guarded:
+            # two gzip files in a row are one, of twice as many records
+            if outcome == "other numbers" and kind.guarded and how != _TWICE:
                 wrong = "a changed number was taken"
         except (ValueError, FileNotFoundError) as error:
             outcome = "refused"
@@ -129,7 +131,7 @@ def _damaged(whole: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
         tail = bytes(size) if rng.integers(2) else rng.bytes(size)
         return f"{size} bytes behind, {'zeros' if not any(tail[:9]) else 'random'}", whole + tail
     if way == 7:
-        return "the file twice", whole + whole
+        return _TWICE, whole + whole
     other = int(rng.integers(len(whole)))
     size = int(rng.integers(1, 256))
     data[place : place + size] = whole[other : other + size]
