@@ -1,7 +1,6 @@
 """The short form of `torture.data_files`."""
 
 import pytest
-
 from torture import data_files
 
 

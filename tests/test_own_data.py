@@ -220,16 +220,22 @@ def test_a_model_says_how_to_give_the_targets_it_needs(make, message):
         make()
 
 
-def test_integers_are_numbers_to_a_model_that_multiplies_them():
-    counts = np.random.default_rng(1).integers(0, 5, (6, 16))
-    whole, real = Dataset(counts, Y), Dataset(counts.astype(float), Y)
-    for make in (
+@pytest.mark.parametrize(
+    "make",
+    [
         lambda data: ss.problems.mlp(data, hidden=(3,)),
-        lambda data: ss.problems.resnet(data, depth=8, width=2, groups=1, image_shape=(4, 4)),
-    ):
-        problem, other = make(whole), make(real)
-        theta = ensemble(problem.init(KEY), 1)
-        np.testing.assert_array_equal(losses_at(problem, theta), losses_at(other, theta))
+        pytest.param(
+            lambda data: ss.problems.resnet(data, depth=8, width=2, groups=1, image_shape=(4, 4)),
+            marks=pytest.mark.script,
+        ),
+    ],
+    ids=["mlp", "resnet"],
+)
+def test_integers_are_numbers_to_a_model_that_multiplies_them(make):
+    counts = np.random.default_rng(1).integers(0, 5, (6, 16))
+    problem, other = make(Dataset(counts, Y)), make(Dataset(counts.astype(float), Y))
+    theta = ensemble(problem.init(KEY), 1)
+    np.testing.assert_array_equal(losses_at(problem, theta), losses_at(other, theta))
 
 
 def test_split_keeps_ids_and_scales_measurements():
