@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import ensemble, float64, losses_at
+from scipy import sparse
 
 import sde_sgd as ss
 from sde_sgd.data import Dataset, split
@@ -121,7 +122,7 @@ def test_integer_targets_are_classes_and_floats_are_not():
         ),
         (np.eye(3, dtype=bool)[Y], r"^targets must be class labels .* targets.argmax\(axis=1\)"),
         (Y + 1j, r"^targets must hold real numbers, got complex ones"),
-        (list("abcabc"), r"^targets must hold real numbers, got strings; number them, .*np.unique\(targets"),
+        (list("abcabc"), r"^targets must hold real numbers, got strings; .*np.unique\(targets"),
         (
             np.where(Y == 2, np.nan, 1.0),
             r"^targets must be finite; .*NaN or infinity in 2 of 6 rows, first in row 2",
@@ -169,6 +170,10 @@ def test_labels_are_what_the_number_of_classes_says():
         ([None] * 6, r"^inputs must hold real numbers, got None, a NoneType, at \(0,\)"),
         ({"a": 1}, r"^inputs must be an array, a list or a table .* got dict"),
         ((row for row in X), r"^inputs must be an array, a list or a table .* got generator"),
+        (
+            sparse.csr_array(X),
+            r"^inputs must be an array, .*got csr_array .*Give inputs\.toarray",
+        ),
         (np.array(3.0), r"^inputs must be an array, .* got ndarray shape \(\)"),
         (np.datetime64("2020-01-01") + np.arange(6), r"^inputs must hold real numbers, got dates"),
         (X + 0j, r"^inputs must hold real numbers, got complex ones \(complex128\)"),

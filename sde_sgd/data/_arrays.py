@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Num
 
+_STRINGS = (
+    "strings; where they are digits give {name}.astype(float), and names of classes number with "
+    "np.unique({name}, return_inverse=True)[1]"
+)
 _KINDS = {
     "c": "complex ones ({dtype}); give their real and imaginary parts side by side",
-    "U": "strings; number them, for instance with np.unique({name}, return_inverse=True)[1]",
-    "S": "strings; number them, for instance with np.unique({name}, return_inverse=True)[1]",
-    "T": "strings; number them, for instance with np.unique({name}, return_inverse=True)[1]",
+    **dict.fromkeys("UST", _STRINGS),
     "M": "dates ({dtype}); give the time since a beginning as a number",
     "m": "times ({dtype}); divide them by a unit, such as np.timedelta64(1, 's')",
     "V": "records ({dtype}); give their fields as columns",
@@ -32,9 +34,10 @@ def array_of(name: str, value: Any) -> np.ndarray:
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name} {_why_not(value, error)}") from error
     if array.ndim == 0:
+        hint = f" Give {name}.toarray()." if hasattr(value, "toarray") else ""
         raise ValueError(
             f"{name} must be an array, a list or a table with one row for each example, got "
-            f"{type(value).__name__}{_shape_of(value)}."
+            f"{type(value).__name__}{_shape_of(value)}.{hint}"
         )
     if array.dtype.kind == "O":
         array = _of_objects(name, array)
