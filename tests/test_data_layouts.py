@@ -88,6 +88,20 @@ def test_kmnist_is_read_from_npz(tmp_path: Path, save) -> None:
     np.testing.assert_array_equal(kmnist(tmp_path).inputs, data.inputs)
 
 
+@pytest.mark.parametrize("dtype", ["u1", "<i8", ">i4"])
+def test_labels_of_kmnist_may_be_wider_integers(tmp_path: Path, dtype: str) -> None:
+    arrays = write_kmnist(tmp_path)
+    path = tmp_path / "kmnist-train-labels.npz"
+    np.savez(path, arrays["train-labels"].astype(dtype))
+    np.testing.assert_array_equal(kmnist(tmp_path).targets, arrays["train-labels"])
+    for wrong in (10, -1, 256):
+        labels = arrays["train-labels"].astype(int)
+        labels[7] = wrong
+        np.savez(path, labels)
+        with pytest.raises(ValueError, match=rf"holds label {wrong} for example 7"):
+            kmnist(tmp_path)
+
+
 class Bomb:
     """Ends the process when it is unpickled."""
 

@@ -54,7 +54,9 @@ def read_pair(
     image_path = _files.find(folders, image_names, hint)
     label_path = _files.find(folders, label_names, hint)
     with _array(label_path) as labels, _array(image_path) as images:
-        if labels.dtype != np.uint8 or len(labels.shape) != 1:
+        # NumPy's files may hold labels as wider integers
+        whole = labels.dtype.kind in "iu" if isinstance(labels, Npy) else labels.dtype == np.uint8
+        if not whole or len(labels.shape) != 1:
             raise ValueError(
                 f"{label_path} must hold uint8 labels of shape (n,), got {labels.dtype} of shape "
                 f"{labels.shape}. Check that files of images and labels are not swapped."
@@ -70,9 +72,19 @@ def read_pair(
                 f"labels. Use two files of the same set, or get them again."
             )
         images.check_size(limit)
-        y = labels.entries(limit)
+        y = _as_bytes(label_path, labels.entries(limit))
         _files.check_labels(label_path, y, classes, first)
         return images.entries(limit)[..., np.newaxis], y - np.uint8(first)
+
+
+def _as_bytes(path: Path, labels: np.ndarray) -> UInt8[np.ndarray, " n"]:
+    bad = np.flatnonzero((labels < 0) | (labels > 255))
+    if bad.size:
+        raise ValueError(
+            f"{path} holds label {labels[bad[0]]} for example {bad[0]}. Check that this is the right file, "
+            f"or get it again."
+        )
+    return labels.astype(np.uint8)
 
 
 @contextmanager
