@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from paper_checks._card import Card
 from paper_checks._context import SCALES, Laws
@@ -12,7 +13,7 @@ from paper_checks._expected import EXPECTED, read_expected, record_expected, wor
 from paper_checks._fingerprint import versions
 from paper_checks._papers import CARDS, chosen
 from paper_checks._record import Record, to_json, to_text, write
-from paper_checks._report import report
+from paper_checks._report import report, setting_of
 from paper_checks._runner import run_cards
 from paper_checks._text import listing, table
 
@@ -70,7 +71,7 @@ def main(
 
 def _write(records: Sequence[Record], out: Path, scale: str, seed: int) -> Path:
     """report.json and report.html."""
-    content = {
+    content: dict[str, Any] = {
         "scale": scale,
         "seed": seed,
         "versions": versions(),
@@ -78,15 +79,10 @@ def _write(records: Sequence[Record], out: Path, scale: str, seed: int) -> Path:
         "seconds": sum(record.seconds for record in records),
         "cards": [to_json(record) for record in records],
     }
-    libraries = ", ".join(f"{name} {version}" for name, version in versions().items())
-    setting = (
-        f"Scale {scale}, seed {seed}; {len(records)} cards in {content['seconds']:.0f} s on {device()}; "
-        f"{libraries}."
-    )
     out.mkdir(parents=True, exist_ok=True)
     write(out / "report.json", to_text(content))
     page = out / "report.html"
-    write(page, report(records, setting).encode())
+    write(page, report(records, setting_of(content)).encode())
     return page
 
 

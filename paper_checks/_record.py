@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from paper_checks._card import Card, Measurement, Outcome, Verdict
 
 ERROR = "error"
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 SYMBOLS = {
     Verdict.REPRODUCED.value: "✓",
     Verdict.PARTLY.value: "◐",
@@ -113,10 +115,30 @@ def to_json(record: Record) -> dict[str, Any]:
 
 
 def from_json(content: dict[str, Any], figure: bytes | None = None) -> Record:
-    """The inverse of `to_json`."""
+    """The inverse of `to_json`.
+
+    Raises:
+        ValueError: if something in it is of another kind than `to_json` writes.
+    """
     measurements = tuple(_measurement(entry) for entry in content["measurements"])
     control = None if content["control"] is None else _measurement(content["control"])
-    return Record(**(content | {"measurements": measurements, "control": control, "figure": figure}))
+    record = Record(**(content | {"measurements": measurements, "control": control, "figure": figure}))
+    texts = {name: getattr(record, name) for name in ("fingerprint", "summary", "device", "verdict")}
+    for name, text in (texts | record.card | {"error": record.error or ""}).items():
+        if not isinstance(text, str):
+            raise ValueError(f"{name} of a card must be text, got {text!r}.")
+    for name in ("id", "paper"):
+        if not _NAME.fullmatch(record.card[name]):
+            raise ValueError(
+                f"{name} of a card must be lower-case letters, digits and hyphens, got {record.card[name]!r}."
+            )
+    if record.verdict not in SYMBOLS:
+        raise ValueError(
+            f"verdict of {record.id} must be one of {', '.join(SYMBOLS)}, got {record.verdict!r}."
+        )
+    if type(record.seconds) not in (int, float) or type(record.control_failed) is not bool:
+        raise ValueError(f"seconds of {record.id} must be a number, and control_failed true or false.")
+    return record
 
 
 def save(record: Record, folder: Path) -> None:
@@ -136,9 +158,9 @@ def load(folder: Path, card_id: str, fingerprint: str) -> Record | None:
     try:
         content = json.loads((folder / f"{card_id}.json").read_text(encoding="utf-8"))
         record = from_json(content, picture.read_bytes() if picture.exists() else None)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return record if record.fingerprint == fingerprint else None
+    return record if (record.fingerprint, record.id) == (fingerprint, card_id) else None
 
 
 def to_text(content: Any) -> bytes:
@@ -159,7 +181,12 @@ def _measurement(content: dict[str, Any]) -> Measurement:
         for name in ("estimate", "standard_error", "p")
         if content[name] is not None
     }
-    return Measurement(**(content | numbers))
+    measurement = Measurement(**(content | numbers))
+    if not isinstance(measurement.name, str) or not isinstance(measurement.threshold, str):
+        raise ValueError(f"name and threshold of a measurement must be text, got {content!r}.")
+    if measurement.met not in (True, False, None) or not isinstance(measurement.n, int | None):
+        raise ValueError(f"met and n of a measurement must be a truth value and a number, got {content!r}.")
+    return measurement
 
 
 def _png(figure: Any) -> bytes:

@@ -1,12 +1,14 @@
 """One HTML page with everything inside: no network, no other file."""
 
 import base64
+import hashlib
 import html
 import re
 import string
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from paper_checks._card import Measurement, Verdict
 from paper_checks._record import ERROR, SYMBOLS, Record
@@ -32,14 +34,25 @@ def report(records: Sequence[Record], setting: str) -> str:
         records: in the order in which they are shown before anyone sorts.
         setting: one line on scale, seed, versions.
     """
-    page = string.Template(TEMPLATE.read_text(encoding="utf-8"))
+    template = TEMPLATE.read_text(encoding="utf-8")
+    page = string.Template(template)
     counted = Counter(record.verdict for record in records)
     order = [verdict for verdict in [*Verdict, ERROR] if counted[verdict]]
     return page.substitute(
+        policy=_policy(template),
         counts=" ".join(f"{badge(verdict)} × {counted[verdict]} &nbsp;" for verdict in order),
         setting=_safe(setting),
         rows="\n".join(_row(record) for record in records),
         articles="\n".join(_article(record) for record in records),
+    )
+
+
+def setting_of(content: dict[str, Any]) -> str:
+    """One line on scale, seed, device and versions, from what report.json holds."""
+    libraries = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
+    return (
+        f"Scale {content['scale']}, seed {content['seed']}; {len(content['cards'])} cards in "
+        f"{content['seconds']:.0f} s on {content['device']}; {libraries}."
     )
 
 
@@ -49,11 +62,10 @@ def figure_of(page: str, card_id: str) -> bytes:
     Raises:
         ValueError: if the page has none of that card.
     """
-    found = re.search(
-        rf'<img id="figure-{re.escape(card_id)}" [^>]*src="data:image/png;base64,([^"]+)"', page
-    )
+    name = re.escape(_safe(card_id))
+    found = re.search(rf'<img id="figure-{name}" [^>]*src="data:image/png;base64,([^"]+)"', page)
     if found is None:
-        known = re.findall(r'<img id="figure-([^"]+)"', page)
+        known = [html.unescape(one) for one in re.findall(r'<img id="figure-([^"]+)"', page)]
         raise ValueError(f"the report has no picture of {card_id!r}, but of {', '.join(known) or 'no card'}.")
     return base64.b64decode(found.group(1))
 
@@ -66,11 +78,12 @@ def badge(verdict: str) -> str:
 def _row(record: Record) -> str:
     main = "" if record.main is None else f"{record.main.name}: {record.main.value}"
     warning = "" if record.control is None or record.control_failed else _WARNING
+    name, paper = _safe(record.id), _safe(record.card["paper"])
     return (
-        f'<tr data-card="{record.id}">'
-        f'<td data-sort="{record.id}"><a href="#{record.id}">{record.id}</a></td>'
+        f'<tr data-card="{name}">'
+        f'<td data-sort="{name}"><a href="#{name}">{name}</a></td>'
         f'<td data-sort="{record.rank}">{badge(record.verdict)}{warning}</td>'
-        f'<td data-sort="{record.card["paper"]}">{record.card["paper"]}</td>'
+        f'<td data-sort="{paper}">{paper}</td>'
         f'<td class="wide">{_safe(main)}</td></tr>'
     )
 
@@ -84,8 +97,8 @@ def _article(record: Record) -> str:
         f"{record.card['paper_title']}; {record.card['source']}. {record.seconds:.1f} s on {record.device}."
     )
     parts = [
-        f'<article id="{record.id}" class="{_kind(record.verdict)}">',
-        f"<h2>{record.id} {badge(record.verdict)}</h2>",
+        f'<article id="{_safe(record.id)}" class="{_kind(record.verdict)}">',
+        f"<h2>{_safe(record.id)} {badge(record.verdict)}</h2>",
         f"<p><strong>{_safe(record.card['claim'])}</strong></p>",
         f"<p>{_safe(record.summary)}</p>",
         _picture(record),
@@ -102,8 +115,8 @@ def _picture(record: Record) -> str:
     if record.figure is None:
         return ""
     data = base64.b64encode(record.figure).decode()
-    text = html.escape(f"{record.id}: {record.summary}", quote=True)
-    picture = f'<img id="figure-{record.id}" alt="{text}" src="data:image/png;base64,{data}">'
+    text = _safe(f"{record.id}: {record.summary}")
+    picture = f'<img id="figure-{_safe(record.id)}" alt="{text}" src="data:image/png;base64,{data}">'
     hint = '<p class="small narrow">The picture goes on to the right: move it sideways.</p>'
     return f'<div class="figure">{picture}</div>{hint}'
 
@@ -135,8 +148,22 @@ def _measurement(one: Measurement, result: str, title: str = "") -> str:
 
 def _kind(verdict: str) -> str:
     """For the style sheet."""
-    return "not-tested" if verdict == Verdict.NOT_TESTED else verdict.replace(" ", "-")
+    return _safe("not-tested" if verdict == Verdict.NOT_TESTED else verdict.replace(" ", "-"))
 
 
-def _safe(text: str) -> str:
-    return html.escape(text, quote=False)
+def _safe(text: object) -> str:
+    """What a record says, as text only, between tags or inside the quotes of an attribute."""
+    return html.escape(str(text), quote=True)
+
+
+def _policy(template: str) -> str:
+    """What a browser may do with the page: show its pictures, and follow this style and script only."""
+    allowed = {
+        "style-src": re.findall(r"<style>(.*?)</style>", template, re.DOTALL),
+        "script-src": re.findall(r"<script>(.*?)</script>", template, re.DOTALL),
+    }
+    parts = ["default-src 'none'", "img-src data:", "base-uri 'none'", "form-action 'none'"]
+    for name, texts in allowed.items():
+        digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
+        parts.append(" ".join([name, *(f"'sha256-{digest}'" for digest in digests)]))
+    return "; ".join(parts)

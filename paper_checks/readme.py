@@ -6,6 +6,7 @@ What lies between the two lines `<!-- paper-checks -->` and `<!-- /paper-checks 
 import argparse
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def update(report: Path, readme: Path, picture: str, figure: Path) -> None:
     page = Path(os.path.relpath(report / "report.html", readme.parent)).as_posix()
     setting = (
         f"Scale {content['scale']}, seed {content['seed']}, {content['seconds'] / 60:.0f} minutes on "
-        f"{content['device']}. [All settings, thresholds and figures]({page})."
+        f"{_plain(content['device'])}. [All settings, thresholds and figures]({page})."
     )
     parts = [BEGIN, f"![{_plain(shown.summary)}]({link})", claim_table(records), setting, END]
     figure.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +67,7 @@ def claim_table(records: Sequence[Record]) -> str:
         of_paper = [record for record in records if record.card["paper"] == paper]
         lines += [] if not lines else [""]
         lines += [
-            f"*{of_paper[0].card['paper_title']}* ({of_paper[0].card['source']})",
+            f"*{_plain(of_paper[0].card['paper_title'])}* ({_plain(of_paper[0].card['source'])})",
             "",
             "| claim | verdict | measured | control |",
             "|---|---|---|---|",
@@ -80,8 +81,9 @@ def claim_table(records: Sequence[Record]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Fit for a cell of a table."""
-    return text.replace("|", "\\|").replace("\n", " ")
+    """Fit for a cell of a table or a line of text; what would begin a tag, an image or a link does not."""
+    text = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text.replace("\n", " "))
+    return re.sub(r"(?<=\])(?=[(\[])", r"\\", text.replace("|", "\\|"))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,7 +12,9 @@ import sde_sgd as ss
 from sde_sgd.data import _augment, _files, _generate
 from sde_sgd.data._augment import augmented_digits
 from sde_sgd.data._bundled import digits
-from sde_sgd.data._dataset import Dataset, split, with_label_noise
+from sde_sgd.data._dataset import Dataset
+from sde_sgd.data._label_noise import with_label_noise
+from sde_sgd.data._split import split
 from sde_sgd.data._teacher import teacher
 
 KEY = jax.random.key(7)

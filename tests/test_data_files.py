@@ -12,7 +12,8 @@ import pytest
 
 from sde_sgd.data._cifar import cifar10
 from sde_sgd.data._dataset import Dataset
-from sde_sgd.data._idx import fashion_mnist, mnist, read_idx
+from sde_sgd.data._idx import read_idx
+from sde_sgd.data._mnist import fashion_mnist, mnist
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 MIB = 2**20
@@ -125,7 +126,7 @@ GZIPPED = gzip.compress(GOOD, mtime=0)  # the names of parametrised tests hold t
         (gzip.compress(GOOD[:-1], mtime=0), r"ends after 99 of them"),
         (gzip.compress(b"", mtime=0), r"is empty"),
         (GZIPPED[:-20], r"starts like a gzip file, but .* truncated or corrupt"),
-        (GZIPPED[:-8] + b"\0\0\0\0" + GZIPPED[-4:], r"truncated or corrupt \(CRC"),
+        (GZIPPED[:-8] + b"\0\0\0\0" + GZIPPED[-4:], r"truncated or corrupt \(.*incorrect data check"),
         (GZIPPED[:-4], r"truncated or corrupt"),
         (GZIPPED[:20] + b"\xff" * 40 + GZIPPED[60:], r"truncated or corrupt"),
         (GZIPPED + b"garbage", r"truncated or corrupt"),
@@ -366,15 +367,3 @@ def test_cifar_bomb(tmp_path: Path) -> None:
     bomb = gzip.compress(bytes(64 * MIB), compresslevel=1)
     (tmp_path / "data_batch_1.bin").write_bytes(bomb)
     assert peak_memory(lambda: cifar10(tmp_path, max_bytes=MIB)) < 4 * MIB
-
-
-@pytest.mark.parametrize("inside", ["", "cifar-10-batches-py"])
-def test_cifar_never_unpickles(tmp_path: Path, inside: str) -> None:
-    folder = tmp_path / inside
-    folder.mkdir(exist_ok=True)
-    # A pickle that would print if it were read.
-    for stem in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
-        (folder / stem).write_bytes(b"cbuiltins\nprint\n(S'unpickled'\ntR.")
-    with pytest.raises(ValueError, match=r"pickles are never read. Get the binary version") as error:
-        cifar10(tmp_path)
-    assert str(folder / "data_batch_1") in str(error.value)

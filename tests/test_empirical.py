@@ -39,7 +39,7 @@ from scipy import special
 import sde_sgd as ss
 from sde_sgd import problems, random
 from sde_sgd.data import Dataset
-from sde_sgd.data._dataset import with_label_noise
+from sde_sgd.data._label_noise import with_label_noise
 from sde_sgd.problems import EmpiricalRisk
 from sde_sgd.problems._losses import cross_entropy, squared_error
 

@@ -1,12 +1,15 @@
 """The frame of the paper checks: verdicts, resuming, what is on record, the report, the README's table."""
 
+import base64
 import dataclasses
+import hashlib
 import html
 import json
 import re
 import shutil
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import jax
@@ -14,12 +17,13 @@ import pytest
 
 import sde_sgd as ss
 from paper_checks import _expected, _fingerprint, readme
+from paper_checks import page as page_module
 from paper_checks.__main__ import main
 from paper_checks._card import Card, Measurement, Outcome, Paper, Verdict, decide
 from paper_checks._context import Context, Laws, folded
 from paper_checks._papers import CARDS, check_unique
 from paper_checks._record import from_json, load, recorded, save, to_json
-from paper_checks._report import figure_of, report
+from paper_checks._report import figure_of, report, setting_of
 from paper_checks._runner import run_cards
 
 ROOT = Path(__file__).parents[1]
@@ -304,6 +308,132 @@ def test_the_page_holds_all_it_needs(records):
         figure_of(page, "z")
 
 
+HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>&lt;${x} javascript:"
+
+
+def hostile(record):
+    """The record with such words in every text of it."""
+    texts = {name: HOSTILE + name for name in record.card}
+    bad = [
+        dataclasses.replace(one, name=HOSTILE, threshold=HOSTILE)
+        for one in (*record.measurements, record.control)
+    ]
+    return dataclasses.replace(
+        record,
+        card=texts,
+        summary=HOSTILE,
+        device=HOSTILE,
+        error=HOSTILE,
+        measurements=tuple(bad[:-1]),
+        control=bad[-1],
+    )
+
+
+class Reader(HTMLParser):
+    """Tags and attributes as a browser finds them."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+
+def test_no_text_of_a_record_becomes_a_tag_or_ends_an_attribute(records):
+    good, bad = (Reader(report(some, "a setting")) for some in (records, [hostile(one) for one in records]))
+    bad_setting = Reader(report(records, HOSTILE))
+    assert [tag for tag, _ in bad_setting.tags] == [tag for tag, _ in good.tags]
+    errors = len(records)
+    assert [tag for tag, _ in bad.tags if tag != "pre"] == [tag for tag, _ in good.tags]
+    assert sum(tag == "pre" for tag, _ in bad.tags) == errors
+    names = {name for _, attributes in good.tags for name in attributes}
+    assert {name for _, attributes in bad.tags for name in attributes} <= names
+    links = [
+        value for _, attributes in bad.tags for name in ("href", "src") if (value := attributes.get(name))
+    ]
+    assert links and all(link.startswith(("data:image/png;base64,", "#")) for link in links)
+    articles = [attributes["id"] for tag, attributes in bad.tags if tag == "article"]
+    assert articles == [HOSTILE + "id"] * 4
+    page = report([hostile(records[0])], "")
+    assert figure_of(page, HOSTILE + "id") == records[0].figure
+
+
+def test_a_browser_may_run_the_script_of_the_page_and_nothing_else(records):
+    page = report(records, "setting")
+    policy = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page).group(1)
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    assert rules["img-src"] == "data:" and "unsafe" not in policy
+    for name in ("style", "script"):
+        (text,) = re.findall(rf"<{name}>(.*?)</{name}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert rules[f"{name}-src"] == f"'sha256-{digest}'"
+    # nothing that such a policy forbids is needed
+    assert not any("style" in attributes for _, attributes in Reader(page).tags)
+    # and it comes before all that it is for
+    assert page.index("Content-Security-Policy") < page.index("<style>")
+
+
+def test_the_committed_page_is_the_one_of_its_records():
+    """It is written anew by `python -m paper_checks.page`."""
+    folder = ROOT / "paper_checks" / "results"
+    content = json.loads((folder / "report.json").read_text())
+    page = (folder / "report.html").read_text()
+    made = [from_json(entry, figure_of(page, entry["card"]["id"])) for entry in content["cards"]]
+    assert report(made, setting_of(content)) == page
+
+
+def test_a_page_is_written_anew_from_its_records_and_pictures(records, tmp_path, capsys):
+    content = {"scale": "quick", "seed": 3, "seconds": 610.0, "device": "a machine", "versions": {"jax": "1"}}
+    content["cards"] = [to_json(record) for record in records]
+    (tmp_path / "report.json").write_text(json.dumps(content))
+    first = report(records, setting_of(content))
+    (tmp_path / "report.html").write_text(first.replace("<title>", "<title>Old "))
+    page_module.main(["--report", str(tmp_path)])
+    assert (tmp_path / "report.html").read_text() == first
+    content["cards"][0]["card"]["id"] = "<b>"
+    (tmp_path / "report.json").write_text(json.dumps(content))
+    with pytest.raises(SystemExit):
+        page_module.main(["--report", str(tmp_path)])
+    assert "id of a card must be lower-case letters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content["card"].update(id="<b>"), "id of a card must be"),
+        (lambda content: content["card"].update(paper='"'), "paper of a card must be"),
+        (lambda content: content["card"].update(claim=["<b>"]), "claim of a card must be text"),
+        (lambda content: content.update(device=1), "device of a card must be text"),
+        (lambda content: content.update(summary=None), "summary of a card must be text"),
+        (lambda content: content.update(verdict="<b>"), "verdict of b must be one of"),
+        (lambda content: content.update(seconds="<b>"), "seconds of b must be a number"),
+        (lambda content: content.update(control_failed="<b>"), "control_failed true or false"),
+        (lambda content: content["measurements"][0].update(name=1), "name and threshold of a measurement"),
+        (lambda content: content["measurements"][0].update(met="<b>"), "met and n of a measurement"),
+        (lambda content: content["control"].update(n="<b>"), "met and n of a measurement"),
+        (lambda content: content["control"].update(p="<b>"), "could not convert"),
+    ],
+)
+def test_a_record_edited_by_hand_is_not_taken(records, tmp_path, change, message):
+    save(records[0], tmp_path)
+    content = to_json(records[0])
+    assert load(tmp_path, "b", "mark") is not None
+    change(content)
+    with pytest.raises(ValueError, match=message):
+        from_json(content)
+    (tmp_path / "b.json").write_text(json.dumps(content))
+    assert load(tmp_path, "b", "mark") is None
+
+
+def test_a_record_of_another_card_is_not_taken(records, tmp_path):
+    save(records[0], tmp_path)
+    (tmp_path / "c.json").write_bytes((tmp_path / "b.json").read_bytes())
+    assert load(tmp_path, "c", "mark") is None
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 def test_the_page_in_a_browser(records, tmp_path):
     """No sideways scrolling at the width of a phone, and columns sort rows and cards alike."""
@@ -319,6 +449,10 @@ def test_the_page_in_a_browser(records, tmp_path):
     document.querySelectorAll("details").forEach((one) => { one.open = true; });
     parent.document.title = [innerWidth, document.documentElement.scrollWidth, ...orders].join(" ");
     </script>"""
+    # the page allows its own script only, and here this one too
+    text = script.removeprefix("<script>").removesuffix("</script>")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    page = page.replace("script-src ", f"script-src 'sha256-{digest}' ")
     inside = html.escape(page.replace("</body>", f"{script}</body>"), quote=True)
     path = tmp_path / "page.html"
     # a browser without a screen may refuse a window this narrow

@@ -4,7 +4,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key
 
-from sde_sgd.data._dataset import Dataset, split
+from sde_sgd.data._dataset import Dataset
+from sde_sgd.data._split import split
 
 
 def digits(train_size: int = 1280, *, key: Key[Array, ""] | None = None) -> Dataset:

@@ -1,9 +1,7 @@
 """Reading image files that the user already has: bounded memory, no pickle, no download."""
 
-import gzip
 import io
 import os
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,20 +13,25 @@ from jaxtyping import Array, Float32, Key, UInt8
 
 from sde_sgd import _checks
 from sde_sgd.data._dataset import Dataset
+from sde_sgd.data._gzip import Gunzip, GzipError
 from sde_sgd.random import check_key
 
 MAX_BYTES = 2**31
 
 _CHUNK = 2**20
+_BUFFER = 2**16
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def checked_path(name: str, value: Any) -> Path:
-    """Return `value` as a path, or refuse it with the argument's name."""
+    """Return `value` as a path, `~` as the home folder, or refuse it with the argument's name."""
     if isinstance(value, str | os.PathLike):
         text = os.fspath(value)
         if isinstance(text, str) and text and "\0" not in text:
-            return Path(text)
+            try:
+                return Path(text).expanduser()
+            except RuntimeError as error:
+                raise ValueError(f"{name} must be a path, got {text!r}: {error}") from error
     raise ValueError(f"{name} must be a path (a string or pathlib.Path), got {value!r}.")
 
 
@@ -55,7 +58,7 @@ def find(directories: Sequence[Path], names: Sequence[str], hint: str) -> Path:
         FileNotFoundError: if there is none; it lists every name that was looked for.
         ValueError: if all that has a wanted name is a directory or another thing that is no file.
     """
-    candidates = [directory / name for directory in directories for name in names]
+    candidates = list(dict.fromkeys(directory / name for directory in directories for name in names))
     for candidate in candidates:
         if candidate.is_file():
             return candidate
@@ -64,6 +67,11 @@ def find(directories: Sequence[Path], names: Sequence[str], hint: str) -> Path:
             _refuse_non_file(candidate)
     looked = ", ".join(str(candidate) for candidate in candidates)
     raise FileNotFoundError(f"None of these files exists: {looked}. Nothing is downloaded: {hint}")
+
+
+def holds_any(directory: Path, names: Sequence[str]) -> bool:
+    """Whether the directory holds a file with one of the names."""
+    return any((directory / name).is_file() for name in names)
 
 
 @contextmanager
@@ -88,9 +96,9 @@ def opened(path: Path) -> Iterator[io.BufferedIOBase]:
                 yield raw
                 return
             # It decompresses on demand, into a buffer of fixed size: a gzip bomb is never unrolled.
-            with gzip.GzipFile(fileobj=raw, mode="rb") as stream:
+            with io.BufferedReader(Gunzip(raw), _BUFFER) as stream:
                 yield stream
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except GzipError as error:
         raise ValueError(
             f"{path} starts like a gzip file, but its compressed data are truncated or corrupt "
             f"({error}). Get the file again, or decompress it with gzip to see how far it goes."
@@ -111,14 +119,15 @@ def read_up_to(stream: io.BufferedIOBase, count: int) -> bytearray:
     return buffer
 
 
-def check_labels(path: Path, labels: UInt8[np.ndarray, " n"], classes: int) -> None:
-    """Refuse labels outside 0..classes−1; name the file and the first such example."""
-    bad = np.flatnonzero(labels >= classes)
+def check_labels(path: Path, labels: UInt8[np.ndarray, " n"], classes: int, first: int = 0) -> None:
+    """Refuse labels outside first..first+classes−1; name the file and the first such example."""
+    # unsigned: what is below the first wraps around to above the last
+    bad = np.flatnonzero(labels - np.uint8(first) >= classes)
     if bad.size:
         raise ValueError(
             f"{path} holds label {labels[bad[0]]} for example {bad[0]} ({bad.size} of "
-            f"{labels.size} labels are out of range); labels must lie in 0..{classes - 1}. Check "
-            f"that this is the right file, or get it again."
+            f"{labels.size} labels are out of range); labels must lie in {first}..{first + classes - 1}. "
+            f"Check that this is the right file, or get it again."
         )
 
 

@@ -12,7 +12,8 @@ from jaxtyping import Array, Float32, Int32, Key, UInt32
 
 from sde_sgd import _checks
 from sde_sgd.data import _generate
-from sde_sgd.data._dataset import Dataset, with_label_noise
+from sde_sgd.data._dataset import Dataset
+from sde_sgd.data._label_noise import with_label_noise
 from sde_sgd.random import Words, chain_numbers, check_key, normal
 
 _REFERENCE_SIZE = 16384

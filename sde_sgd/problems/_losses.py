@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Num
+from jaxtyping import Array, Float, Num
 
 Losses = Callable[[Array, Array], Float[Array, " batch"]]
 
@@ -12,6 +12,11 @@ Losses = Callable[[Array, Array], Float[Array, " batch"]]
 def squared_error(outputs: Array, targets: Num[Array, "batch ..."]) -> Float[Array, " batch"]:
     """½|f(x) − y|² summed over outputs; integer labels count as one-hot vectors."""
     if jnp.issubdtype(targets.dtype, jnp.integer):
+        if targets.ndim != 1:
+            raise ValueError(
+                f"targets must be floats for the squared error of several outputs, got {targets.dtype} of "
+                f"shape {targets.shape}. Give the Dataset y.astype(float)."
+            )
         targets = jax.nn.one_hot(targets, outputs.shape[-1], dtype=outputs.dtype)
     if outputs.ndim == targets.ndim + 1 and outputs.shape[-1] == 1:
         outputs = outputs[..., 0]
@@ -24,10 +29,18 @@ def squared_error(outputs: Array, targets: Num[Array, "batch ..."]) -> Float[Arr
     return 0.5 * jnp.sum(square.reshape(square.shape[0], -1), axis=1)
 
 
-def cross_entropy(outputs: Array, targets: Int[Array, " batch"]) -> Float[Array, " batch"]:
+def cross_entropy(outputs: Array, targets: Num[Array, "batch ..."]) -> Float[Array, " batch"]:
     """−ln softmax(f(x))_y. With a single output, the logistic loss ln(1 + e^{f}) − y f."""
     if not jnp.issubdtype(targets.dtype, jnp.integer):
-        raise ValueError(f"targets must be integer class labels for the cross-entropy, got {targets.dtype}.")
+        raise ValueError(
+            f"targets must be integer class labels for the cross-entropy, got {targets.dtype}. For real "
+            f"targets give loss='squared_error'; for classes give the Dataset integers, y.astype(int)."
+        )
+    if targets.ndim != 1:
+        raise ValueError(
+            f"targets must be one class label for each example for the cross-entropy, shape (batch,), got "
+            f"{targets.shape}. From one-hot rows take y.argmax(axis=1); for sequences give your own loss."
+        )
     if outputs.ndim != 2:
         raise ValueError(
             f"predict must return one row of outputs per example, shape (batch, outputs), for the "

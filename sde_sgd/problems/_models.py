@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Num
 
 from sde_sgd import _checks
 from sde_sgd.data._dataset import Dataset
@@ -53,8 +53,10 @@ class DenseNetwork(eqx.Module):
             layers.append(layer)
         return layers
 
-    def __call__(self, theta: Layers, inputs: Float[Array, "batch ..."]) -> Float[Array, "batch out"]:
+    def __call__(self, theta: Layers, inputs: Num[Array, "batch ..."]) -> Float[Array, "batch out"]:
         hidden = inputs.reshape(inputs.shape[0], -1)
+        if not jnp.issubdtype(hidden.dtype, jnp.floating):  # here integers are numbers, not ids
+            hidden = hidden.astype(theta[0]["weight"].dtype)
         for number, layer in enumerate(theta):
             hidden = hidden @ layer["weight"]
             if self.bias:
@@ -104,7 +106,7 @@ def linear_regression(
     if dataset.classes is not None:
         raise ValueError(
             f"dataset {dataset.name!r} has class labels; linear_regression needs real targets. "
-            f"Use softmax_regression, or rebuild the Dataset with classes=None."
+            f"Use softmax_regression, or rebuild the Dataset with float targets, y.astype(float)."
         )
     return _dense(dataset, [], "tanh", "squared_error", (l2, l2_mask), 1.0, bias=bias)
 
@@ -128,7 +130,10 @@ def softmax_regression(
     """Cross-entropy of a linear model with one output per class."""
     dataset = check_dataset(dataset)
     if dataset.classes is None:
-        raise ValueError(f"softmax_regression needs classes, dataset {dataset.name!r} has real targets.")
+        raise ValueError(
+            f"softmax_regression needs classes, dataset {dataset.name!r} has real targets. Integer targets "
+            f"are labels: y.astype(int)."
+        )
     return _dense(dataset, [], "tanh", "cross_entropy", (l2, l2_mask), 1.0, bias=bias)
 
 

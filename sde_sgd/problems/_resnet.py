@@ -8,7 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Num
 
 from sde_sgd import _checks
 from sde_sgd.data._dataset import Dataset
@@ -83,7 +83,7 @@ class ResNet(eqx.Module):
         self.dense = eqx.tree_at(lambda at: at.bias, layer, jnp.zeros((outputs,), float))
         self.image_shape = shape
 
-    def __call__(self, x: Float[Array, "..."]) -> Float[Array, " outputs"]:
+    def __call__(self, x: Num[Array, "..."]) -> Float[Array, " outputs"]:
         # A convolution takes no mixed precisions: the parameters' decides
         image = x.reshape(self.image_shape).astype(self.stem.weight.dtype)
         hidden = jax.nn.relu(self.norm(self.stem(jnp.moveaxis(image, -1, 0))))

@@ -3,11 +3,18 @@
 from planted._fault import Fault
 
 _AUGMENT = "sde_sgd/data/_augment.py"
-_DATASET = "sde_sgd/data/_dataset.py"
+_SPLIT = "sde_sgd/data/_split.py"
+_LABELS = "sde_sgd/data/_labels.py"
+_LABEL_NOISE = "sde_sgd/data/_label_noise.py"
 _FILES = "sde_sgd/data/_files.py"
 _IDX = "sde_sgd/data/_idx.py"
 _CIFAR = "sde_sgd/data/_cifar.py"
 _TEACHER = "sde_sgd/data/_teacher.py"
+_ARRAYS = "sde_sgd/data/_arrays.py"
+_GZIP = "sde_sgd/data/_gzip.py"
+_PAIRS = "sde_sgd/data/_image_pairs.py"
+_EMNIST = "sde_sgd/data/_emnist.py"
+_CIFAR_PYTHON = "sde_sgd/data/_cifar_python.py"
 _GENERATE = "sde_sgd/data/_generate.py"
 
 FAULTS = [
@@ -58,44 +65,44 @@ FAULTS = [
     ),
     Fault(
         "data are standardised with the test set's help",
-        _DATASET,
+        _SPLIT,
         "mean, spread = x[:size].mean(axis=axis), x[:size].std(axis=axis)",
         "mean, spread = x.mean(axis=axis), x.std(axis=axis)",
         "test_data_by_hand.py::test_the_scale_is_that_of_the_training_set_alone",
     ),
     Fault(
         "a constant feature becomes infinite",
-        _DATASET,
+        _SPLIT,
         "spread > 1e-12 * np.abs(mean), spread, 1.0",
         "spread > 1e-12 * np.abs(mean), spread, 0.0",
         "test_data_by_hand.py::test_the_scale_is_that_of_the_training_set_alone",
     ),
     Fault(
         "the whole data set is too many training examples",
-        _DATASET,
+        _SPLIT,
         '    if size > total:\n        raise ValueError(f"train_size must be <= the {total} examples',
         '    if size >= total:\n        raise ValueError(f"train_size must be <= the {total} examples',
         "test_data_by_hand.py::test_all_examples_may_be_for_training",
     ),
     Fault(
         "a label equal to the number of classes is taken",
-        _DATASET,
-        "y.max() >= classes)",
-        "y.max() > classes)",
+        _LABELS,
+        "high >= classes:",
+        "high > classes:",
         "test_data_by_hand.py::test_labels_are_below_the_number_of_classes",
     ),
     Fault(
         "random labels are never the last class",
-        _DATASET,
-        "(count,), 0, dataset.classes, dtype=jnp.int32)",
-        "(count,), 0, dataset.classes - 1, dtype=jnp.int32)",
+        _LABEL_NOISE,
+        "old.shape, 0, classes, dtype=jnp.int32)",
+        "old.shape, 0, classes - 1, dtype=jnp.int32)",
         "test_empirical.py::test_random_labels_are_uniform_whatever_the_clean_ones",
     ),
     Fault(
         "the fraction of random labels is cut off",
-        _DATASET,
-        "count = round(fraction * dataset.size)",
-        "count = int(fraction * dataset.size)",
+        _LABEL_NOISE,
+        "order[: round(float(fractions) * len(labels))]",
+        "order[: int(float(fractions) * len(labels))]",
         "test_data_by_hand.py::test_the_number_of_redrawn_labels_is_rounded",
     ),
     Fault(
@@ -108,8 +115,8 @@ FAULTS = [
     Fault(
         "what follows the declared bytes is not looked at",
         _IDX,
-        "        if stream.read(1):\n",
-        "        if stream.read(0):\n",
+        "        if self.stream.read(1):\n",
+        "        if self.stream.read(0):\n",
         "test_data_files.py::test_read_idx_refuses_a_bad_file_by_name",
     ),
     Fault(
@@ -136,8 +143,8 @@ FAULTS = [
     Fault(
         "a label of 10 is taken for a digit",
         _FILES,
-        "np.flatnonzero(labels >= classes)",
-        "np.flatnonzero(labels > classes)",
+        "np.flatnonzero(labels - np.uint8(first) >= classes)",
+        "np.flatnonzero(labels - np.uint8(first) > classes)",
         "test_data_files.py::test_mnist_refuses_files_that_do_not_fit"
         " test_data_files.py::test_cifar_refuses_bad_files_by_name",
     ),
@@ -190,5 +197,76 @@ FAULTS = [
         "numbers = jnp.arange(start, start + _BLOCK, dtype=jnp.uint32)",
         "numbers = jnp.arange(_BLOCK, dtype=jnp.uint32)",
         "test_data_by_hand.py::test_numbers_of_examples_go_on_from_block_to_block",
+    ),
+    Fault(
+        "token ids become floats",
+        _ARRAYS,
+        "    if is_integer(train):\n        dtypes",
+        "    if not is_integer(train):\n        dtypes",
+        "test_own_data.py::test_integer_inputs_stay_integers_of_either_sign",
+    ),
+    Fault(
+        "unsigned ids stay unsigned",
+        _ARRAYS,
+        "    for dtype in (np.int32, np.int64):\n",
+        "    for dtype in (array.dtype.type, np.int32, np.int64):\n",
+        "test_own_data.py::test_integer_inputs_stay_integers_of_either_sign",
+    ),
+    Fault(
+        "a class that never occurs is not missed",
+        _LABELS,
+        "    if len(present) != high + 1:\n",
+        "    if len(present) > high + 1:\n",
+        "test_own_data.py::test_targets_that_fit_no_reading_are_refused",
+    ),
+    Fault(
+        "another label may be the old one",
+        _LABEL_NOISE,
+        "jax.random.randint(key, old.shape, 1, classes, dtype=jnp.int32)",
+        "jax.random.randint(key, old.shape, 0, classes, dtype=jnp.int32)",
+        "test_label_noise.py::test_another_label_is_always_another",
+    ),
+    Fault(
+        "the odds of new labels in the column of the old one",
+        _LABEL_NOISE,
+        "return matrix / sums[:, None], ",
+        "return (matrix / sums[:, None]).T, ",
+        "test_label_noise.py::test_a_matrix_has_the_odds_of_new_labels_in_the_row_of_the_old_one",
+    ),
+    Fault(
+        "the images of EMNIST lie on their side",
+        _EMNIST,
+        "images.transpose(0, 2, 1, 3)",
+        "images.transpose(0, 1, 2, 3)",
+        "test_data_layouts.py::test_images_of_emnist_stand_upright_and_classes_count_from_0",
+    ),
+    Fault(
+        "coarse labels where fine ones are asked for",
+        _CIFAR,
+        "before.index(labels)",
+        "before.index(before[0])",
+        "test_data_layouts.py::test_cifar_100_has_fine_and_coarse_labels",
+    ),
+    Fault(
+        "a pickle may name any function",
+        _CIFAR_PYTHON,
+        "if named not in [*known, ",
+        "if named in [*known, ",
+        "test_data_layouts.py::test_a_pickle_that_is_no_batch_is_refused_and_nothing_in_it_runs"
+        " test_data_layouts.py::test_the_python_version_gives_the_same_data",
+    ),
+    Fault(
+        "compressed bytes that nothing comes out of are not counted",
+        _GZIP,
+        "        self._taken += taken\n",
+        "        self._taken += min(taken, given)\n",
+        "test_data_bounds.py::test_bytes_that_nothing_comes_out_of_are_refused_soon",
+    ),
+    Fault(
+        "images are decompressed before they are compared with their labels",
+        _PAIRS,
+        "        if images.shape[0] != labels.shape[0]:\n",
+        "        if len(images.entries(limit)) != labels.shape[0]:\n",
+        "test_data_bounds.py::test_what_the_header_of_images_rules_out_is_not_decompressed",
     ),
 ]
