@@ -21,6 +21,7 @@ from jax.experimental import multihost_utils
 
 from sde_sgd import _checks
 from sde_sgd._fingerprint import differences
+from sde_sgd._shown import Shown
 
 FORMAT = 1
 _MARKER = "sde_sgd.json"
@@ -32,8 +33,8 @@ class CheckpointError(RuntimeError):
     """A checkpoint could not be written or read, or belongs to another run."""
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+@dataclass(frozen=True, repr=False)
+class Checkpoint(Shown):
     """Where and how often a run or sweep is saved.
 
     Args:

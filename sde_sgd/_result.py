@@ -7,10 +7,11 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from sde_sgd._recording import HistogramCounts, Moments
+from sde_sgd._shown import Shown, known, short
 from sde_sgd.processes._base import ChainState, Process, scheduled
 
 
-class Result(eqx.Module):
+class Result(Shown, eqx.Module):
     """What a run leaves behind.
 
     Attributes:
@@ -43,6 +44,19 @@ class Result(eqx.Module):
     seconds: float
     key: Key[Array, ""] | None = None
     start: int = eqx.field(static=True, default=0)
+
+    def __repr__(self) -> str:
+        process, gone = self.process, known(self.diverged_at)
+        what = [f"{type(process).__name__} on {type(getattr(process, 'problem', None)).__name__}"]
+        what.append(short(getattr(process, "hyper", None)))
+        if gone is None or not gone.ndim:
+            what.append(f"diverged_at={short(self.diverged_at)}")
+        else:
+            what.append(f"{len(gone)} chains of which {int((gone >= 0).sum())} diverged")
+        what.append(f"steps {short(self.start)} to {short(self.steps)}")
+        kept = {"record": self.record, "moments": self.moments, "histograms": self.histograms}
+        what += [f"{name}={short(value)}" for name, value in kept.items() if value]
+        return f"Result({', '.join(what)}, seconds={short(self.seconds)})"
 
     @property
     def theta(self) -> PyTree:

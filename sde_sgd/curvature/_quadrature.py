@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from sde_sgd import _checks
+from sde_sgd._shown import described
 from sde_sgd.curvature._eigenpairs import check_products
 from sde_sgd.curvature._estimates import Estimate, check_samples, mean_of, signs
 from sde_sgd.curvature._lanczos import lanczos
@@ -42,6 +43,9 @@ class SpectralDensity(NamedTuple):
     density: Float[Array, "... points"]
     standard_error: Float[Array, "... points"]
     width: Float[Array, "..."]
+
+    def __repr__(self) -> str:
+        return described(self)
 
 
 def spectral_density(

@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Array, Float, Key, Num
 
 from sde_sgd import _checks
+from sde_sgd._shown import Shown
 from sde_sgd.random import check_key
 
 
-class Dataset(eqx.Module):
+class Dataset(Shown, eqx.Module):
     """Training and test examples.
 
     Args:

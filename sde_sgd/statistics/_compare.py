@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from sde_sgd import _checks
+from sde_sgd._shown import Shown
 from sde_sgd.statistics._equilibrium import equilibrium
 from sde_sgd.statistics._kolmogorov_smirnov import ks_one, ks_two
 from sde_sgd.statistics._law import Law
@@ -19,8 +20,8 @@ from sde_sgd.statistics._wasserstein import w1_atoms, w1_one, w1_two
 _NAN = float("nan")
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """A one-dimensional sample against a law or another sample.
 
     Attributes:
@@ -81,6 +82,11 @@ class Comparison:
         if self.same:
             return f"not distinguishable at level {self.level:g} (a distance of {self.ks_null:.2g} would be)"
         return f"different ({_p_text(self.ks_p, 1)}, level {self.level:g})"
+
+    def __repr__(self) -> str:
+        distance = f"KS distance {self.ks:.5f} ± {self.ks_error:.5f}"
+        sizes = f"n = {self.n}" + (f" and {self.n_reference}" if self.n_reference else "")
+        return f"Comparison({self.verdict}; {distance}, {sizes})"
 
     def __str__(self) -> str:
         sizes = f"n = {self.n}" + (f" and {self.n_reference}" if self.n_reference else "")

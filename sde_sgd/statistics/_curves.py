@@ -13,7 +13,7 @@ from sde_sgd.statistics._pooled import chunks
 from sde_sgd.statistics._samples import generator
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class CurveTest(HypothesisTest):
     """Curves of several groups, compared everywhere at once.
 

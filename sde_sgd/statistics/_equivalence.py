@@ -18,7 +18,7 @@ from sde_sgd.theory._density import Density1D
 QUANTITIES = ("mean", "variance", "law")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class EquivalenceTest(HypothesisTest):
     """Two one-sided tests. A small `p` says that the difference is *within* the margin.
 

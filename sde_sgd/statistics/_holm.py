@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from sde_sgd import _checks
+from sde_sgd._shown import Shown
 from sde_sgd.statistics._hypothesis_test import HypothesisTest
 
 
-@dataclass(frozen=True)
-class Family:
+@dataclass(frozen=True, repr=False)
+class Family(Shown):
     """Tests that are judged together. Print it for a table.
 
     Attributes:
@@ -30,6 +31,11 @@ class Family:
     def rejected(self) -> tuple[str, ...]:
         """Names of the tests whose null is rejected at `level` for the whole family."""
         return tuple(name for name, p in self.adjusted.items() if p <= self.level)
+
+    def __repr__(self) -> str:
+        rejected = ", ".join(f"{name}: {p:.3g}" for name, p in self.adjusted.items() if p <= self.level)
+        count = f"{len(self.rejected)} of {len(self.p)} rejected at family-wise level {self.level:g}"
+        return f"Family({count}{f' ({rejected})' if rejected else ''})"
 
     def __str__(self) -> str:
         width = max(len("test"), *map(len, self.p))

@@ -15,7 +15,7 @@ from sde_sgd.statistics._samples import generator
 METHODS = ("BCa", "percentile")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SlopeTest(HypothesisTest):
     """A fitted slope (`value`) with its jackknife error and a bootstrap interval.
 

@@ -15,7 +15,7 @@ from sde_sgd.statistics._samples import check_values
 _FEWEST = 30
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TemperatureTest(HypothesisTest):
     """A measured temperature against the expected one.
 

@@ -13,7 +13,7 @@ from sde_sgd.statistics._moments import student
 KINDS = ("bulk", "tail", "mean")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TimeAverage(HypothesisTest):
     """The mean over chains and time; `standard_error` is its Monte Carlo standard error (MCSE).
 

@@ -10,11 +10,12 @@ from jaxtyping import Array, Float, Key
 from scipy import integrate, interpolate
 
 from sde_sgd import _checks
+from sde_sgd._shown import Shown
 from sde_sgd.random import check_key
 from sde_sgd.theory._region import edges_on_line, is_indicator, region_probability
 
 
-class Density1D:
+class Density1D(Shown):
     """A probability density on the line, known on a fine grid.
 
     Args:
@@ -41,6 +42,11 @@ class Density1D:
         self._rising = np.maximum.accumulate(np.clip(rising / rising[-1], 0.0, 1.0))
         self._smooth = interpolate.CubicHermiteSpline(self.grid, self._rising, self._values)
         self.error = max(float(error), _halved(self._values, self.grid, rising))
+
+    def __repr__(self) -> str:
+        ends = f"{self.grid[0]:.4g} to {self.grid[-1]:.4g}, {len(self.grid)} points"
+        moments = f"mean {self.mean:.4g}, variance {self.variance:.4g}"
+        return f"Density1D({self.name!r} on {ends}: {moments}; error {self.error:.1g})"
 
     def pdf(self, x: Any) -> np.ndarray:
         """p(x); zero outside the grid."""
@@ -93,7 +99,7 @@ class Density1D:
         return float(second - self.mean**2)
 
 
-class Density2D:
+class Density2D(Shown):
     """A probability density in the plane, known on a rectangular grid.
 
     Args:
@@ -114,6 +120,12 @@ class Density2D:
         self.name = name
         self.values = weights / total
         self.error = max(self._halved(0), self._halved(1))
+
+    def __repr__(self) -> str:
+        box = " x ".join(f"[{axis[0]:.4g}, {axis[-1]:.4g}]" for axis in (self.x, self.y))
+        means = ", ".join(f"{self.marginal(axis).mean:.4g}" for axis in (0, 1))
+        size = f"{len(self.x)} x {len(self.y)} points"
+        return f"Density2D({self.name!r} on {box}, {size}: mean [{means}]; error {self.error:.1g})"
 
     def pdf(self, points: Any) -> np.ndarray:
         """p at points of shape `(..., 2)`, bilinear between grid points, zero outside."""

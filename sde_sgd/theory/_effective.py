@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 
 from sde_sgd import _checks
+from sde_sgd._shown import Shown, described
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.theory._covariance import eigenmodes
 from sde_sgd.theory._matrix_free import directional_variance
 from sde_sgd.theory._setting import batch_noise, law_noise, one_setting
 
 
-@dataclass(frozen=True)
-class EffectiveTemperature:
+@dataclass(frozen=True, repr=False)
+class EffectiveTemperature(Shown):
     r"""T_i = 2λ_i eᵢᵀΣeᵢ along the eigenvectors of the Hessian.
 
     In equilibrium at temperature T, Σ = (T/2) H⁻¹ and every T_i is T. Where they differ there is no
@@ -30,6 +31,10 @@ class EffectiveTemperature:
     directions: np.ndarray
     temperatures: np.ndarray
     first_order: np.ndarray
+
+    def __repr__(self) -> str:
+        names = ("curvatures", "temperatures", "first_order")
+        return described(self, {name: getattr(self, name) for name in names})
 
     @property
     def mean(self) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import stats
 
 from sde_sgd import _checks
+from sde_sgd._shown import Shown
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.theory._density import Density1D, Density2D
 from sde_sgd.theory._fokker_planck_cells import TooWideError
@@ -18,8 +19,8 @@ _DEPTH, EDGE = 30.0, 20.0
 _TAILS = 8.0
 
 
-@dataclass(frozen=True)
-class Grid:
+@dataclass(frozen=True, repr=False)
+class Grid(Shown):
     """Equal cells of a box on the line or in the plane.
 
     Attributes:

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from sde_sgd import _checks
+from sde_sgd._shown import Shown
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._base import Problem
@@ -67,8 +68,8 @@ def directional_variance(
     return sgd_response(values, values, noise, setting, average=average) * strengths
 
 
-@dataclass(frozen=True)
-class KrylovVariance:
+@dataclass(frozen=True, repr=False)
+class KrylovVariance(Shown):
     """A variance from a Krylov space.
 
     Attributes:

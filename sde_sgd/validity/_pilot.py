@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from sde_sgd._progress import Progress
 from sde_sgd._result import Result
 from sde_sgd._run import run
+from sde_sgd._shown import Shown
 from sde_sgd.curvature._eigenpairs import top_eigenpairs
 from sde_sgd.curvature._operators import parameter_count
 from sde_sgd.hyperparameters import Hyperparameters
@@ -53,8 +54,8 @@ _OPERATIONS = 6e10
 STAGES = 4
 
 
-@dataclass(frozen=True)
-class Pilot:
+@dataclass(frozen=True, repr=False)
+class Pilot(Shown):
     """What a pilot run shows, per direction i of the k sharpest.
 
     Attributes:
