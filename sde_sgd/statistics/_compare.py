@@ -16,6 +16,7 @@ from sde_sgd.statistics._moments import ratio_error, variance_error
 from sde_sgd.statistics._pooled import FLOOR, Pooled, largest
 from sde_sgd.statistics._samples import Given, sample_and_reference, sample_values
 from sde_sgd.statistics._wasserstein import w1_atoms, w1_one, w1_two
+from sde_sgd.theory._pushforward import Pushforward
 
 _NAN = float("nan")
 
@@ -79,6 +80,8 @@ class Comparison(Shown):
     def _difference(self) -> str:
         if self.no_scale == _CONSTANT:
             return "constant, equal" if self.ks == 0 else "constant, different"
+        if self.paired and self.ks == self.ks_null == 0:
+            return "equal, chain by chain"
         if self.same:
             return f"not distinguishable at level {self.level:g} (a distance of {self.ks_null:.2g} would be)"
         return f"different ({_p_text(self.ks_p, 1)}, level {self.level:g})"
@@ -144,9 +147,9 @@ def compare(
             array of shape `(n,)`.
         reference: a `Density1D` such as `theory.gibbs` gives, a frozen `scipy.stats` distribution such as
             `theory.online_regression_law` gives, a distribution function, a `Result` or an array. Of a
-            law in the plane take `law.marginal(0)` and observable=lambda theta: theta[0].
-        observable: scalar function of one chain's parameters, applied to every `Result`; needed
-            where θ is not one number.
+            law in the plane (`Density2D`) the law of the observable is taken, see `theory.pushforward`.
+        observable: scalar function of one chain's parameters, applied to every `Result` and to laws in
+            the plane; needed where θ is not one number.
         level: false-alarm rate of the verdict.
 
     Returns:
@@ -188,6 +191,10 @@ def _against_law(
     if p < level and atoms is None:
         values, _ = sample_values("sample", sample, observable)
         answer, reasons = equilibrium(sample, values, law, distance, level)
+    if isinstance(law.source, Pushforward):
+        reasons += (
+            f"of the law of the observable no probability is off by more than {law.source.error:.1g}",
+        )
     no_scale, scale = "", float(np.sqrt(variance))
     if not np.isfinite(variance):
         no_scale, scale = "the law has no finite variance", _NAN

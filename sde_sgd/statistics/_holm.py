@@ -1,13 +1,14 @@
 """Holm's correction: many tests, one false-alarm rate for them all."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 
 from sde_sgd import _checks
-from sde_sgd._shown import Shown
+from sde_sgd._shown import Shown, short
 from sde_sgd.statistics._hypothesis_test import HypothesisTest
 
 
@@ -65,10 +66,14 @@ def holm(tests: Any, level: float = 0.05) -> Family:
     Source: Holm 1979, *Scand. J. Statistics* 6.
     """
     _checks.number("level", level, above=0, below=1)
+    if not isinstance(tests, Mapping) and (isinstance(tests, str) or not isinstance(tests, Iterable)):
+        raise ValueError(
+            f"tests must be name → HypothesisTest or p-value, or a sequence of either, got {short(tests)}."
+        )
     named = tests if isinstance(tests, Mapping) else {str(i): test for i, test in enumerate(tests)}
     if not named:
         raise ValueError("tests must hold at least one test, got none.")
-    p = {str(k): float(getattr(test, "p", test)) for k, test in named.items()}
+    p = {str(k): _p(str(k), test) for k, test in named.items()}
     for name, value in p.items():
         if not 0 <= value <= 1:
             raise ValueError(
@@ -80,3 +85,10 @@ def holm(tests: Any, level: float = 0.05) -> Family:
     adjusted = dict(zip(order, np.maximum.accumulate(steps).tolist(), strict=True))
     kept = {str(name): test for name, test in named.items() if isinstance(test, HypothesisTest)}
     return Family(float(level), p, {name: adjusted[name] for name in p}, kept)
+
+
+def _p(name: str, test: Any) -> float:
+    value = getattr(test, "p", test)
+    if np.ndim(value) or not isinstance(value, int | float | np.number | np.ndarray | jax.Array):
+        raise ValueError(f"tests[{name!r}] must be a HypothesisTest or a p-value, got {short(test)}.")
+    return float(_checks.real(f"tests[{name!r}]", value))

@@ -27,6 +27,8 @@ from sde_sgd.theory._matrix_free import products as products
 from sde_sgd.theory._mixture import GaussianMixture as GaussianMixture
 from sde_sgd.theory._mixture import laplace_gibbs as laplace_gibbs
 from sde_sgd.theory._modified import modified_gibbs as modified_gibbs
+from sde_sgd.theory._pushforward import Pushforward as Pushforward
+from sde_sgd.theory._pushforward import pushforward as pushforward
 from sde_sgd.theory._regression import RegressionLaw as RegressionLaw
 from sde_sgd.theory._regression import regression_covariance as regression_covariance
 from sde_sgd.theory._skewness import skew_log_odds as skew_log_odds

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 from scipy import integrate, interpolate
 
 from sde_sgd import _checks
-from sde_sgd._shown import Shown
+from sde_sgd._shown import Shown, short
 from sde_sgd.random import check_key
 from sde_sgd.theory._region import edges_on_line, is_indicator, region_probability
 
@@ -76,8 +76,15 @@ class Density1D(Shown):
         return float(integrate.simpson(values * self._values, x=self.grid))
 
     def probability(self, low: float | int, high: float | int) -> float:
-        """P(low < X < high)."""
-        return float(self.cdf(high) - self.cdf(low))
+        """P(low < X < high).
+
+        Raises:
+            ValueError: if an end is not a number, or high lies below low.
+        """
+        ends = [float(_end(name, end)) for name, end in (("low", low), ("high", high))]
+        if ends[1] < ends[0]:
+            raise ValueError(f"high must be >= low, got low = {ends[0]:g} and high = {ends[1]:g}; swap them.")
+        return float(self.cdf(ends[1]) - self.cdf(ends[0]))
 
     def sample(self, count: int | Any, *, key: Key[Array, ""]) -> Float[Array, " count"]:
         """`count` independent draws, by inverting the cdf."""
@@ -200,6 +207,14 @@ class Density2D(Shown):
         grid, other, values = (self.x, self.y, self.values) if axis == 0 else (self.y, self.x, self.values.T)
         rising = integrate.cumulative_simpson(integrate.simpson(values, x=other, axis=1), x=grid, initial=0.0)
         return _halved(integrate.simpson(values[:, ::2], x=other[::2], axis=1), grid, rising)
+
+
+def _end(name: str, value: Any) -> np.ndarray:
+    """One number, infinite perhaps."""
+    end = _checks.real(name, value)
+    if end.ndim or np.isnan(end):
+        raise ValueError(f"{name} must be one number, got {short(value)}.")
+    return end
 
 
 def _halved(values: np.ndarray, grid: np.ndarray, rising: np.ndarray) -> float:

@@ -12,6 +12,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from sde_sgd import _checks
 from sde_sgd._shown import Shown
+from sde_sgd.curvature._operators import check_theta
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._base import Problem
@@ -159,6 +160,7 @@ def products(problem: Problem | Any, theta: Any) -> tuple[LinearOperator, Linear
             f"problem must be analytic or a finite sum, got {type(problem).__name__}; give krylov_variance "
             f"functions v ↦ Hv and v ↦ Cv of your own."
         )
+    theta = check_theta(problem, theta)
     flat, _ = jax.flatten_util.ravel_pytree(theta)
 
     def operator(product: Any) -> LinearOperator:
