@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from sde_sgd import _checks, _names
-from sde_sgd._shown import Shown, described
+from sde_sgd._shown import Shown, described, short
 
 
 class Hyperparameters(Shown, eqx.Module):
@@ -53,6 +53,11 @@ class Hyperparameters(Shown, eqx.Module):
         *,
         has_momentum: bool | None = None,
     ):
+        if callable(learning_rate):
+            raise ValueError(
+                f"learning_rate must be a number or one for each chain, got the function {short(learning_rate)}; "
+                f"a schedule multiplies it: SGD(problem, hyper, schedule=...)."
+            )
         self.learning_rate = _checks.array("learning_rate", learning_rate, above=0)
         self.momentum = _checks.array(
             "momentum", momentum, at_least=0, below=1, hint="Plain SGD is momentum=0."

@@ -109,7 +109,7 @@ def _of_sweep(what: Any, observable: str | None) -> tuple[np.ndarray, np.ndarray
         others = [str(axis) for axis in found.dims if axis not in taken]
         raise ValueError(
             f"values must have one setting for each learning rate and batch size, got {pairs.count(twice)} "
-            f"with η = {twice[0]:g} and B = {twice[1]}; select one of {others}, as result.dataset.isel(...) does."
+            f"with η = {twice[0]:g} and B = {twice[1]}; select one of {others} by result.dataset.isel(...)."
         )
     rates, sizes = (sorted({pair[axis] for pair in pairs}) for axis in (0, 1))
     table = np.full((len(rates), len(sizes)), np.nan)

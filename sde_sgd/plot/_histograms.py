@@ -90,7 +90,7 @@ def _on_line(name: str, law: Any, observable: Any) -> Density1D | Pushforward:
 
 def _line(law: Density1D | Pushforward) -> tuple[np.ndarray, np.ndarray]:
     """Points and the density there, down to 10⁻⁴ of its peak."""
-    x = law.grid if isinstance(law, Density1D) else np.linspace(*law.ppf([5e-5, 1 - 5e-5]), 401)
+    x = law.grid if isinstance(law, Density1D) else np.linspace(*map(float, law.ppf([5e-5, 1 - 5e-5])), 401)
     p = law.pdf(x)
     return x[p > 1e-4 * p.max()], p[p > 1e-4 * p.max()]
 

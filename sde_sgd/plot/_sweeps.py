@@ -47,7 +47,7 @@ def quantity(name: str, what: Any, observable: str | None) -> tuple[Any, Any]:
     if not hasattr(dataset, "data_vars"):
         if observable is not None and dataset.name not in (None, observable):
             raise ValueError(
-                f"observable {observable!r} was asked for and {name} holds {dataset.name!r}; ask for that, or "
+                f"observable {observable!r} was asked for, {name} holds {dataset.name!r}; ask for that, or "
                 f"give the whole SweepResult."
             )
         return dataset, None
