@@ -55,8 +55,8 @@ class Hyperparameters(Shown, eqx.Module):
     ):
         if callable(learning_rate):
             raise ValueError(
-                f"learning_rate must be a number or one for each chain, got the function {short(learning_rate)}; "
-                f"a schedule multiplies it: SGD(problem, hyper, schedule=...)."
+                f"learning_rate must be a number or one for each chain, got {short(learning_rate)}, a "
+                f"function; a schedule multiplies it: SGD(problem, hyper, schedule=...)."
             )
         self.learning_rate = _checks.array("learning_rate", learning_rate, above=0)
         self.momentum = _checks.array(

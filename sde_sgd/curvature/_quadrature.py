@@ -96,6 +96,8 @@ def spectral_density(
     dtype = jax.flatten_util.ravel_pytree(theta)[0].dtype
     if width is not None:
         _checks.number("width", width, above=0)
+        if np.ndim(width):
+            raise ValueError(f"width must be one number, got an array of shape {np.shape(width)}.")
         width = jnp.asarray(width, dtype)
     if grid is not None:
         _checks.number("grid", grid)
@@ -144,6 +146,8 @@ def log_determinant(
         problem, theta, key, samples, products, matrix, subset
     )
     _checks.number("shift", shift, at_least=0)
+    if np.ndim(shift):
+        raise ValueError(f"shift must be one number, got an array of shape {np.shape(shift)}.")
     shift = jnp.asarray(shift, jax.flatten_util.ravel_pytree(theta)[0].dtype)
     found, lowest = _log_determinant(problem, theta, examples, draw, samples, products, shift, matrix)
     if _checks.is_concrete(lowest) and np.ndim(lowest) == 0 and float(lowest) + float(shift) <= 0:

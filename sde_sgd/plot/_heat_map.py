@@ -136,8 +136,8 @@ def _checked(values: Any, learning_rate: Any, batch_size: Any) -> tuple[np.ndarr
     table = _checks.real("values", values)
     if rates.ndim != 1 or sizes.ndim != 1 or table.shape != (len(rates), len(sizes)):
         raise ValueError(
-            f"values must have shape (learning rates, batch sizes) = ({rates.size}, {sizes.size}), "
-            f"got {table.shape}."
+            f"values must have shape (learning rates, batch sizes), got {table.shape} for learning_rate of "
+            f"shape {rates.shape} and batch_size of shape {sizes.shape}."
         )
     for name, axis in (("learning_rate", rates), ("batch_size", sizes)):
         if len(axis) < 2 or np.any(axis <= 0) or np.any(np.diff(axis) <= 0) or not np.isfinite(axis).all():

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from sde_sgd import _checks
 from sde_sgd._recording import HistogramCounts
 from sde_sgd.plot._style import COLOURS, axes_or_new, legend_name
-from sde_sgd.statistics._samples import sample_values
+from sde_sgd.statistics._samples import check_observable, sample_values
 from sde_sgd.theory._density import Density1D, Density2D
 from sde_sgd.theory._pushforward import Pushforward, pushforward
 
@@ -45,6 +45,7 @@ def histograms(
     if not named:
         raise ValueError("histograms needs something to draw, such as SGD=result, Gibbs=density.")
     _checks.integer("bins", bins, at_least=1)
+    check_observable(observable)
     laws = {
         name: _on_line(name, what, observable)
         for name, what in named.items()
@@ -90,7 +91,11 @@ def _on_line(name: str, law: Any, observable: Any) -> Density1D | Pushforward:
 
 def _line(law: Density1D | Pushforward) -> tuple[np.ndarray, np.ndarray]:
     """Points and the density there, down to 10⁻⁴ of its peak."""
-    x = law.grid if isinstance(law, Density1D) else np.linspace(*map(float, law.ppf([5e-5, 1 - 5e-5])), 401)
+    x = (
+        law.grid
+        if isinstance(law, Density1D)
+        else np.linspace(float(law.ppf(5e-5)), float(law.ppf(1 - 5e-5)), 401)
+    )
     p = law.pdf(x)
     return x[p > 1e-4 * p.max()], p[p > 1e-4 * p.max()]
 

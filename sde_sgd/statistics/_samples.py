@@ -70,7 +70,7 @@ def note(dropped: int, paired: bool) -> str:
 
 def sample_and_reference(sample: Any, reference: Any, observable: Callable[[Any], Any] | None) -> Given:
     """The sorted sample, with the law or the other sample, in pairs where two runs share their key."""
-    _check_observable(observable)
+    check_observable(observable)
     law = None if is_result(reference) else as_law(reference, observable)
     if law is not None:
         x, dropped = sample_values("sample", sample, observable)
@@ -91,7 +91,7 @@ def two_of_points(
     sample: Any, reference: Any, observable: Callable[[Any], Any] | None
 ) -> tuple[np.ndarray, np.ndarray, int, bool]:
     """Rows of two samples, one for each chain, how many were dropped, and whether they are pairs."""
-    _check_observable(observable)
+    check_observable(observable)
     if share_key(sample, reference):
         trees, dropped = _aligned(sample, reference)
         x, y = (_points(name, _mapped(tree, observable)) for name, tree in zip(_NAMES, trees, strict=True))
@@ -126,7 +126,8 @@ def _aligned(sample: Any, reference: Any) -> tuple[tuple[Any, Any], int]:
     return (kept(sample), kept(reference)), int((~alive).sum())
 
 
-def _check_observable(observable: Any) -> None:
+def check_observable(observable: Any) -> None:
+    """Refuse what is no function."""
     if observable is not None and not callable(observable):
         raise ValueError(
             f"observable must be a function of one chain's parameters, such as lambda theta: theta[0], got "
@@ -214,6 +215,8 @@ def _points(name: str, leaves: list[np.ndarray]) -> np.ndarray:
             f"{name} must be arrays with one leading axis of chains, "
             f"got shapes {[leaf.shape for leaf in leaves]}."
         )
+    if not len(leaves[0]):
+        raise ValueError(f"{name} must hold at least 8 values, got none; run more chains.")
     rows = np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1)
     if rows.shape[1] == 0:
         raise ValueError(f"{name} must hold at least one number per chain, got shape {rows.shape}.")

@@ -48,9 +48,11 @@ def occupation(losses: Any, log_determinants: Any, temperature: float | int) -> 
         log_determinants: ln det ∇∇L at each minimum.
         temperature: T > 0.
     """
-    _checks.number("temperature", temperature, above=0)
-    _checks.number("losses", losses)
-    _checks.number("log_determinants", log_determinants)
+    _checks.scalar("temperature", temperature, above=0)
+    for name, values in (("losses", losses), ("log_determinants", log_determinants)):
+        _checks.number(name, values)
+        if np.shape(values) != np.shape(losses) or np.ndim(values) != 1:
+            raise ValueError(f"{name} must hold one number for each minimum, got shape {np.shape(values)}.")
     log_odds = -2 * np.asarray(losses, np.float64) / temperature
     log_odds = log_odds - 0.5 * np.asarray(log_determinants, np.float64)
     weights = np.exp(log_odds - log_odds.max())

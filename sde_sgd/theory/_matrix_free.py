@@ -125,7 +125,8 @@ def krylov_variance(
     length = float(np.linalg.norm(start))
     if start.ndim != 1 or not length > 0:
         raise ValueError(f"direction must be a vector that is not zero, got shape {start.shape}.")
-    H, C = (_operator(matrix, start.size) for matrix in (hessian, gradient_covariance))
+    matrices = ("hessian", hessian), ("gradient_covariance", gradient_covariance)
+    H, C = (_operator(name, matrix, start.size) for name, matrix in matrices)
     basis = _krylov_basis(H, start / length, min(steps, start.size))
     images = np.stack([_apply(C, row) for row in basis])
     small_h = basis @ np.stack([_apply(H, row) for row in basis]).T
@@ -193,13 +194,15 @@ def _covariance_product(problem: Problem, theta: Any, vector: Any) -> Any:
     return jax.flatten_util.ravel_pytree(image)[0]
 
 
-def _operator(matrix: Any, size: int) -> LinearOperator:
+def _operator(name: str, matrix: Any, size: int) -> LinearOperator:
     if callable(matrix) and not isinstance(matrix, LinearOperator):
         return LinearOperator((size, size), matvec=matrix, dtype=np.float64)
-    found = aslinearoperator(matrix if isinstance(matrix, LinearOperator) else np.asarray(matrix, np.float64))
-    if found.shape != (size, size):
-        raise ValueError(f"direction has {size} entries where a matrix has shape {found.shape}.")
-    return found
+    given = matrix if isinstance(matrix, LinearOperator) else _checks.real(name, matrix)
+    if given.shape != (size, size):
+        raise ValueError(
+            f"{name} must have shape {(size, size)}, as direction has {size} entries, got {given.shape}."
+        )
+    return aslinearoperator(given)
 
 
 def _apply(operator: LinearOperator, vector: np.ndarray) -> np.ndarray:

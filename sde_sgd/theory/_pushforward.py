@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sde_sgd._shown import Shown
+from sde_sgd._shown import Shown, short
 from sde_sgd.theory._density import Density1D, Density2D
 
 # cells with less than this share of the largest probability are left out
@@ -63,7 +63,7 @@ class Pushforward(Shown):
         return np.asarray((self.cdf(at + half) - self.cdf(at - half)) / (2 * half))
 
 
-def pushforward(law: Density2D, function: Callable[[Any], Any]) -> Density1D | Pushforward:
+def pushforward(law: Density2D | Any, function: Callable[[Any], Any] | Any) -> Density1D | Pushforward:
     r"""The law of f(θ) on the line, for θ of a density in the plane.
 
     Of a coordinate it is the marginal. Otherwise every cell is cut into two triangles, on which f is taken
@@ -78,6 +78,10 @@ def pushforward(law: Density2D, function: Callable[[Any], Any]) -> Density1D | P
         ValueError: if f does not return one finite number for a point, or takes one value with a probability
             of its own.
     """
+    if not isinstance(law, Density2D):
+        raise ValueError(f"law must be a Density2D, as theory.gibbs gives it in the plane, got {short(law)}.")
+    if not callable(function):
+        raise ValueError(f"function must be one of a point of shape (2,), got {short(function)}.")
     values = _values(law, function)
     x, y = np.meshgrid(law.x, law.y, indexing="ij")
     for axis, coordinate in enumerate((x, y)):
