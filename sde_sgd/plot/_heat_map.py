@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from sde_sgd import _checks
 from sde_sgd._shown import short
 from sde_sgd.plot._style import axes_or_new
-from sde_sgd.plot._sweeps import is_sweep, quantity, settings
+from sde_sgd.plot._sweeps import SAMPLES, is_sweep, quantity, settings
 
 
 def heat_map(
@@ -105,7 +105,7 @@ def _of_sweep(what: Any, observable: str | None) -> tuple[np.ndarray, np.ndarray
     pairs = [(_rounded(one.coordinates["learning_rate"]), one.coordinates["batch_size"]) for one in runs]
     if len(set(pairs)) < len(pairs):
         twice = max(pairs, key=pairs.count)
-        taken = "learning_rate", "batch_size", "ratio", "seed"
+        taken = "learning_rate", "batch_size", "ratio", "seed", *SAMPLES
         others = [str(axis) for axis in found.dims if axis not in taken]
         raise ValueError(
             f"values must have one setting for each learning rate and batch size, got {pairs.count(twice)} "

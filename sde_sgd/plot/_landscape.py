@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sde_sgd import _checks
-from sde_sgd._result import Result
 from sde_sgd._shown import short
 from sde_sgd.plot._style import COLOURS, axes_or_new
 from sde_sgd.problems._base import Problem
+from sde_sgd.statistics._samples import is_result
 
 
 def landscape(
@@ -71,7 +71,7 @@ def landscape(
 
 def _points(samples: Any, dimension: int) -> np.ndarray:
     """The first samples as an array of shape `(n, dimension)`, or a refusal."""
-    given = samples.samples() if isinstance(samples, Result) else samples
+    given = samples.samples() if is_result(samples) else samples
     leaves = jax.tree.leaves(given)
     array = _checks.real("samples", leaves[0] if len(leaves) == 1 else given)
     rows = array[:, None] if array.ndim == 1 else array
