@@ -1,9 +1,10 @@
 """SGD beside its stochastic differential equation, in JAX."""
 
-import importlib
-from types import ModuleType
-from typing import TYPE_CHECKING
+import importlib as _importlib
+import types as _types
+import typing as _typing
 
+from sde_sgd import _names
 from sde_sgd import curvature as curvature
 from sde_sgd import data as data
 from sde_sgd import hyperparameters as hyperparameters
@@ -42,12 +43,17 @@ from sde_sgd.processes import SecondOrderLangevin as SecondOrderLangevin
 from sde_sgd.processes import UnderdampedLangevin as UnderdampedLangevin
 from sde_sgd.processes import WhiteNoiseGD as WhiteNoiseGD
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from sde_sgd import plot as plot
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> _types.ModuleType:
     """Load `sde_sgd.plot` when it is first asked for: what computes does not need matplotlib."""
     if name == "plot":
-        return importlib.import_module("sde_sgd.plot")
+        return _importlib.import_module("sde_sgd.plot")
     raise AttributeError(f"module 'sde_sgd' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What is public, `plot` included before it is loaded."""
+    return sorted({*_names.public(globals())(), "plot"})

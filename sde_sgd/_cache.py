@@ -5,6 +5,8 @@ from pathlib import Path
 
 import jax
 
+from sde_sgd._shown import short
+
 
 def compilation_cache(directory: str | os.PathLike[str]) -> Path:
     """Keep compiled programs in a folder, so that the next session need not compile them again.
@@ -16,8 +18,10 @@ def compilation_cache(directory: str | os.PathLike[str]) -> Path:
         The folder.
 
     Raises:
-        ValueError: if the path is a file.
+        ValueError: if it is no path, or that of a file.
     """
+    if not isinstance(directory, str | os.PathLike) or not str(directory):
+        raise ValueError(f"directory must be the path of a folder, got {short(directory)}.")
     folder = Path(directory).expanduser().absolute()
     if folder.is_file():
         raise ValueError(f"directory must be a folder, got the file {str(directory)!r}.")

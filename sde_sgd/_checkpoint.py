@@ -19,6 +19,7 @@ from jax import lax
 from jax.experimental import multihost_utils
 
 from sde_sgd import _checks
+from sde_sgd._shown import Shown
 
 FORMAT = 2
 _log = logging.getLogger("sde_sgd")
@@ -41,8 +42,8 @@ class _ForeignError(CheckpointError):
     """A checkpoint is whole, but not of this run or not of this part of it."""
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+@dataclass(frozen=True, repr=False)
+class Checkpoint(Shown):
     """Where and how often a run or sweep is saved.
 
     **Signals.** The first Ctrl-C or SIGTERM is noted, wherever it strikes: while compiling, while

@@ -9,6 +9,7 @@ import jax
 
 from sde_sgd._devices import Layout
 from sde_sgd._program import Program
+from sde_sgd._shown import Shown
 
 # What XLA, Python and the allocator need beside what can be counted.
 _USABLE = 0.9
@@ -16,8 +17,8 @@ _GUESSES = 5
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-@dataclass(frozen=True)
-class MemoryPrediction:
+@dataclass(frozen=True, repr=False)
+class MemoryPrediction(Shown):
     """Memory in bytes: of one accelerator, or of the whole host where the devices are its cores.
 
     Attributes:
@@ -46,6 +47,9 @@ class MemoryPrediction:
             return None
         fixed = self.total - self.per_chain * self.chains
         return max(0, int((self.available - fixed) / self.per_chain))
+
+    def __repr__(self) -> str:
+        return f"MemoryPrediction({self})"
 
     def __str__(self) -> str:
         known = "an unknown amount" if self.available is None else _bytes(self.available)

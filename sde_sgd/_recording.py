@@ -12,13 +12,14 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from sde_sgd import _checks, _tree
 from sde_sgd._compensated import BLOCK, add_block, add_sample
+from sde_sgd._shown import Shown, described, short
 
 Observable = Callable[[PyTree], Array]
 
 _CHUNK_BYTES = 64 * 2**20
 
 
-class Histogram(eqx.Module):
+class Histogram(Shown, eqx.Module):
     """Ask a run for a histogram of a scalar observable, gathered over chains and time.
 
     Args:
@@ -50,7 +51,7 @@ class Histogram(eqx.Module):
         return self.bins + 3
 
 
-class HistogramCounts(eqx.Module):
+class HistogramCounts(Shown, eqx.Module):
     """A finished histogram: counts per bin, and how many samples fell below and above.
 
     Infinities lie below or above like any number. What is not a number (NaN) has no place in a law:
@@ -63,6 +64,10 @@ class HistogramCounts(eqx.Module):
     above: int
     not_a_number: int = 0
 
+    def __repr__(self) -> str:
+        fields = {"edges": self.edges, "counts": self.counts, "below": self.below, "above": self.above}
+        return described(self, {**fields, "not_a_number": self.not_a_number})
+
     @property
     def total(self) -> int:
         """All samples that are numbers, inside the range or not."""
@@ -74,7 +79,7 @@ class HistogramCounts(eqx.Module):
         return self.counts / (max(self.total, 1) * np.diff(self.edges))
 
 
-class Moments(eqx.Module):
+class Moments(Shown, eqx.Module):
     """Mean and variance over time of one observable, chain by chain.
 
     Chains are independent, so the spread of their time averages gives a standard error that
@@ -88,6 +93,13 @@ class Moments(eqx.Module):
     mean_per_chain: np.ndarray
     variance_per_chain: np.ndarray
     alive: np.ndarray
+
+    def __repr__(self) -> str:
+        arrays = self.alive, self.mean_per_chain, self.variance_per_chain
+        if not all(isinstance(array, np.ndarray) for array in arrays):
+            return described(self)
+        mean = f"mean {short(self.mean)} ± {short(self.standard_error)}, variance {short(self.variance)}"
+        return f"Moments({mean}; {len(self.alive)} chains, {short(self.count)} samples of each)"
 
     @property
     def not_finite(self) -> int:

@@ -17,6 +17,7 @@ from sde_sgd._dataset_file import read_dataset, write_dataset
 from sde_sgd._recording import HistogramCounts, Moments
 from sde_sgd._result_file import from_dataset, to_dataset
 from sde_sgd._saved_process import SavedProcess, saved_process
+from sde_sgd._shown import Shown, known, short
 from sde_sgd._structure import as_jax, dumped, key_of, key_parts, loaded, made_of, packed, unpacked
 from sde_sgd.processes._base import LAST_STEP, ChainState, Process, scheduled
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _BLOCK = 2**20
 
 
-class Result(eqx.Module):
+class Result(Shown, eqx.Module):
     """What a run leaves behind.
 
     It can be saved and pickled. What a file or pickle cannot hold of the process (functions, mostly) is
@@ -68,6 +69,19 @@ class Result(eqx.Module):
     start: int = eqx.field(static=True, default=0)
     asked: tuple[str, tuple[str, ...]] | None = eqx.field(static=True, default=None, repr=False)
     told: str | None = eqx.field(static=True, default=None, repr=False)
+
+    def __repr__(self) -> str:
+        process, gone = self.process, known(self.diverged_at)
+        what = [f"{type(process).__name__} on {type(getattr(process, 'problem', None)).__name__}"]
+        what.append(short(getattr(process, "hyper", None)))
+        if gone is None or not gone.ndim:
+            what.append(f"diverged_at={short(self.diverged_at)}")
+        else:
+            what.append(f"{len(gone)} chains of which {int((gone >= 0).sum())} diverged")
+        what.append(f"steps {short(self.start)} to {short(self.steps)}")
+        kept = {"record": self.record, "moments": self.moments, "histograms": self.histograms}
+        what += [f"{name}={short(value)}" for name, value in kept.items() if value]
+        return f"Result({', '.join(what)}, seconds={short(self.seconds)})"
 
     @property
     def theta(self) -> PyTree:

@@ -11,14 +11,15 @@ from jaxtyping import PyTree
 
 from sde_sgd import _checks
 from sde_sgd._dataset_file import read_dataset, write_dataset
+from sde_sgd._shown import Shown
 from sde_sgd._structure import packed, unpacked
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-@dataclass(frozen=True)
-class SweepResult:
+@dataclass(frozen=True, repr=False)
+class SweepResult(Shown):
     """What a sweep leaves behind.
 
     Attributes:
@@ -33,6 +34,14 @@ class SweepResult:
     dataset: "xr.Dataset"
     theta: PyTree | None = None
     seconds: float = float("nan")
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name}: {size}" for name, size in self.dataset.sizes.items())
+        diverged = self.dataset.get("diverged_at")
+        lost = "" if diverged is None else f", {int((diverged >= 0).sum())} runs diverged"
+        return (
+            f"SweepResult({sizes}; {', '.join(map(str, self.dataset.data_vars))}{lost}, {self.seconds:.3g} s)"
+        )
 
     def to_xarray(self) -> "xr.Dataset":
         """The results as an `xarray.Dataset`."""

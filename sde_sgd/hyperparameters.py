@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _names
+from sde_sgd._shown import Shown, described, short
 
 
-class Hyperparameters(eqx.Module):
+class Hyperparameters(Shown, eqx.Module):
     r"""What a run of SGD is set to: learning rate η, batch size B, momentum m.
 
     The update is heavy-ball SGD: `v ← m v + ĝ`, `θ ← θ − η v`, with ĝ the mean gradient over
@@ -52,6 +53,11 @@ class Hyperparameters(eqx.Module):
         *,
         has_momentum: bool | None = None,
     ):
+        if callable(learning_rate):
+            raise ValueError(
+                f"learning_rate must be a number or one for each chain, got {short(learning_rate)}, a "
+                f"function; a schedule multiplies it: SGD(problem, hyper, schedule=...)."
+            )
         self.learning_rate = _checks.array("learning_rate", learning_rate, above=0)
         self.momentum = _checks.array(
             "momentum", momentum, at_least=0, below=1, hint="Plain SGD is momentum=0."
@@ -71,6 +77,10 @@ class Hyperparameters(eqx.Module):
             )
         needed = not _checks.is_concrete(momentum) or bool(jnp.any(self.momentum != 0))
         self.has_momentum = needed or bool(has_momentum)
+
+    def __repr__(self) -> str:
+        names = "learning_rate", "batch_size", "momentum"
+        return described(self, {name: getattr(self, name) for name in names})
 
     def matching(
         self,
@@ -241,3 +251,6 @@ def finite_population_factor(batch_size: int, dataset_size: int) -> float:
             f"Use a smaller batch or sampling='replacement'."
         )
     return (size - batch) / max(size - 1, 1)
+
+
+__dir__ = _names.public(globals())

@@ -20,7 +20,7 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Key, UInt32
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _names
 
 Words = UInt32[Array, "2"]
 
@@ -307,3 +307,6 @@ def chain_numbers(chains: int) -> UInt32[Array, " chains"]:
     """The chain numbers 0..chains−1 that key an ensemble's random numbers."""
     _checks.integer("chains", chains, at_least=1)
     return lax.iota(jnp.uint32, chains)
+
+
+__dir__ = _names.public(globals())

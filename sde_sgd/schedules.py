@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _names
+from sde_sgd._shown import Shown
 
 Rate = float | Callable[[Any], Any]
 
 
-@dataclass(frozen=True)
-class Stage:
+@dataclass(frozen=True, repr=False)
+class Stage(Shown):
     """A part of a run with one batch size.
 
     Args:
@@ -46,8 +47,8 @@ class Stage:
         return self.length * dataset_size / self.batch_size
 
 
-@dataclass(frozen=True)
-class Schedule:
+@dataclass(frozen=True, repr=False)
+class Schedule(Shown):
     """Stages one after the other. θ and the momentum buffer go on from stage to stage.
 
     Args:
@@ -197,3 +198,6 @@ def _spread(name: str, values: Any, count: int, what: str = "stage") -> list[Any
     if len(listed) != count:
         raise ValueError(f"{name} must be one value or {count}, one for each {what}, got {len(listed)}.")
     return listed
+
+
+__dir__ = _names.public(globals())

@@ -1,5 +1,6 @@
 """The curvature of a loss and the covariance of its gradients, without forming a matrix."""
 
+from sde_sgd import _names
 from sde_sgd.curvature._blocks import Block as Block
 from sde_sgd.curvature._blocks import layer_blocks as layer_blocks
 from sde_sgd.curvature._covariance import Alignment as Alignment
@@ -23,3 +24,5 @@ from sde_sgd.curvature._slices import Plane as Plane
 from sde_sgd.curvature._slices import interpolation as interpolation
 from sde_sgd.curvature._slices import plane as plane
 from sde_sgd.curvature._slices import random_direction as random_direction
+
+__dir__ = _names.public(globals())

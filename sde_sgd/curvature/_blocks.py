@@ -7,6 +7,7 @@ import jax
 from jaxtyping import Array, Float, Key
 
 from sde_sgd import _checks, _traces
+from sde_sgd._shown import Shown
 from sde_sgd.curvature._eigenpairs import check_products, foremost, tridiagonal
 from sde_sgd.curvature._estimates import Estimate, along, check_samples, trace_of
 from sde_sgd.curvature._operators import check_matrix, check_subset, check_theta, operator, precise
@@ -14,7 +15,7 @@ from sde_sgd.problems._base import Problem, Theta
 from sde_sgd.random import check_key
 
 
-class Block(eqx.Module):
+class Block(Shown, eqx.Module):
     """The block of one layer.
 
     Attributes:

@@ -8,6 +8,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key
 
 from sde_sgd import _checks, _traces
+from sde_sgd._shown import described
 from sde_sgd.curvature._eigenpairs import Eigenpairs, check_products, foremost, top_eigenpairs, tridiagonal
 from sde_sgd.curvature._estimates import Estimate, check_samples, signs
 from sde_sgd.curvature._operators import (
@@ -102,6 +103,9 @@ class Alignment(NamedTuple):
     variances: Float[Array, "... k"]
     ratios: Float[Array, "... k"]
     generalised: Float[Array, "... k"]
+
+    def __repr__(self) -> str:
+        return described(self)
 
 
 def alignment(

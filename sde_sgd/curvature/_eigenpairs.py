@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from sde_sgd import _checks, _traces
+from sde_sgd._shown import parameters, short
 from sde_sgd.curvature._lanczos import Tridiagonal, lanczos
 from sde_sgd.curvature._operators import (
     Operator,
@@ -38,6 +39,10 @@ class Eigenpairs(NamedTuple):
     values: Float[Array, "... k"]
     vectors: PyTree
     residuals: Float[Array, "... k"]
+
+    def __repr__(self) -> str:
+        vectors = f"{short(self.values)} ± {short(self.residuals)}, vectors of {parameters(self.vectors)}"
+        return f"Eigenpairs({vectors})"
 
 
 def top_eigenpairs(

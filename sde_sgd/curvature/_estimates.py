@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from sde_sgd import _checks, _traces
+from sde_sgd._shown import Shown, known, short
 from sde_sgd.curvature._operators import (
     Operator,
     check_matrix,
@@ -26,7 +27,7 @@ METHODS: tuple[str, ...] = ("hutchinson", "hutch++")
 Form = Callable[[Array, Array], Array]
 
 
-class Estimate(eqx.Module):
+class Estimate(Shown, eqx.Module):
     """A number from random vectors.
 
     Attributes:
@@ -38,9 +39,13 @@ class Estimate(eqx.Module):
     standard_error: Float[Array, "..."]
 
     def __str__(self) -> str:
-        if not _checks.is_concrete(self.value) or jnp.ndim(self.value):
-            return f"Estimate({self.value} ± {self.standard_error})"
-        return f"{float(self.value):.6g} ± {float(self.standard_error):.2g}"
+        value, error = known(self.value), known(self.standard_error)
+        if value is None or error is None or value.ndim or error.ndim:
+            return f"{short(self.value)} ± {short(self.standard_error)}"
+        return f"{float(value):.6g} ± {float(error):.2g}"
+
+    def __repr__(self) -> str:
+        return f"Estimate({self})"
 
 
 def trace(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt32
 
+from sde_sgd._shown import Shown
 from sde_sgd.curvature._eigenpairs import Eigenpairs, check_products, top_eigenpairs
 from sde_sgd.curvature._estimates import Estimate
 from sde_sgd.curvature._operators import check_matrix, check_subset, parameter_count
@@ -17,7 +18,7 @@ from sde_sgd.problems._base import Problem, Theta
 from sde_sgd.random import check_key
 
 
-class Sharpness(eqx.Module):
+class Sharpness(Shown, eqx.Module):
     """The k largest eigenvalues of ∇∇L(θ), to record: `run(..., record={"λ": Sharpness(net)})`.
 
     The same start vector and the same examples are used at every θ, so that a curve in time is smooth.
@@ -80,7 +81,7 @@ class Sharpness(eqx.Module):
         return values[0] if self.k == 1 else values
 
 
-class Observable(eqx.Module):
+class Observable(Shown, eqx.Module):
     """Any estimate of this module, to record during a run.
 
         record = {"trace": Observable(trace, net, key=jax.random.key(0), samples=8)}

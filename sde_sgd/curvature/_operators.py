@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from sde_sgd import _checks, _traces, _tree
+from sde_sgd._shown import short
 from sde_sgd.problems._base import NotKnownError, Problem, Theta
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
 from sde_sgd.problems._finite_sum import FiniteSumProblem
@@ -17,6 +18,7 @@ from sde_sgd.random import check_key
 
 Vector = Float[Array, " d"]
 Product = Callable[[Array], Array]
+Numbers = jax.Array | np.ndarray | np.generic | int | float | complex
 MATRICES: tuple[str, ...] = ("hessian", "gauss_newton", "covariance")
 
 
@@ -148,9 +150,14 @@ def check_theta(problem: Any, theta: Any, name: str = "theta") -> Any:
         ValueError: if `problem` is no problem, or the shapes are not those of its parameters.
     """
     if not isinstance(problem, Problem):
-        raise ValueError(f"problem must be a sde_sgd problem, got {problem!r}.")
-    theta = _checks.floating(name, theta)
+        raise ValueError(f"problem must be a sde_sgd problem, got {short(problem)}.")
     expected = jax.eval_shape(problem.init, jax.eval_shape(lambda: jax.random.key(0)))
+    if not all(isinstance(leaf, Numbers) for leaf in jax.tree.leaves(theta)):
+        raise ValueError(
+            f"{name} must be the parameters of one chain, of shapes {_tree.describe(expected)}, got "
+            f"{short(theta)}."
+        )
+    theta = _checks.floating(name, theta)
     same = _tree.same_structure(theta, expected) and all(
         leaf.shape == wanted.shape
         for leaf, wanted in zip(jax.tree.leaves(theta), jax.tree.leaves(expected), strict=True)

@@ -9,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from sde_sgd import _checks, _traces
+from sde_sgd._shown import described
 from sde_sgd.curvature._eigenpairs import check_products
 from sde_sgd.curvature._estimates import Estimate, check_samples, mean_of, signs
 from sde_sgd.curvature._lanczos import lanczos
@@ -41,6 +42,9 @@ class SpectralDensity(NamedTuple):
     density: Float[Array, "... points"]
     standard_error: Float[Array, "... points"]
     width: Float[Array, "..."]
+
+    def __repr__(self) -> str:
+        return described(self)
 
 
 def spectral_density(
@@ -91,6 +95,8 @@ def spectral_density(
     dtype = jax.flatten_util.ravel_pytree(theta)[0].dtype
     if width is not None:
         _checks.number("width", width, above=0)
+        if np.ndim(width):
+            raise ValueError(f"width must be one number, got an array of shape {np.shape(width)}.")
         width = jnp.asarray(width, dtype)
     if grid is not None:
         _checks.number("grid", grid)
@@ -139,6 +145,8 @@ def log_determinant(
         problem, theta, key, samples, products, matrix, subset
     )
     _checks.number("shift", shift, at_least=0)
+    if np.ndim(shift):
+        raise ValueError(f"shift must be one number, got an array of shape {np.shape(shift)}.")
     shift = jnp.asarray(shift, jax.flatten_util.ravel_pytree(theta)[0].dtype)
     found, lowest = _log_determinant(problem, theta, examples, draw, samples, products, shift, matrix)
     if _checks.is_concrete(lowest) and np.ndim(lowest) == 0 and float(lowest) + float(shift) <= 0:

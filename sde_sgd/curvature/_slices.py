@@ -11,6 +11,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
 from sde_sgd import _checks, _traces
+from sde_sgd._shown import described, parameters, short
 from sde_sgd.curvature._operators import check_subset, check_theta, loss_of
 from sde_sgd.curvature._scale import power_of_two
 from sde_sgd.problems._base import Problem, Theta
@@ -32,6 +33,9 @@ class Line(NamedTuple):
     alphas: Float[Array, " points"]
     values: Float[Array, "... points"]
 
+    def __repr__(self) -> str:
+        return described(self)
+
 
 class Plane(NamedTuple):
     """L in the plane θ + x u + y w.
@@ -45,6 +49,10 @@ class Plane(NamedTuple):
     coordinates: Float[Array, " points"]
     values: Float[Array, "... points points"]
     directions: tuple[PyTree, PyTree]
+
+    def __repr__(self) -> str:
+        directions = f"two of {parameters(self.directions[0])}"
+        return f"Plane(coordinates={short(self.coordinates)}, values={short(self.values)}, {directions})"
 
 
 def interpolation(

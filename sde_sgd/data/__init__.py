@@ -1,5 +1,6 @@
 """Real and generated data sets; nothing is downloaded."""
 
+from sde_sgd import _names
 from sde_sgd.data._augment import augmented_digits as augmented_digits
 from sde_sgd.data._bundled import breast_cancer as breast_cancer
 from sde_sgd.data._bundled import digits as digits
@@ -15,3 +16,5 @@ from sde_sgd.data._mnist import kmnist as kmnist
 from sde_sgd.data._mnist import mnist as mnist
 from sde_sgd.data._split import split as split
 from sde_sgd.data._teacher import teacher as teacher
+
+__dir__ = _names.public(globals())

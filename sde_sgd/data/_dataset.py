@@ -5,11 +5,12 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Num
 
+from sde_sgd._shown import Shown
 from sde_sgd.data import _arrays, _labels
 from sde_sgd.data._names import keep_name
 
 
-class Dataset(eqx.Module):
+class Dataset(Shown, eqx.Module):
     """Training and test examples, from arrays of any library, lists or tables.
 
         data = Dataset(X, y, X_test, y_test)      # rows are examples

@@ -1,5 +1,6 @@
 """Pictures of runs and laws. Nothing that computes imports this."""
 
+from sde_sgd import _names
 from sde_sgd.plot._curves import curve as curve
 from sde_sgd.plot._curves import curves as curves
 from sde_sgd.plot._heat_map import heat_map as heat_map
@@ -11,3 +12,5 @@ from sde_sgd.plot._style import figure as figure
 from sde_sgd.plot._style import save as save
 from sde_sgd.plot._validity import diagnosis as diagnosis
 from sde_sgd.plot._validity import phase_diagram as phase_diagram
+
+__dir__ = _names.public(globals())

@@ -1,5 +1,6 @@
 """Records of runs against time, with bands over chains."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,62 +9,137 @@ from matplotlib.figure import Figure
 
 from sde_sgd import _checks
 from sde_sgd._result import Result
+from sde_sgd._shown import short
 from sde_sgd.plot._style import COLOURS, axes_or_new, legend_name
+from sde_sgd.plot._sweeps import SAMPLES, is_sweep, quantity, sample_dimension, settings
 
+# lines in one picture, and their strokes once the colours are used up
+_MOST = 24
+STROKES = ("-", "--", ":")
 CLOCKS = {"step": "SGD steps", "time": "SDE time t = ηk", "epochs": "epochs"}
 
 
 def curves(
     observable: str,
     *,
-    clock: str = "step",
+    clock: str | None = None,
     band: str = "deviation",
     ax: Axes | None = None,
     log: bool = False,
     styles: dict[str, dict[str, Any]] | None = None,
-    **named: Result,
+    **named: Any,
 ) -> Figure:
     """Draw one recorded observable of several runs: the mean over chains and a band.
 
         plot.curves("loss", clock="epochs", SGD=sgd, SDE=sde)
+        plot.curves("loss", SGD=swept)                            # a line for each setting of a sweep
+        plot.curves("loss", SGD=swept.sel(ratio=0.01))            # of some of them
 
     Args:
         observable: name under which it was recorded (`run(..., record={name: ...})`).
-        clock: "step", "time" (t = ηk) or "epochs".
-        band: "deviation" (± 1 standard deviation over chains), "error" (± 1 standard error of the
+        clock: "step", "time" (t = ηk) or "epochs"; by default "step", and of a sweep what its samples are
+            counted in. A sweep knows no other clock but "step", the updates.
+        band: "deviation" (± 1 standard deviation over chains, or seeds), "error" (± 1 standard error of the
             mean) or "none".
         ax: axes to draw into; a new figure by default.
         log: logarithmic vertical axis.
         styles: name → keywords for matplotlib's `plot`.
-        **named: name → `Result`.
+        **named: name → `Result`, or `SweepResult`, or a Dataset or DataArray from one: a line for each
+            setting, up to 24, the mean over its seeds.
 
     Returns:
-        The figure. Diverged chains are left out.
+        The figure. Diverged chains are left out, and of sweeps also runs that are not finite everywhere.
 
     Raises:
         ValueError: if nothing was recorded under that name, or it is not a scalar.
     """
-    _checks.choice("clock", clock, tuple(CLOCKS))
+    if clock is not None:
+        _checks.choice("clock", clock, tuple(CLOCKS))
     _checks.choice("band", band, ("deviation", "error", "none"))
     if not named:
         raise ValueError("curves needs at least one result, such as SGD=result.")
+    drawn = [line for name, result in named.items() for line in _lines(name, result, observable, clock)]
+    clocks = {line.clock for line in drawn}
+    if len(clocks) > 1:
+        raise ValueError(
+            f"clock must be one for all, got {sorted(clocks)} by default; name one, or draw apart."
+        )
+    if len(drawn) > _MOST:
+        raise ValueError(
+            f"curves draws at most {_MOST} lines, got {len(drawn)} settings; select some, for instance by "
+            f"result.sel(ratio=...) or result.dataset.isel(learning_rate=[0, -1])."
+        )
     made, axes = axes_or_new(ax)
-    for number, (name, result) in enumerate(named.items()):
-        x = _clock(result, clock)
-        mean, deviation = curve(result, observable)
-        style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "lw": 1.6}
-        style["label"] = legend_name(name, result)
-        style.update((styles or {}).get(name, {}))
-        axes.plot(x, mean, **style)
+    for number, line in enumerate(drawn):
+        style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "lw": 1.6, "label": line.label}
+        # the palette again, in another stroke
+        style["ls"] = STROKES[number // len(COLOURS) % len(STROKES)]
+        style.update((styles or {}).get(line.name, {}))
+        axes.plot(line.x, line.mean, **style)
         if band != "none":
-            width = deviation if band == "deviation" else deviation / np.sqrt(result.alive.sum())
-            axes.fill_between(x, mean - width, mean + width, color=style["color"], alpha=0.15, lw=0)
-    axes.set_xlabel(CLOCKS[clock])
+            width = line.deviation if band == "deviation" else line.deviation / np.sqrt(max(line.count, 1))
+            axes.fill_between(
+                line.x, line.mean - width, line.mean + width, color=style["color"], alpha=0.15, lw=0
+            )
+    axes.set_xlabel(CLOCKS[drawn[0].clock])
     axes.set_ylabel(observable)
     if log:
         axes.set_yscale("log")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, fontsize=None if len(drawn) <= 6 else 7, ncols=1 if len(drawn) <= 8 else 2)
     return made
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A mean with its spread over `count` chains or seeds, against a clock."""
+
+    name: str
+    label: str
+    clock: str
+    x: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+    count: int
+
+
+def _lines(name: str, result: Any, observable: str, clock: str | None) -> list[_Line]:
+    if is_sweep(result):
+        return _of_sweep(name, result, observable, clock)
+    _check_result(name, result)
+    clock = clock or "step"
+    mean, deviation = curve(result, observable)
+    label = legend_name(name, result)
+    return [_Line(name, label, clock, _clock(result, clock), mean, deviation, int(result.alive.sum()))]
+
+
+def _of_sweep(name: str, result: Any, observable: str, clock: str | None) -> list[_Line]:
+    values, dataset = quantity(name, result, observable)
+    samples = sample_dimension(name, values)
+    own = SAMPLES[samples]
+    clock = clock or own
+    if clock not in (own, "step"):
+        raise ValueError(f"clock must be {own!r} or 'step' for the sweep {name}, got {clock!r}.")
+    found = []
+    for one in settings(name, values, dataset):
+        x = np.asarray(values[samples].values)
+        if clock != own:
+            if one.updates is None:
+                raise ValueError(
+                    f"clock='step' needs the whole SweepResult in {name}, which knows its updates."
+                )
+            x = one.updates
+        count = one.values.shape[1]
+        nothing = np.full(len(x), np.nan)
+        mean = one.values.mean(axis=1) if count else nothing
+        deviation = one.values.std(axis=1, ddof=1) if count > 1 else np.zeros(len(x))
+        label = f"{name}, {one.label}" if one.label else name
+        found.append(_Line(name, label, clock, x, mean, deviation, count))
+    return found
+
+
+def _check_result(name: str, result: Any) -> None:
+    if not isinstance(result, Result):
+        raise ValueError(f"{name} must be a Result of run or a SweepResult of sweep, got {short(result)}.")
 
 
 def curve(result: Result, observable: str) -> tuple[np.ndarray, np.ndarray]:
@@ -72,6 +148,7 @@ def curve(result: Result, observable: str) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ValueError: if nothing was recorded under that name, or it is not a scalar.
     """
+    _check_result("result", result)
     if observable not in result.record:
         listed = ", ".join(repr(name) for name in result.record) or "nothing"
         raise ValueError(

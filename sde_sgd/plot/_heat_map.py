@@ -8,11 +8,15 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from sde_sgd import _checks
+from sde_sgd._shown import short
 from sde_sgd.plot._style import axes_or_new
+from sde_sgd.plot._sweeps import SAMPLES, is_sweep, quantity, settings
 
 
 def heat_map(
     values: Any,
+    observable: str | None = None,
     *,
     learning_rate: Any = None,
     batch_size: Any = None,
@@ -28,10 +32,11 @@ def heat_map(
     Dashed lines join equal η/B: where the quantity depends on the ratio alone, so do the colours.
 
     Args:
-        values: shape (learning rates, batch sizes); or an `xarray.DataArray` with these two
-            dimensions, as `SweepResult` has them. Cells that are not finite stay grey, and with log=True
-            those that are not > 0.
-        learning_rate, batch_size: the values of the axes, > 0 and rising; from the DataArray by default.
+        values: shape (learning rates, batch sizes); or a `SweepResult`, or a Dataset or DataArray from one,
+            of which the last sample is drawn, the mean over the seeds that did not diverge. Cells that are
+            not finite or of no run stay grey, and with log=True those that are not > 0.
+        observable: which one of a sweep; by default the only one, or "loss".
+        learning_rate, batch_size: the values of the axes, > 0 and rising; from the sweep by default.
         label: of the colour bar.
         log: a logarithmic colour scale.
         numbers: how to print each value into its cell, or None.
@@ -45,7 +50,12 @@ def heat_map(
     Raises:
         ValueError: for shapes that do not fit or axes that do not rise.
     """
-    table, rates, sizes, label = _checked(values, learning_rate, batch_size, label)
+    if is_sweep(values) and learning_rate is None and batch_size is None:
+        values, learning_rate, batch_size, name = _of_sweep(values, observable)
+        label = label or name
+    elif observable is not None:
+        raise ValueError(f"observable is for a sweep, got {observable!r} and {short(values)}.")
+    table, rates, sizes = _checked(values, learning_rate, batch_size)
     made, axes = axes_or_new(ax)
     table = np.where(table > 0, table, np.nan) if log else table
     shown = np.ma.masked_invalid(table)
@@ -85,36 +95,54 @@ def heat_map(
     return made
 
 
-def _checked(
-    values: Any, learning_rate: Any, batch_size: Any, label: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
-    """The table, its axes and what to call it."""
-    if learning_rate is None and hasattr(values, "dims"):
-        if set(values.dims) != {"learning_rate", "batch_size"}:
-            raise ValueError(
-                f"values must have the dimensions learning_rate and batch_size, got {values.dims}; "
-                f"average over the others, for instance with .mean('seed')."
-            )
-        values = values.transpose("learning_rate", "batch_size")
-        learning_rate, batch_size = values["learning_rate"].values, values["batch_size"].values
-        label = label or str(values.name or "")
-    if learning_rate is None or batch_size is None or hasattr(values, "dataset"):
+def _of_sweep(what: Any, observable: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+    """The table of a sweep, learning rates, batch sizes, and what is shown."""
+    found, dataset = quantity("values", what, observable)
+    runs = settings("values", found, dataset)
+    for name in ("learning_rate", "batch_size"):
+        if any(name not in one.coordinates for one in runs):
+            raise ValueError(f"values must have a {name} in every setting, got the dimensions {found.dims}.")
+    pairs = [(_rounded(one.coordinates["learning_rate"]), one.coordinates["batch_size"]) for one in runs]
+    if len(set(pairs)) < len(pairs):
+        twice = max(pairs, key=pairs.count)
+        taken = "learning_rate", "batch_size", "ratio", "seed", *SAMPLES
+        others = [str(axis) for axis in found.dims if axis not in taken]
         raise ValueError(
-            f"values must be an xarray.DataArray with the dimensions learning_rate and batch_size, or come "
-            f"with learning_rate= and batch_size=, got {type(values).__name__}; of a SweepResult take one "
-            f"quantity, as result['loss'].isel(epoch=-1).mean('seed')."
+            f"values must have one setting for each learning rate and batch size, got {pairs.count(twice)} "
+            f"with η = {twice[0]:g} and B = {twice[1]}; select one of {others} by result.dataset.isel(...)."
         )
-    rates, sizes = np.asarray(learning_rate, float), np.asarray(batch_size, float)
-    table = np.asarray(values, float)
+    rates, sizes = (sorted({pair[axis] for pair in pairs}) for axis in (0, 1))
+    table = np.full((len(rates), len(sizes)), np.nan)
+    for (rate, size), one in zip(pairs, runs, strict=True):
+        if one.values.shape[1]:
+            table[rates.index(rate), sizes.index(size)] = one.values[-1].mean()
+    return table, np.asarray(rates), np.asarray(sizes), str(found.name or "")
+
+
+def _rounded(rate: float) -> float:
+    """η as the user gave it: η/B · B in floats is off by rounding."""
+    return float(f"{rate:.6g}")
+
+
+def _checked(values: Any, learning_rate: Any, batch_size: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The table and its axes."""
+    if learning_rate is None or batch_size is None:
+        raise ValueError(
+            f"values must be a SweepResult, a DataArray of one, or come with learning_rate= and batch_size=, "
+            f"got {short(values)}; of a SweepResult take one quantity, as result['loss'], or name it by "
+            f"observable=."
+        )
+    rates, sizes = _checks.real("learning_rate", learning_rate), _checks.real("batch_size", batch_size)
+    table = _checks.real("values", values)
     if rates.ndim != 1 or sizes.ndim != 1 or table.shape != (len(rates), len(sizes)):
         raise ValueError(
-            f"values must have shape (learning rates, batch sizes) = ({rates.size}, {sizes.size}), "
-            f"got {table.shape}."
+            f"values must have shape (learning rates, batch sizes), got {table.shape} for learning_rate of "
+            f"shape {rates.shape} and batch_size of shape {sizes.shape}."
         )
     for name, axis in (("learning_rate", rates), ("batch_size", sizes)):
-        if len(axis) < 2 or np.any(axis <= 0) or np.any(np.diff(axis) <= 0):
-            raise ValueError(f"{name} must be at least two rising positive numbers, got {axis.tolist()}.")
-    return table, rates, sizes, label
+        if len(axis) < 2 or np.any(axis <= 0) or np.any(np.diff(axis) <= 0) or not np.isfinite(axis).all():
+            raise ValueError(f"{name} must be at least two rising positive numbers, got {short(axis)}.")
+    return table, rates, sizes
 
 
 def _edges(centres: np.ndarray) -> np.ndarray:

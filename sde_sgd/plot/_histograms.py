@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from sde_sgd import _checks
 from sde_sgd._recording import HistogramCounts
 from sde_sgd.plot._style import COLOURS, axes_or_new, legend_name
-from sde_sgd.statistics._samples import sample_values
-from sde_sgd.theory._density import Density1D
+from sde_sgd.statistics._samples import check_observable, sample_values
+from sde_sgd.theory._density import Density1D, Density2D
+from sde_sgd.theory._pushforward import Pushforward, pushforward
 
 
 def histograms(
@@ -27,11 +28,13 @@ def histograms(
         plot.histograms(SGD=sgd, SDE=sde, Gibbs=theory.gibbs(problem, hyper))
 
     Args:
-        observable: scalar function of one chain's parameters, where θ is not one number.
+        observable: scalar function of one chain's parameters, where θ is not one number; of a law in the
+            plane its law is drawn, see `theory.pushforward`.
         bins: bins over the range of all samples.
         ax: axes to draw into; a new figure by default.
         label: name of the horizontal axis.
-        **named: name → `Result` or array (steps), `HistogramCounts` (steps), `Density1D` (black line).
+        **named: name → `Result` or array (steps), `HistogramCounts` (steps), `Density1D` or `Density2D`
+            (black line).
 
     Returns:
         The figure.
@@ -42,18 +45,24 @@ def histograms(
     if not named:
         raise ValueError("histograms needs something to draw, such as SGD=result, Gibbs=density.")
     _checks.integer("bins", bins, at_least=1)
-    made, axes = axes_or_new(ax)
+    check_observable(observable)
+    laws = {
+        name: _on_line(name, what, observable)
+        for name, what in named.items()
+        if isinstance(what, Density1D | Density2D | Pushforward)
+    }
     samples = {
         name: sample_values(name, what, observable)[0]
         for name, what in named.items()
-        if not isinstance(what, Density1D | HistogramCounts)
+        if name not in laws and not isinstance(what, HistogramCounts)
     }
+    made, axes = axes_or_new(ax)
     edges = _edges(list(samples.values()), bins)
     colours = iter(COLOURS * len(named))
     for name, what in named.items():
-        if isinstance(what, Density1D):
-            shown = what.pdf(what.grid) > 1e-4 * what.pdf(what.grid).max()
-            axes.plot(what.grid[shown], what.pdf(what.grid[shown]), color="black", lw=1.6, label=name)
+        if name in laws:
+            x, p = _line(laws[name])
+            axes.plot(x, p, color="black", lw=1.6, label=name)
         elif isinstance(what, HistogramCounts):
             axes.stairs(what.density, what.edges, color=next(colours), lw=1.6, label=name)
         else:
@@ -67,6 +76,28 @@ def histograms(
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
     return made
+
+
+def _on_line(name: str, law: Any, observable: Any) -> Density1D | Pushforward:
+    if not isinstance(law, Density2D):
+        return law
+    if observable is None:
+        raise ValueError(
+            f"{name} must be a law on the line, got {law!r}; give a scalar observable= of both coordinates, "
+            f"such as lambda theta: theta[0]."
+        )
+    return pushforward(law, observable)
+
+
+def _line(law: Density1D | Pushforward) -> tuple[np.ndarray, np.ndarray]:
+    """Points and the density there, down to 10⁻⁴ of its peak."""
+    x = (
+        law.grid
+        if isinstance(law, Density1D)
+        else np.linspace(float(law.ppf(5e-5)), float(law.ppf(1 - 5e-5)), 401)
+    )
+    p = law.pdf(x)
+    return x[p > 1e-4 * p.max()], p[p > 1e-4 * p.max()]
 
 
 def _edges(samples: list[np.ndarray], bins: int) -> np.ndarray:

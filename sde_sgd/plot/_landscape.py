@@ -10,12 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sde_sgd import _checks
+from sde_sgd._shown import short
 from sde_sgd.plot._style import COLOURS, axes_or_new
 from sde_sgd.problems._base import Problem
+from sde_sgd.statistics._samples import is_result
 
 
 def landscape(
-    problem: Problem,
+    problem: Problem | Any,
     *,
     bounds: Any,
     samples: Any = None,
@@ -28,7 +30,8 @@ def landscape(
     Args:
         problem: with one or two parameters.
         bounds: (low, high), or ((low, high), (low, high)) in the plane.
-        samples: parameters to mark, shape `(n,)` or `(n, 2)`; at most 5000 are drawn.
+        samples: parameters to mark: a `Result` (the ends of its chains), or an array of shape `(n,)` or
+            `(n, 2)`; at most 5000 are drawn.
         levels: contour lines.
         ceiling: the highest loss to draw; by default what covers 90 % of the box.
         ax: axes to draw into; a new figure by default.
@@ -39,6 +42,10 @@ def landscape(
     Raises:
         ValueError: if θ has more than two numbers or the bounds do not fit.
     """
+    if not isinstance(problem, Problem):
+        raise ValueError(
+            f"problem must be a sde_sgd problem such as problems.DoubleWell(), got {short(problem)}."
+        )
     shape = jax.eval_shape(problem.init, jax.random.key(0))
     dimension = 1 if getattr(shape, "shape", None) in ((), (1,)) else 2
     if getattr(shape, "shape", None) not in ((), (1,), (2,)):
@@ -46,18 +53,35 @@ def landscape(
             f"landscape draws one or two parameters, {type(problem).__name__} has more; "
             f"draw a marginal with plot.histograms(observable=...)."
         )
-    box = np.asarray(bounds, dtype=float)
+    box = _checks.real("bounds", bounds)
     if box.shape != ((2,) if dimension == 1 else (2, 2)) or not (box[..., 0] < box[..., 1]).all():
         raise ValueError(f"bounds must be (low, high) for each of {dimension} axes, got {bounds!r}.")
     _checks.integer("levels", levels, at_least=2)
+    if ceiling is not None:
+        _checks.scalar("ceiling", ceiling)
+    points = None if samples is None else _points(samples, dimension)
     made, axes = axes_or_new(ax)
-    points = None if samples is None else np.asarray(samples)[:5000]
     if dimension == 1:
         loss = problem.loss if shape.shape == () else _lifted(problem.loss)
         _line(axes, loss, box, points, ceiling)
     else:
         _contours(axes, problem.loss, box, points, levels, ceiling)
     return made
+
+
+def _points(samples: Any, dimension: int) -> np.ndarray:
+    """The first samples as an array of shape `(n, dimension)`, or a refusal."""
+    given = samples.samples() if is_result(samples) else samples
+    leaves = jax.tree.leaves(given)
+    array = _checks.real("samples", leaves[0] if len(leaves) == 1 else given)
+    rows = array[:, None] if array.ndim == 1 else array
+    if rows.ndim != 2 or rows.shape[1] != dimension or not len(rows):
+        wanted = "(n,)" if dimension == 1 else f"(n, {dimension})"
+        raise ValueError(f"samples must be a Result or have shape {wanted}, got {array.shape}.")
+    rows = rows[np.isfinite(rows).all(axis=1)]
+    if not len(rows):
+        raise ValueError(f"samples must be finite, got {len(array)} that are not.")
+    return rows[:5000]
 
 
 def _lifted(loss: Callable[[Any], Any]) -> Callable[[Any], Any]:

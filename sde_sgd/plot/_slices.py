@@ -1,15 +1,18 @@
 """Slices of a loss: along lines, and in a plane."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sde_sgd import _checks
+from sde_sgd._shown import short
 from sde_sgd.curvature import Line, Plane
 from sde_sgd.plot._style import COLOURS, axes_or_new
 
 
-def loss_lines(*, log: bool = False, ax: Axes | None = None, **named: Line) -> Figure:
+def loss_lines(*, log: bool = False, ax: Axes | None = None, **named: Line | Any) -> Figure:
     """Draw losses on lines between two sets of parameters, as `curvature.interpolation` gives them.
 
         plot.loss_lines(training=interpolation(net, a, b))
@@ -27,6 +30,11 @@ def loss_lines(*, log: bool = False, ax: Axes | None = None, **named: Line) -> F
     """
     if not named:
         raise ValueError("loss_lines needs at least one line, such as training=interpolation(...).")
+    for name, line in named.items():
+        if not isinstance(line, Line):
+            raise ValueError(
+                f"{name} must be a Line, as curvature.interpolation gives it, got {short(line)}."
+            )
     made, axes = axes_or_new(ax)
     for number, (name, line) in enumerate(named.items()):
         axes.plot(line.alphas, line.values, color=COLOURS[number % len(COLOURS)], lw=1.6, label=name)
@@ -38,7 +46,7 @@ def loss_lines(*, log: bool = False, ax: Axes | None = None, **named: Line) -> F
     return made
 
 
-def loss_plane(plane: Plane, *, levels: int = 24, log: bool = True, ax: Axes | None = None) -> Figure:
+def loss_plane(plane: Plane | Any, *, levels: int = 24, log: bool = True, ax: Axes | None = None) -> Figure:
     """Draw the contours of a loss in a plane, as `curvature.plane` gives it.
 
     Args:
@@ -50,6 +58,8 @@ def loss_plane(plane: Plane, *, levels: int = 24, log: bool = True, ax: Axes | N
     Returns:
         The figure.
     """
+    if not isinstance(plane, Plane) or np.ndim(plane.values) != 2:
+        raise ValueError(f"plane must be one Plane, as curvature.plane gives it, got {short(plane)}.")
     _checks.integer("levels", levels, at_least=2)
     made, axes = axes_or_new(ax)
     x, values = np.asarray(plane.coordinates), np.asarray(plane.values, np.float64).T

@@ -1,5 +1,6 @@
 """One look for all figures, set on the figure itself and never on matplotlib's globals."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sde_sgd._shown import short
 from sde_sgd.processes._langevin import Langevin
 
 # Okabe & Ito's palette: told apart by the colour-blind too.
@@ -39,10 +41,12 @@ def figure(
         return made, made.subplots(rows, columns, **options)
 
 
-def axes_or_new(ax: Axes | None) -> tuple[Figure, Axes]:
+def axes_or_new(ax: Axes | Any | None) -> tuple[Figure, Axes]:
     """The axes given, or new ones on a figure of their own."""
     if ax is None:
         return figure()
+    if not isinstance(ax, Axes):
+        raise ValueError(f"ax must be axes of matplotlib, as plot.figure() makes them, got {short(ax)}.")
     made = ax.figure
     assert isinstance(made, Figure)
     return made, ax
@@ -56,9 +60,20 @@ def legend_name(name: str, what: object) -> str:
     return name
 
 
-def save(made: Figure, path: str | Path) -> Path:
-    """Write a figure to `path`, making its folder; returns the path."""
+def save(made: Figure | Any, path: str | Path | Any) -> Path:
+    """Write a figure to `path`, making its folder; returns the path.
+
+    Raises:
+        ValueError: for something else than a figure, or an ending that matplotlib does not know.
+    """
+    if not isinstance(made, Figure):
+        raise ValueError(f"made must be a figure, as the functions of plot return it, got {short(made)}.")
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        raise ValueError(f"path must be the name of a file, such as 'figures/loss.png', got {short(path)}.")
     target = Path(path)
+    known = sorted(made.canvas.get_supported_filetypes())
+    if target.suffix.lstrip(".").lower() not in ("", *known):
+        raise ValueError(f"path must end in one of {', '.join(known)}, got {str(path)!r}.")
     target.parent.mkdir(parents=True, exist_ok=True)
     made.savefig(target, dpi=150)
     return target

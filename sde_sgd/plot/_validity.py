@@ -1,10 +1,13 @@
 """How far a run is from its SDE, at a glance; and where in (η, B) the invariance holds."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
+from sde_sgd._shown import short
 from sde_sgd.plot._heat_map import heat_map
 from sde_sgd.plot._style import COLOURS, axes_or_new, figure
 from sde_sgd.validity import Cause, Diagnosis, PhaseDiagram
@@ -19,7 +22,7 @@ _TITLES = {
 }
 
 
-def diagnosis(found: Diagnosis, *, axes: tuple[Axes, Axes] | None = None) -> Figure:
+def diagnosis(found: Diagnosis | Any, *, axes: tuple[Axes, Axes] | None = None) -> Figure:
     """Draw a diagnosis: left every cause against its limit, right the temperature of each direction.
 
     A bar is as long as the effect, its whisker spans where the effect lies. Green is within the limit,
@@ -32,6 +35,8 @@ def diagnosis(found: Diagnosis, *, axes: tuple[Axes, Axes] | None = None) -> Fig
     Returns:
         The figure.
     """
+    if not isinstance(found, Diagnosis):
+        raise ValueError(f"found must be a Diagnosis, as validity.diagnose gives it, got {short(found)}.")
     if axes is None:
         made, both = figure(1, 2, width=5.6, height=3.8)
         left, right = both
@@ -114,7 +119,7 @@ def _temperatures(found: Diagnosis, axes: Axes) -> None:
     axes.legend(frameon=False, fontsize=9)
 
 
-def phase_diagram(found: PhaseDiagram, *, ax: Axes | None = None) -> Figure:
+def phase_diagram(found: PhaseDiagram | Any, *, ax: Axes | None = None) -> Figure:
     """Draw where runs of equal η/B agree and where they part.
 
     Colours are the deviation from the run of equal η/B with the smallest η, in standard deviations over
@@ -129,6 +134,10 @@ def phase_diagram(found: PhaseDiagram, *, ax: Axes | None = None) -> Figure:
     Returns:
         The figure.
     """
+    if not isinstance(found, PhaseDiagram):
+        raise ValueError(
+            f"found must be a PhaseDiagram, as validity.phase_diagram gives it, got {short(found)}."
+        )
     made, axes = axes_or_new(ax) if ax is not None else figure(width=6.0, height=4.6)
     deviation = found.deviation
     rates, sizes = deviation["learning_rate"].values, deviation["batch_size"].values

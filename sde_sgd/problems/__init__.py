@@ -1,5 +1,6 @@
 """What is minimised, and how its gradient fluctuates."""
 
+from sde_sgd import _names
 from sde_sgd.problems._analytic import AnalyticProblem as AnalyticProblem
 from sde_sgd.problems._base import NotKnownError as NotKnownError
 from sde_sgd.problems._base import Problem as Problem
@@ -26,3 +27,5 @@ from sde_sgd.problems._wells import MullerBrown as MullerBrown
 from sde_sgd.problems._wells import Quadratic as Quadratic
 from sde_sgd.problems._wells import StyblinskiTang as StyblinskiTang
 from sde_sgd.problems._wells import TwoMinima as TwoMinima
+
+__dir__ = _names.public(globals())

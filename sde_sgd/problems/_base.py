@@ -8,6 +8,7 @@ import jax
 from jaxtyping import Array, Float, Key, PyTree, UInt32
 
 from sde_sgd import _tree
+from sde_sgd._shown import Shown
 from sde_sgd.random import Words
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class NotKnownError(ValueError):
     """An exact fact (minima, Hessian, covariance) was asked of a problem that does not know it."""
 
 
-class Sampler(eqx.Module):
+class Sampler(Shown, eqx.Module):
     """How the batches of an ensemble are drawn, step by step."""
 
     @abc.abstractmethod
@@ -43,7 +44,7 @@ class Sampler(eqx.Module):
         """
 
 
-class Problem(eqx.Module):
+class Problem(Shown, eqx.Module):
     r"""A loss L(θ) and the law of its stochastic gradient.
 
     All methods act on the parameters of *one* chain; processes map them over the ensemble.

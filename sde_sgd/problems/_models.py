@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, Num
 
 from sde_sgd import _checks
+from sde_sgd._shown import Shown
 from sde_sgd.data._dataset import Dataset
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
 from sde_sgd.problems._given import check_dataset
@@ -25,7 +26,7 @@ ACTIVATIONS = {
 Layers = list[dict[str, Float[Array, "..."]]]
 
 
-class DenseNetwork(eqx.Module):
+class DenseNetwork(Shown, eqx.Module):
     """f(x) = W_L φ(… φ(W_1 x + b_1) …) + b_L over flattened inputs, θ a list of layers.
 
     Args:

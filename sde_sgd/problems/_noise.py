@@ -10,13 +10,14 @@ import numpy as np
 from jaxtyping import Array, Float, UInt32
 
 from sde_sgd import _checks, _tree, random
+from sde_sgd._shown import Shown
 from sde_sgd.problems._base import NotKnownError, Sampler
 from sde_sgd.random import Words
 
 LAWS = ("gaussian", "rademacher", "exponential")
 
 
-class GradientNoise(eqx.Module):
+class GradientNoise(Shown, eqx.Module):
     """The covariance C(θ) of one example's gradient, as the map ξ ↦ C(θ)^{1/2} ξ."""
 
     is_additive: eqx.AbstractClassVar[bool]

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, Num
 
 from sde_sgd import _checks
+from sde_sgd._shown import Shown
 from sde_sgd.data._dataset import Dataset
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
 from sde_sgd.problems._from_equinox import from_equinox
@@ -48,7 +49,7 @@ class _Block(eqx.Module):
         return jax.nn.relu(jnp.pad(shortcut, ((0, missing), (0, 0), (0, 0))) + branch)
 
 
-class ResNet(eqx.Module):
+class ResNet(Shown, eqx.Module):
     """Convolution, 3n residual blocks, mean over pixels, dense layer: one image to its outputs.
 
     `resnet` checks the arguments and has the equations.

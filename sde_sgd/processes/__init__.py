@@ -1,5 +1,6 @@
 """The laws of motion: SGD and the SDEs that stand for it."""
 
+from sde_sgd import _names
 from sde_sgd.processes._base import ChainState as ChainState
 from sde_sgd.processes._base import Process as Process
 from sde_sgd.processes._diffusion import Diffusion as Diffusion
@@ -11,3 +12,5 @@ from sde_sgd.processes._svag import SVAG as SVAG
 from sde_sgd.processes._underdamped import UnderdampedLangevin as UnderdampedLangevin
 from sde_sgd.processes._white_noise import SGLD as SGLD
 from sde_sgd.processes._white_noise import WhiteNoiseGD as WhiteNoiseGD
+
+__dir__ = _names.public(globals())

@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
 from sde_sgd import _checks, _tree, random
+from sde_sgd._shown import Shown
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._contract import check_contract
@@ -21,7 +22,7 @@ from sde_sgd.random import Stream, Words
 LAST_STEP = 2**31 - 1
 
 
-class ChainState(eqx.Module):
+class ChainState(Shown, eqx.Module):
     """An ensemble: parameters with a leading axis of chains, and what else the process carries."""
 
     theta: PyTree[Float[Array, "chains ..."]]
@@ -32,7 +33,7 @@ class ChainState(eqx.Module):
 RateSchedule = Callable[[Array], Array]
 
 
-class Process(eqx.Module):
+class Process(Shown, eqx.Module):
     """One law for the same step. One unit of the clock is one SGD step for every process.
 
     A process acts on the whole ensemble. What may vary from chain to chain (learning rate,

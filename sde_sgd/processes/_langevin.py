@@ -7,11 +7,11 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
 from sde_sgd import _checks, random
+from sde_sgd._shown import short
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
@@ -147,7 +147,7 @@ class Langevin(Diffusion):
 
     def __repr__(self) -> str:
         hyper = ", ".join(
-            f"{name}={_shown(value)}"
+            f"{name}={short(value)}"
             for name, value in (
                 ("learning_rate", self.hyper.learning_rate),
                 ("batch_size", self.hyper.batch_size),
@@ -320,11 +320,6 @@ class Langevin(Diffusion):
                 noise["direction"] = _draws.signs(here["direction"], chain, _draws.one_chain(theta))
             terms = LangevinTerm(self.problem, rate, scale, self.noise, noise)
         return step_once(self.solver, terms, theta, dt, carried)
-
-
-def _shown(value: Any) -> str:
-    """A number, or how many there are: one for each chain."""
-    return f"{float(value):.6g}" if np.ndim(value) == 0 and _checks.is_concrete(value) else f"{value!s:.40}"
 
 
 def _two_point(pairs: PyTree, shapes: PyTree, number: Array, size: float) -> PyTree:

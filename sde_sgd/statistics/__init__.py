@@ -1,5 +1,6 @@
 """Did it come out? Estimates with standard errors, tests with a null and a level."""
 
+from sde_sgd import _names
 from sde_sgd.statistics._anderson_darling import anderson_darling as anderson_darling
 from sde_sgd.statistics._compare import Comparison as Comparison
 from sde_sgd.statistics._compare import compare as compare
@@ -23,3 +24,5 @@ from sde_sgd.statistics._time_average import mcse as mcse
 from sde_sgd.statistics._time_average import split_r_hat as split_r_hat
 from sde_sgd.statistics._time_average import time_average as time_average
 from sde_sgd.statistics._wasserstein import wasserstein as wasserstein
+
+__dir__ = _names.public(globals())

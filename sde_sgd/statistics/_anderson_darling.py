@@ -10,6 +10,8 @@ from sde_sgd.statistics._law import Law
 from sde_sgd.statistics._pooled import Cells, Pooled
 from sde_sgd.statistics._samples import sample_and_reference
 
+# the tail down to which finite n has been fitted
+_FITTED = 1e-3
 # the limit of A² has mean 1 and this variance
 _LIMIT_VARIANCE = 2 * (np.pi**2 - 9) / 3
 
@@ -114,7 +116,9 @@ def _continuous(u: np.ndarray) -> tuple[float, float, float]:
     pieces = np.append(below * np.diff(logit) + np.diff(upper), -np.log(u[-1]))
     error = float(2 * n * np.cumsum(pieces[::-1]).std() / np.sqrt(n))
     tail = limit_tail(value)
-    return value, error, float(np.clip(tail - _finite(1 - tail, n), 0.0, 1.0))
+    # the fit is to a few digits, so that far out its share in the tail is kept and not its value
+    known = max(tail, _FITTED)
+    return value, error, float(np.clip(tail - _finite(1 - known, n) * tail / known, 0.0, 1.0))
 
 
 def _finite(p: float, n: int) -> float:

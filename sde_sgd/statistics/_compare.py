@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from sde_sgd import _checks
+from sde_sgd._shown import Shown
 from sde_sgd.statistics._equilibrium import equilibrium
 from sde_sgd.statistics._kolmogorov_smirnov import ks_one, ks_two
 from sde_sgd.statistics._law import Law
@@ -15,12 +16,13 @@ from sde_sgd.statistics._moments import ratio_error, variance_error
 from sde_sgd.statistics._pooled import FLOOR, Pooled, largest
 from sde_sgd.statistics._samples import Given, sample_and_reference, sample_values
 from sde_sgd.statistics._wasserstein import w1_atoms, w1_one, w1_two
+from sde_sgd.theory._pushforward import Pushforward
 
 _NAN = float("nan")
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """A one-dimensional sample against a law or another sample.
 
     Attributes:
@@ -78,9 +80,16 @@ class Comparison:
     def _difference(self) -> str:
         if self.no_scale == _CONSTANT:
             return "constant, equal" if self.ks == 0 else "constant, different"
+        if self.paired and self.ks == self.ks_null == 0:
+            return "equal, chain by chain"
         if self.same:
             return f"not distinguishable at level {self.level:g} (a distance of {self.ks_null:.2g} would be)"
         return f"different ({_p_text(self.ks_p, 1)}, level {self.level:g})"
+
+    def __repr__(self) -> str:
+        distance = f"KS distance {self.ks:.5f} ± {self.ks_error:.5f}"
+        sizes = f"n = {self.n}" + (f" and {self.n_reference}" if self.n_reference else "")
+        return f"Comparison({self.verdict}; {distance}, {sizes})"
 
     def __str__(self) -> str:
         sizes = f"n = {self.n}" + (f" and {self.n_reference}" if self.n_reference else "")
@@ -138,9 +147,9 @@ def compare(
             array of shape `(n,)`.
         reference: a `Density1D` such as `theory.gibbs` gives, a frozen `scipy.stats` distribution such as
             `theory.online_regression_law` gives, a distribution function, a `Result` or an array. Of a
-            law in the plane take `law.marginal(0)` and observable=lambda theta: theta[0].
-        observable: scalar function of one chain's parameters, applied to every `Result`; needed
-            where θ is not one number.
+            law in the plane (`Density2D`) the law of the observable is taken, see `theory.pushforward`.
+        observable: scalar function of one chain's parameters, applied to every `Result` and to laws in
+            the plane; needed where θ is not one number.
         level: false-alarm rate of the verdict.
 
     Returns:
@@ -182,6 +191,10 @@ def _against_law(
     if p < level and atoms is None:
         values, _ = sample_values("sample", sample, observable)
         answer, reasons = equilibrium(sample, values, law, distance, level)
+    if isinstance(law.source, Pushforward):
+        reasons += (
+            f"of the law of the observable no probability is off by more than {law.source.error:.1g}",
+        )
     no_scale, scale = "", float(np.sqrt(variance))
     if not np.isfinite(variance):
         no_scale, scale = "the law has no finite variance", _NAN

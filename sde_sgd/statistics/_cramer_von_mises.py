@@ -6,10 +6,14 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from sde_sgd.statistics._cramer_von_mises_tail import tail
 from sde_sgd.statistics._hypothesis_test import HypothesisTest
 from sde_sgd.statistics._law import Law
 from sde_sgd.statistics._pooled import Cells, Pooled
 from sde_sgd.statistics._samples import sample_and_reference
+
+# p-values below this have a way of their own
+_SMALL = 1e-3
 
 
 def cramer_von_mises(
@@ -43,7 +47,8 @@ def cramer_von_mises(
     ± .02. The temperature test has .997.
 
     Source: Cramér 1928; von Mises 1931; Anderson 1962; Choulakian, Lockhart, Stephens 1994 for laws with
-    atoms; p-values without ties by `scipy.stats`.
+    atoms; p-values without ties by `scipy.stats`, below 10⁻³ by importance sampling (up to 100 values: to
+    some 5 %) or by Smirnov's limit, which is then a little too large.
     """
     given = sample_and_reference(sample, reference, observable)
     one = isinstance(given.other, Law)
@@ -68,8 +73,12 @@ def _mean_square(gap: np.ndarray, cells: Cells) -> np.ndarray:
 def _one(x: np.ndarray, law: Law) -> tuple[float, float, float]:
     n, atoms = len(x), law.atoms(x)
     if atoms is None:
+        u = law.cdf(x)
         test = stats.cramervonmises(x, law.cdf)
-        return float(test.statistic), _error_one(law.cdf(x)), float(test.pvalue)
+        p = float(test.pvalue)
+        # scipy's is a difference of two numbers near 1
+        p = p if p >= _SMALL else tail(float(test.statistic), u)
+        return float(test.statistic), _error_one(u), p
     gap, cells = atoms.gap(atoms.counts(x)), atoms.cells
     error = atoms.error(x, 2 * n * gap * cells.weights)
     return float(n * _mean_square(gap, cells)), error, atoms.sequential_p(x, _mean_square)

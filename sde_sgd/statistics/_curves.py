@@ -13,7 +13,7 @@ from sde_sgd.statistics._pooled import chunks
 from sde_sgd.statistics._samples import generator
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class CurveTest(HypothesisTest):
     """Curves of several groups, compared everywhere at once.
 
@@ -86,7 +86,7 @@ def curve_test(*curves: Any, key: Any, permutations: int | Any = 999) -> CurveTe
 
 
 def _groups(curves: tuple[Any, ...]) -> list[np.ndarray]:
-    groups = [np.asarray(curve, np.float64) for curve in curves]
+    groups = [_checks.real(f"curves of group {number}", curve) for number, curve in enumerate(curves)]
     shapes = [group.shape for group in groups]
     if len(groups) < 2 or any(len(s) != 2 or s[1] == 0 for s in shapes) or len({s[1] for s in shapes}) != 1:
         raise ValueError(

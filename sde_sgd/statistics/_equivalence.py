@@ -14,11 +14,12 @@ from sde_sgd.statistics._law import Law
 from sde_sgd.statistics._moments import mean_error, ratio_error, variance_error
 from sde_sgd.statistics._samples import sample_and_reference
 from sde_sgd.theory._density import Density1D
+from sde_sgd.theory._pushforward import Pushforward
 
 QUANTITIES = ("mean", "variance", "law")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class EquivalenceTest(HypothesisTest):
     """Two one-sided tests. A small `p` says that the difference is *within* the margin.
 
@@ -149,7 +150,7 @@ class _Point:
 
 def _moment(law: Law, name: str) -> float:
     """The mean or variance ("var") of a law that knows it."""
-    if isinstance(law.source, Density1D):
+    if isinstance(law.source, Density1D | Pushforward):
         return law.source.mean if name == "mean" else law.source.variance
     for known in (name, "variance") if name == "var" else (name,):
         if hasattr(law.source, known):

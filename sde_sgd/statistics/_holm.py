@@ -1,17 +1,19 @@
 """Holm's correction: many tests, one false-alarm rate for them all."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 
 from sde_sgd import _checks
+from sde_sgd._shown import Shown, short
 from sde_sgd.statistics._hypothesis_test import HypothesisTest
 
 
-@dataclass(frozen=True)
-class Family:
+@dataclass(frozen=True, repr=False)
+class Family(Shown):
     """Tests that are judged together. Print it for a table.
 
     Attributes:
@@ -30,6 +32,11 @@ class Family:
     def rejected(self) -> tuple[str, ...]:
         """Names of the tests whose null is rejected at `level` for the whole family."""
         return tuple(name for name, p in self.adjusted.items() if p <= self.level)
+
+    def __repr__(self) -> str:
+        rejected = ", ".join(f"{name}: {p:.3g}" for name, p in self.adjusted.items() if p <= self.level)
+        count = f"{len(self.rejected)} of {len(self.p)} rejected at family-wise level {self.level:g}"
+        return f"Family({count}{f' ({rejected})' if rejected else ''})"
 
     def __str__(self) -> str:
         width = max(len("test"), *map(len, self.p))
@@ -59,10 +66,14 @@ def holm(tests: Any, level: float = 0.05) -> Family:
     Source: Holm 1979, *Scand. J. Statistics* 6.
     """
     _checks.number("level", level, above=0, below=1)
+    if not isinstance(tests, Mapping) and (isinstance(tests, str) or not isinstance(tests, Iterable)):
+        raise ValueError(
+            f"tests must be name → HypothesisTest or p-value, or a sequence of either, got {short(tests)}."
+        )
     named = tests if isinstance(tests, Mapping) else {str(i): test for i, test in enumerate(tests)}
     if not named:
         raise ValueError("tests must hold at least one test, got none.")
-    p = {str(k): float(getattr(test, "p", test)) for k, test in named.items()}
+    p = {str(k): _p(str(k), test) for k, test in named.items()}
     for name, value in p.items():
         if not 0 <= value <= 1:
             raise ValueError(
@@ -74,3 +85,10 @@ def holm(tests: Any, level: float = 0.05) -> Family:
     adjusted = dict(zip(order, np.maximum.accumulate(steps).tolist(), strict=True))
     kept = {str(name): test for name, test in named.items() if isinstance(test, HypothesisTest)}
     return Family(float(level), p, {name: adjusted[name] for name in p}, kept)
+
+
+def _p(name: str, test: Any) -> float:
+    value = getattr(test, "p", test)
+    if np.ndim(value) or not isinstance(value, int | float | np.number | np.ndarray | jax.Array):
+        raise ValueError(f"tests[{name!r}] must be a HypothesisTest or a p-value, got {short(test)}.")
+    return float(_checks.real(f"tests[{name!r}]", value))

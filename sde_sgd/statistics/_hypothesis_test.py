@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from sde_sgd._shown import Shown
 
-@dataclass(frozen=True, kw_only=True)
-class HypothesisTest:
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class HypothesisTest(Shown):
     """The outcome of one test. Print it.
 
     Attributes:
@@ -36,13 +38,20 @@ class HypothesisTest:
         """Whether the null is rejected at `level`, its false-alarm rate."""
         return self.p <= level
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._line})"
+
     def __str__(self) -> str:
+        text = self._line
+        text += "" if math.isnan(self.p) else f"\n  null: {self.null}"
+        return text + (f"\n  {self.note}" if self.note else "")
+
+    @property
+    def _line(self) -> str:
         sizes = " and ".join(str(n) for n in np.atleast_1d(self.n))
         # an estimate without a hypothesis about it has no p-value
         p = "" if math.isnan(self.p) else f", p = {self.p:.3g}"
-        text = f"{self.name}: {plus_minus(self.value, self.standard_error)}{p}, n = {sizes}"
-        text += "" if math.isnan(self.p) else f"\n  null: {self.null}"
-        return text + (f"\n  {self.note}" if self.note else "")
+        return f"{self.name}: {plus_minus(self.value, self.standard_error)}{p}, n = {sizes}"
 
 
 def plus_minus(value: float, error: float) -> str:

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
+from sde_sgd._shown import short
 from sde_sgd.statistics._hypothesis_test import sequential_p
 from sde_sgd.statistics._pooled import DRAWS, Cells, Statistic, chunks, stream
 from sde_sgd.theory._density import Density1D, Density2D
+from sde_sgd.theory._pushforward import Pushforward, pushforward
 
 # A value with more probability than this of its own is an atom
 _ATOM = 1e-9
@@ -30,7 +32,13 @@ class Law:
 
     def cdf(self, x: Any) -> np.ndarray:
         """P(X ≤ x), checked."""
-        rising = np.asarray(self.distribution(x), np.float64)
+        try:
+            rising = np.asarray(self.distribution(x), np.float64)
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            raise ValueError(
+                f"reference must be a distribution function of any array of numbers; {short(self.source)} "
+                f"failed on one of shape {np.shape(x)}: {error}"
+            ) from error
         if rising.shape != np.shape(x) or not ((rising >= 0) & (rising <= 1)).all():
             raise ValueError(
                 "reference must be a distribution function with values in [0, 1] for every x, got "
@@ -41,7 +49,7 @@ class Law:
 
     def grid(self, x: np.ndarray) -> np.ndarray:
         """Fine points that hold the law and the sorted sample `x`."""
-        if isinstance(self.source, Density1D):
+        if isinstance(self.source, Density1D | Pushforward):
             return self.source.grid
         quantile = self.quantile
         if quantile is not None:
@@ -74,7 +82,7 @@ class Law:
 
     def moments(self, x: np.ndarray) -> tuple[float, float]:
         """Mean and variance; not finite where the law has none."""
-        if isinstance(self.source, Density1D):
+        if isinstance(self.source, Density1D | Pushforward):
             return self.source.mean, self.source.variance
         second = next((name for name in ("var", "variance") if hasattr(self.source, name)), None)
         if second is not None and hasattr(self.source, "mean"):
@@ -93,7 +101,7 @@ class Law:
 
     def atoms(self, x: np.ndarray) -> "Atoms | None":
         """The law as probabilities of cells, if the sample `x` meets values with probability of their own."""
-        if isinstance(self.source, Density1D) or isinstance(
+        if isinstance(self.source, Density1D | Pushforward) or isinstance(
             getattr(self.source, "dist", self.source), stats.rv_continuous
         ):
             return None
@@ -176,13 +184,64 @@ class Atoms:
         return sequential_p(observed, null)
 
 
-def as_law(reference: Any) -> Law | None:
-    """The law behind a density, a `scipy.stats` distribution or a distribution function, or None."""
+def as_law(reference: Any, observable: Callable[[Any], Any] | None = None) -> Law | None:
+    """The law behind a density, a `scipy.stats` distribution or a distribution function, or None.
+
+    Of a density in the plane it is the law of the observable.
+    """
     if isinstance(reference, Density2D):
-        raise ValueError(
-            "reference must be a law on the line, got a Density2D; compare one coordinate at a time: "
-            "reference=law.marginal(0), observable=lambda theta: theta[0]."
-        )
+        if observable is None:
+            raise ValueError(
+                f"reference must be a law on the line, got {reference!r}; give a scalar observable= of both "
+                f"coordinates, such as lambda theta: theta[0]."
+            )
+        reference = pushforward(reference, observable)
+    if isinstance(reference, stats.gaussian_kde):
+        reference = _smoothed(reference)
     if hasattr(reference, "cdf"):
+        if not callable(reference.cdf):
+            raise ValueError(f"reference must have a cdf that is a function, got {short(reference.cdf)}.")
         return Law(reference.cdf, reference)
     return Law(reference, reference) if callable(reference) else None
+
+
+def check_rises(law: Law, x: np.ndarray) -> np.ndarray:
+    """Return a sorted sample, or refuse a law that is no distribution function there, such as a density."""
+    rising = law.cdf(x)
+    falls = np.diff(rising) < -1e-6
+    if falls.any():
+        at = int(falls.argmax())
+        raise ValueError(
+            f"reference must be a distribution function, which rises; {short(law.source)} falls from "
+            f"{rising[at]:.4g} at {x[at]:.4g} to {rising[at + 1]:.4g} at {x[at + 1]:.4g}. "
+            f"If it is a density, give its cdf, or theory.Density1D(grid, log_weights)."
+        )
+    return x
+
+
+@dataclass(frozen=True)
+class _Smoothed:
+    """The distribution function of a kernel estimate: a mixture of normal laws."""
+
+    centres: np.ndarray
+    weights: np.ndarray
+    width: float
+
+    def cdf(self, x: Any) -> np.ndarray:
+        at = np.asarray(x, np.float64)
+        parts = np.array_split(at.ravel(), 1 + at.size * len(self.centres) // 4_000_000)
+        found = [special.ndtr((part[:, None] - self.centres) / self.width) @ self.weights for part in parts]
+        return np.clip(np.concatenate(found), 0.0, 1.0).reshape(at.shape)
+
+    def mean(self) -> float:
+        return float(self.weights @ self.centres)
+
+    def var(self) -> float:
+        return float(self.weights @ (self.centres - self.mean()) ** 2) + self.width**2
+
+
+def _smoothed(kernel: Any) -> _Smoothed:
+    """The law of a `scipy.stats.gaussian_kde`, which is a function itself: its density."""
+    if kernel.d != 1:
+        raise ValueError(f"reference must be a law on the line, got a gaussian_kde in {kernel.d} dimensions.")
+    return _Smoothed(kernel.dataset[0], kernel.weights, float(kernel.covariance[0, 0]) ** 0.5)

@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sde_sgd import _tree
+from sde_sgd._shown import short
 from sde_sgd.random import check_key
-from sde_sgd.statistics._law import Law, as_law
+from sde_sgd.statistics._law import Law, as_law, check_rises
 from sde_sgd.statistics._pooled import Pooled, pool
 
 # keeps these numbers apart from any other generator seeded with the same key
@@ -68,10 +70,11 @@ def note(dropped: int, paired: bool) -> str:
 
 def sample_and_reference(sample: Any, reference: Any, observable: Callable[[Any], Any] | None) -> Given:
     """The sorted sample, with the law or the other sample, in pairs where two runs share their key."""
-    law = None if is_result(reference) else as_law(reference)
+    check_observable(observable)
+    law = None if is_result(reference) else as_law(reference, observable)
     if law is not None:
         x, dropped = sample_values("sample", sample, observable)
-        return Given(np.sort(x), law, dropped)
+        return Given(check_rises(law, np.sort(x)), law, dropped)
     if share_key(sample, reference):
         trees, dropped = _aligned(sample, reference)
         x, y = (_scalars(name, tree, observable) for name, tree in zip(_NAMES, trees, strict=True))
@@ -88,6 +91,7 @@ def two_of_points(
     sample: Any, reference: Any, observable: Callable[[Any], Any] | None
 ) -> tuple[np.ndarray, np.ndarray, int, bool]:
     """Rows of two samples, one for each chain, how many were dropped, and whether they are pairs."""
+    check_observable(observable)
     if share_key(sample, reference):
         trees, dropped = _aligned(sample, reference)
         x, y = (_points(name, _mapped(tree, observable)) for name, tree in zip(_NAMES, trees, strict=True))
@@ -122,10 +126,26 @@ def _aligned(sample: Any, reference: Any) -> tuple[tuple[Any, Any], int]:
     return (kept(sample), kept(reference)), int((~alive).sum())
 
 
+def check_observable(observable: Any) -> None:
+    """Refuse what is no function."""
+    if observable is not None and not callable(observable):
+        raise ValueError(
+            f"observable must be a function of one chain's parameters, such as lambda theta: theta[0], got "
+            f"{short(observable)}."
+        )
+
+
 def _mapped(values: Any, observable: Callable[[Any], Any] | None) -> list[np.ndarray]:
     """The float64 leaves of parameters, or of the observable's values."""
     if observable is not None:
-        values = jax.vmap(observable)(jax.tree.map(jnp.asarray, values))
+        values = jax.tree.map(jnp.asarray, values)
+        try:
+            values = jax.vmap(observable)(values)
+        except Exception as error:
+            one = jax.tree.map(lambda leaf: leaf[0], values)
+            raise ValueError(
+                f"observable failed on the parameters of one chain, of shapes {_tree.describe(one)}: {error}"
+            ) from error
     return [np.asarray(leaf, dtype=np.float64) for leaf in jax.tree.leaves(values)]
 
 
@@ -133,16 +153,27 @@ def _values(name: str, sample: Any, observable: Callable[[Any], Any] | None) -> 
     """The float64 leaves of a `Result` (without diverged chains) or of arrays, and how many were dropped."""
     if is_result(sample):
         return _mapped(sample.samples(), observable), int(sample.diverged)
-    try:
-        leaves = _mapped(sample, None)
-    except (TypeError, ValueError):
-        leaves = []
-    if not leaves:
+    if isinstance(sample, list | tuple) and all(np.ndim(leaf) == 0 for leaf in jax.tree.leaves(sample)):
+        sample = _plain(sample)  # numbers in a list are an array
+    parts = [_plain(leaf) for leaf in jax.tree.leaves(sample)]
+    if any(part.dtype.kind == "c" for part in parts):
+        raise ValueError(f"{name} must hold real numbers, got complex ones; take their real part or modulus.")
+    leaves = [part.astype(np.float64) for part in parts if part.dtype.kind in "biuf"]
+    if not leaves or len(leaves) < len(parts):
         raise ValueError(
             f"{name} must be a Result, an array of numbers or, as a reference, a law with a cdf (a Density1D "
-            f"or a frozen scipy.stats distribution), got {type(sample).__name__}."
+            f"or a frozen scipy.stats distribution), got {short(sample)}."
         )
     return leaves, 0
+
+
+def _plain(values: Any) -> np.ndarray:
+    """As NumPy has it; what is no array of numbers, such as a ragged list, as one object."""
+    try:
+        plain = np.asarray(values)
+    except (TypeError, ValueError):
+        return np.array(None)
+    return plain.astype(np.float64) if plain.dtype == jnp.bfloat16 else plain
 
 
 def sample_values(name: str, sample: Any, observable: Callable[[Any], Any] | None) -> tuple[np.ndarray, int]:
@@ -184,6 +215,8 @@ def _points(name: str, leaves: list[np.ndarray]) -> np.ndarray:
             f"{name} must be arrays with one leading axis of chains, "
             f"got shapes {[leaf.shape for leaf in leaves]}."
         )
+    if not len(leaves[0]):
+        raise ValueError(f"{name} must hold at least 8 values, got none; run more chains.")
     rows = np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1)
     if rows.shape[1] == 0:
         raise ValueError(f"{name} must hold at least one number per chain, got shape {rows.shape}.")

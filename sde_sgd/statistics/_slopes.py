@@ -15,7 +15,7 @@ from sde_sgd.statistics._samples import generator
 METHODS = ("BCa", "percentile")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SlopeTest(HypothesisTest):
     """A fitted slope (`value`) with its jackknife error and a bootstrap interval.
 
@@ -134,7 +134,7 @@ def _fitted(
 
 
 def _checked(x: Any, y: Any, logarithmic: bool) -> tuple[np.ndarray, np.ndarray, bool]:
-    at, values = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    at, values = _checks.real("x", x), _checks.real("y", y)
     if at.ndim != 1 or values.ndim not in (1, 2) or values.shape[-1:] != at.shape:
         raise ValueError(
             f"x must have shape (points,) and y (seeds, points) or (points,), "

@@ -15,7 +15,7 @@ from sde_sgd.statistics._samples import check_values
 _FEWEST = 30
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TemperatureTest(HypothesisTest):
     """A measured temperature against the expected one.
 
@@ -141,7 +141,7 @@ def temperature_test(
 
 def _leaves(name: str, tree: Any) -> list[np.ndarray]:
     """Float64 arrays with one leading axis of at least 30 chains."""
-    leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(tree)]
+    leaves = [_checks.real(name, leaf) for leaf in jax.tree.leaves(tree)]
     shapes = [leaf.shape for leaf in leaves]
     if not leaves or any(not shape or 0 in shape[1:] for shape in shapes) or len({s[0] for s in shapes}) != 1:
         raise ValueError(f"{name} must be arrays with one leading axis of chains, got shapes {shapes}.")
@@ -155,7 +155,7 @@ def _moved(theta: Any, centre: Any) -> list[np.ndarray]:
     leaves = _leaves("theta", theta)
     if centre is None:
         return leaves
-    at = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(centre)]
+    at = [_checks.real("centre", leaf) for leaf in jax.tree.leaves(centre)]
     if [leaf.shape for leaf in at] != [leaf.shape[1:] for leaf in leaves]:
         raise ValueError(
             f"centre must have the shapes of one chain, {[leaf.shape[1:] for leaf in leaves]}, "

@@ -13,7 +13,7 @@ from sde_sgd.statistics._moments import student
 KINDS = ("bulk", "tail", "mean")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TimeAverage(HypothesisTest):
     """The mean over chains and time; `standard_error` is its Monte Carlo standard error (MCSE).
 
@@ -119,7 +119,7 @@ def split_r_hat(draws: Any) -> float:
 
 
 def _draws(draws: Any) -> np.ndarray:
-    array = np.asarray(draws, np.float64)
+    array = _checks.real("draws", draws)
     if array.ndim != 2 or array.shape[0] == 0:
         raise ValueError(
             f"draws must have shape (chains, draws), got {array.shape}; one chain is draws[None, :]."

@@ -1,5 +1,6 @@
 """What should have come out: stationary laws with their constants."""
 
+from sde_sgd import _names
 from sde_sgd.theory._chain import chain_law as chain_law
 from sde_sgd.theory._covariance import discrete_covariance as discrete_covariance
 from sde_sgd.theory._covariance import lyapunov_covariance as lyapunov_covariance
@@ -26,8 +27,12 @@ from sde_sgd.theory._matrix_free import products as products
 from sde_sgd.theory._mixture import GaussianMixture as GaussianMixture
 from sde_sgd.theory._mixture import laplace_gibbs as laplace_gibbs
 from sde_sgd.theory._modified import modified_gibbs as modified_gibbs
+from sde_sgd.theory._pushforward import Pushforward as Pushforward
+from sde_sgd.theory._pushforward import pushforward as pushforward
 from sde_sgd.theory._regression import RegressionLaw as RegressionLaw
 from sde_sgd.theory._regression import regression_covariance as regression_covariance
 from sde_sgd.theory._skewness import skew_log_odds as skew_log_odds
 from sde_sgd.theory._student import online_regression_law as online_regression_law
 from sde_sgd.theory._student import online_regression_variance as online_regression_variance
+
+__dir__ = _names.public(globals())

@@ -132,8 +132,7 @@ def _refined(
         if not fine[2] < _LOST:
             raise ValueError(
                 f"bounds ({low:.4g}, {high:.4g}) cut off probability: {fine[2]:.1e} of the chain's is at the "
-                f"edge or beyond. Widen them; if that does not help, the chain escapes: use a smaller "
-                f"learning rate."
+                f"edge or beyond. {_escape(line, setting)}"
             )
         # what does not get better with more points is the rounding of a chain that hardly ever crosses
         if error <= wanted or given or size == most or (error <= refused and error > before / 2):
@@ -144,7 +143,7 @@ def _refined(
             f"points must be more than {size} on ({low:.4g}, {high:.4g}): with {len(coarse[0])} the law is "
             f"another by {error:.1g} of the probability. Give more points, whose number squared fills the "
             f"memory; where |1 − ηL''| is large, here up to {_steepest(line, setting, *fine[:2]):.2g}, a "
-            f"smaller learning rate needs fewer."
+            f"smaller learning rate needs fewer.{_rough(line, setting)}"
         )
     return fine[0], fine[1], error
 
@@ -212,8 +211,31 @@ def _solve(
     np.add.at(kernel, (np.arange(len(grid)), np.where(mean > (low + high) / 2, -1, 0)), missing)
     law = stationary_vector(kernel)
     outer = max(1, len(grid) // 100)
-    lost = float(law @ missing + law[:outer].sum() + law[-outer:].sum())
+    # what leaves the grid and comes back at once is not at the edge
+    inside = slice(outer, len(grid) - outer)
+    lost = float(law[inside] @ missing[inside] + law[:outer].sum() + law[-outer:].sum())
     return grid, law / width, lost
+
+
+def _escape(line: Line, setting: Setting) -> str:
+    """What to do where the chain does not stay on the grid."""
+    steepest = setting.rate * float(line.derivatives(line.minima())[2].min())
+    if steepest >= 2:
+        return (
+            f"At all its minima ηL'' is {steepest:.3g} or more, where SGD is unstable from 2 on: use a "
+            f"learning rate below {2 * setting.rate / steepest:.3g}."
+        )
+    return "Widen them; if that does not help, the chain escapes: use a smaller learning rate."
+
+
+def _rough(line: Line, setting: Setting) -> str:
+    """Why the law of a chain that makes jumps of a few sizes is found slowly."""
+    if getattr(line.problem, "noise_law", None) != "rademacher" or setting.batch > 8:
+        return ""
+    return (
+        f" A batch of {setting.batch} signs has {setting.batch + 1} means, so that the law is rough at every "
+        f"scale: a larger batch_size smooths it; of this one run an ensemble, and compare its moments."
+    )
 
 
 def _is_gaussian(line: Line) -> bool:

@@ -8,7 +8,7 @@ from sde_sgd import _checks, _traces
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.processes._base import check_hyper
-from sde_sgd.theory._laplace import facts_at, refine_minimum
+from sde_sgd.theory._laplace import facts_at, minimum_near
 from sde_sgd.theory._modes import sde_response, sgd_response
 from sde_sgd.theory._setting import LAWS, law_noise, one_setting, positive_curvatures
 
@@ -129,7 +129,7 @@ def model_at_minimum(problem: Problem, at: Any) -> tuple[np.ndarray, np.ndarray]
             raise NotKnownError(
                 f"{type(problem).__name__} does not know its minima; give at=..., parameters near one."
             ) from error
-    theta = refine_minimum(problem, at)
+    theta = minimum_near(problem, at, "at")
     _, hessian = facts_at(problem, theta)
     return hessian, np.asarray(_gradient_covariance(problem, theta), np.float64)
 

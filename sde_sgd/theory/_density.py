@@ -10,11 +10,12 @@ from jaxtyping import Array, Float, Key
 from scipy import integrate, interpolate
 
 from sde_sgd import _checks
+from sde_sgd._shown import Shown, short
 from sde_sgd.random import check_key
 from sde_sgd.theory._region import edges_on_line, is_indicator, region_probability
 
 
-class Density1D:
+class Density1D(Shown):
     """A probability density on the line, known on a fine grid.
 
     Args:
@@ -41,6 +42,11 @@ class Density1D:
         self._rising = np.maximum.accumulate(np.clip(rising / rising[-1], 0.0, 1.0))
         self._smooth = interpolate.CubicHermiteSpline(self.grid, self._rising, self._values)
         self.error = max(float(error), _halved(self._values, self.grid, rising))
+
+    def __repr__(self) -> str:
+        ends = f"{self.grid[0]:.4g} to {self.grid[-1]:.4g}, {len(self.grid)} points"
+        moments = f"mean {self.mean:.4g}, variance {self.variance:.4g}"
+        return f"Density1D({self.name!r} on {ends}: {moments}; error {self.error:.1g})"
 
     def pdf(self, x: Any) -> np.ndarray:
         """p(x); zero outside the grid."""
@@ -70,8 +76,15 @@ class Density1D:
         return float(integrate.simpson(values * self._values, x=self.grid))
 
     def probability(self, low: float | int, high: float | int) -> float:
-        """P(low < X < high)."""
-        return float(self.cdf(high) - self.cdf(low))
+        """P(low < X < high).
+
+        Raises:
+            ValueError: if an end is not a number, or high lies below low.
+        """
+        ends = [float(_end(name, end)) for name, end in (("low", low), ("high", high))]
+        if ends[1] < ends[0]:
+            raise ValueError(f"high must be >= low, got low = {ends[0]:g} and high = {ends[1]:g}; swap them.")
+        return float(self.cdf(ends[1]) - self.cdf(ends[0]))
 
     def sample(self, count: int | Any, *, key: Key[Array, ""]) -> Float[Array, " count"]:
         """`count` independent draws, by inverting the cdf."""
@@ -93,7 +106,7 @@ class Density1D:
         return float(second - self.mean**2)
 
 
-class Density2D:
+class Density2D(Shown):
     """A probability density in the plane, known on a rectangular grid.
 
     Args:
@@ -114,6 +127,12 @@ class Density2D:
         self.name = name
         self.values = weights / total
         self.error = max(self._halved(0), self._halved(1))
+
+    def __repr__(self) -> str:
+        box = " x ".join(f"[{axis[0]:.4g}, {axis[-1]:.4g}]" for axis in (self.x, self.y))
+        means = ", ".join(f"{self.marginal(axis).mean:.4g}" for axis in (0, 1))
+        size = f"{len(self.x)} x {len(self.y)} points"
+        return f"Density2D({self.name!r} on {box}, {size}: mean [{means}]; error {self.error:.1g})"
 
     def pdf(self, points: Any) -> np.ndarray:
         """p at points of shape `(..., 2)`, bilinear between grid points, zero outside."""
@@ -188,6 +207,14 @@ class Density2D:
         grid, other, values = (self.x, self.y, self.values) if axis == 0 else (self.y, self.x, self.values.T)
         rising = integrate.cumulative_simpson(integrate.simpson(values, x=other, axis=1), x=grid, initial=0.0)
         return _halved(integrate.simpson(values[:, ::2], x=other[::2], axis=1), grid, rising)
+
+
+def _end(name: str, value: Any) -> np.ndarray:
+    """One number, infinite perhaps."""
+    end = _checks.real(name, value)
+    if end.ndim or np.isnan(end):
+        raise ValueError(f"{name} must be one number, got {short(value)}.")
+    return end
 
 
 def _halved(values: np.ndarray, grid: np.ndarray, rising: np.ndarray) -> float:

@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 
 from sde_sgd import _checks
+from sde_sgd._shown import Shown, described
 from sde_sgd.hyperparameters import Hyperparameters
+from sde_sgd.problems._base import SAMPLINGS
 from sde_sgd.theory._covariance import eigenmodes
 from sde_sgd.theory._matrix_free import directional_variance
 from sde_sgd.theory._setting import batch_noise, law_noise, one_setting
 
 
-@dataclass(frozen=True)
-class EffectiveTemperature:
+@dataclass(frozen=True, repr=False)
+class EffectiveTemperature(Shown):
     r"""T_i = 2λ_i eᵢᵀΣeᵢ along the eigenvectors of the Hessian.
 
     In equilibrium at temperature T, Σ = (T/2) H⁻¹ and every T_i is T. Where they differ there is no
@@ -30,6 +32,10 @@ class EffectiveTemperature:
     directions: np.ndarray
     temperatures: np.ndarray
     first_order: np.ndarray
+
+    def __repr__(self) -> str:
+        names = ("curvatures", "temperatures", "first_order")
+        return described(self, {name: getattr(self, name) for name in names})
 
     @property
     def mean(self) -> float:
@@ -122,13 +128,14 @@ def virial(
     Source: Yaida 2019 (arXiv:1810.00004), a fluctuation-dissipation relation.
     """
     setting = one_setting(hyper)
-    _checks.number("square_gradient", square_gradient, at_least=0)
-    _checks.number("noise_trace", noise_trace, at_least=0)
+    _checks.scalar("square_gradient", square_gradient, at_least=0)
+    _checks.scalar("noise_trace", noise_trace, at_least=0)
     if setting.momentum:
         raise ValueError(
             f"momentum must be 0, got {setting.momentum:g}: with momentum the identity needs the buffer v. "
             f"Use virial_with_momentum(hyper, square_velocity=...)."
         )
+    _checks.choice("sampling", sampling, SAMPLINGS)
     if sampling == "shuffle":
         raise ValueError(
             "sampling must be 'replacement' or 'subset': within a shuffled epoch the batch depends on theta."
@@ -152,5 +159,5 @@ def virial_with_momentum(hyper: Hyperparameters | Any, *, square_velocity: float
     Source: Yaida 2019 (arXiv:1810.00004), in this convention of v.
     """
     setting = one_setting(hyper)
-    _checks.number("square_velocity", square_velocity, at_least=0)
+    _checks.scalar("square_velocity", square_velocity, at_least=0)
     return setting.rate * (1 + setting.momentum) / 2 * float(square_velocity)

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import interpolate
 
 from sde_sgd import _checks
+from sde_sgd._shown import Shown, described
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.processes._base import check_hyper
@@ -28,8 +29,8 @@ _WORK = 5e9
 _Laws = tuple[Generator, np.ndarray, np.ndarray]
 
 
-@dataclass(frozen=True)
-class FokkerPlanck:
+@dataclass(frozen=True, repr=False)
+class FokkerPlanck(Shown):
     """The law of θ at several times.
 
     Attributes:
@@ -52,6 +53,11 @@ class FokkerPlanck:
     start: np.ndarray
     reflecting: bool
     error: float
+
+    def __repr__(self) -> str:
+        cells = " x ".join(map(str, self.generator.grid.shape))
+        fields = {"times": self.times, "steps": self.steps, "mass": self.mass, "error": self.error}
+        return described(self, {"cells": cells, **fields})
 
     @property
     def mass(self) -> np.ndarray:

@@ -12,6 +12,7 @@ from scipy import linalg, sparse
 from scipy.sparse import linalg as sparse_linalg
 
 from sde_sgd import _traces
+from sde_sgd._shown import Shown
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.theory._fokker_planck_grid import Grid
@@ -21,8 +22,8 @@ from sde_sgd.theory._potential import in_float64, parameter_shape, potential
 _NEGLIGIBLE = 40.0
 
 
-@dataclass(frozen=True)
-class Generator:
+@dataclass(frozen=True, repr=False)
+class Generator(Shown):
     r"""Q of dp/dt = Qp with p the probabilities of the cells.
 
     Between neighbouring centres, h apart along one axis, a chain hops at the rates

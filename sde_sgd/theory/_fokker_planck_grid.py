@@ -7,6 +7,7 @@ import numpy as np
 from scipy import stats
 
 from sde_sgd import _checks
+from sde_sgd._shown import Shown, short
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.theory._density import Density1D, Density2D
 from sde_sgd.theory._fokker_planck_cells import TooWideError
@@ -18,8 +19,8 @@ _DEPTH, EDGE = 30.0, 20.0
 _TAILS = 8.0
 
 
-@dataclass(frozen=True)
-class Grid:
+@dataclass(frozen=True, repr=False)
+class Grid(Shown):
     """Equal cells of a box on the line or in the plane.
 
     Attributes:
@@ -77,7 +78,7 @@ def make_grid(
         box = np.asarray(bounds, np.float64)
         wanted = "(low, high)" if dimension == 1 else "((low, high), (low, high))"
         if box.shape != ((2,) if dimension == 1 else (2, 2)) or not (box[..., 0] < box[..., 1]).all():
-            raise ValueError(f"bounds must be {wanted} with low < high, got {bounds!r}.")
+            raise ValueError(f"bounds must be {wanted} with low < high, got {short(bounds)}.")
         low, high = np.atleast_2d(box).T
     elif diffusion is None:
         raise ValueError(

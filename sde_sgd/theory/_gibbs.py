@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from sde_sgd import _checks
+from sde_sgd._shown import short
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.processes._base import check_hyper
@@ -115,9 +116,9 @@ def _on_line(problem: Problem, scale: float, bounds: Any, points: Any) -> Densit
         low, high = _grow_line(exponents_at, low, high)
     else:
         _checks.number("bounds", bounds)
+        if np.shape(bounds) != (2,) or not bounds[0] < bounds[1]:
+            raise ValueError(f"bounds must be (low, high) with low < high, got {short(bounds)}.")
         low, high = (float(edge) for edge in bounds)
-        if not low < high:
-            raise ValueError(f"bounds must be (low, high) with low < high, got {bounds!r}.")
 
     def make(size: int) -> Density1D:
         grid = np.linspace(low, high, size)
@@ -190,7 +191,7 @@ def _in_plane(problem: Problem, scale: float, bounds: Any, points: Any) -> Densi
         _checks.number("bounds", bounds)
         box = np.asarray(bounds, dtype=float)
         if box.shape != (2, 2) or not (box[:, 0] < box[:, 1]).all():
-            raise ValueError(f"bounds must be ((low, high), (low, high)), got {bounds!r}.")
+            raise ValueError(f"bounds must be ((low, high), (low, high)), got {short(bounds)}.")
         low, high = box[:, 0], box[:, 1]
 
     def make(size: int) -> Density2D:

@@ -30,7 +30,9 @@ def ito_density(
 
     The stationary law of dx = −L' dt + √(η'σ²(x)/B) dW. Where the noise is larger the density is
     smaller, even on a flat loss. (Stratonovich's reading would have 1/σ in place of 1/σ².) With
-    constant σ² it is `gibbs`. It is the SDE's law: SGD's own differs by O(η), see `chain_law`.
+    constant σ² it is `gibbs`. It is the SDE's law: SGD's own differs by O(η), see `chain_law`. Where σ²
+    jumps so does P, which is then off by what a cell of the grid holds (that is in its `error`) and may be
+    refused: give more points, or a σ² that rises within a short distance.
 
     Args:
         problem: one parameter, any noise: a formula or data.

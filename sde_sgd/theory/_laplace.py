@@ -9,6 +9,8 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from sde_sgd import _checks, _traces
+from sde_sgd._shown import parameters
+from sde_sgd.curvature._operators import check_theta
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.theory._gibbs import temperature
@@ -45,9 +47,11 @@ def occupation(losses: Any, log_determinants: Any, temperature: float | int) -> 
         log_determinants: ln det ∇∇L at each minimum.
         temperature: T > 0.
     """
-    _checks.number("temperature", temperature, above=0)
-    _checks.number("losses", losses)
-    _checks.number("log_determinants", log_determinants)
+    _checks.scalar("temperature", temperature, above=0)
+    for name, values in (("losses", losses), ("log_determinants", log_determinants)):
+        _checks.number(name, values)
+        if np.shape(values) != np.shape(losses) or np.ndim(values) != 1:
+            raise ValueError(f"{name} must hold one number for each minimum, got shape {np.shape(values)}.")
     log_odds = -2 * np.asarray(losses, np.float64) / temperature
     log_odds = log_odds - 0.5 * np.asarray(log_determinants, np.float64)
     weights = np.exp(log_odds - log_odds.max())
@@ -57,15 +61,30 @@ def occupation(losses: Any, log_determinants: Any, temperature: float | int) -> 
 def refine_minimum(problem: Problem, point: Any, steps: int = 20) -> Any:
     """Newton's method from a point near a minimum.
 
+    Args:
+        problem: with a dense Hessian, hence small.
+        point: parameters of one chain.
+        steps: of the method.
+
     Raises:
-        ValueError: if it ends where the Hessian is not positive definite.
+        ValueError: if the shapes do not fit the problem, or it ends where the Hessian is not positive
+            definite: a saddle or a maximum attracts it as a minimum does.
     """
-    refined, hessian = _newton(problem, point, jnp.asarray(steps, jnp.int32))
-    lowest = float(np.linalg.eigvalsh(np.asarray(hessian, np.float64))[0])
+    return minimum_near(problem, point, "point", steps)
+
+
+def minimum_near(problem: Any, point: Any, name: str, steps: Any = 20) -> Any:
+    """The same for an argument of another name."""
+    point = check_theta(problem, point, name)
+    count = _checks.integer("steps", steps, at_least=0)
+    refined, hessian = _newton(problem, point, jnp.asarray(count, jnp.int32))
+    curved = np.asarray(hessian, np.float64)
+    lowest = float(np.linalg.eigvalsh(curved)[0]) if np.isfinite(curved).all() else float("nan")
     if not lowest > 0:
         raise ValueError(
-            f"no minimum near {np.asarray(jax.flatten_util.ravel_pytree(point)[0])}: the lowest "
-            f"curvature there is {lowest:g}."
+            f"{name} must lie near a minimum, got {parameters(point)}: Newton's method from there ends at "
+            f"{parameters(refined)}, where the lowest curvature is {lowest:.4g}. Start closer to one, for "
+            f"instance where gradient descent, run(Langevin(problem, hyper, noise='none'), ...), has ended."
         )
     return refined
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sde_sgd import _traces
+from sde_sgd._shown import short
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.theory._gibbs import GRID_EXPONENT
 from sde_sgd.theory._potential import in_float64
@@ -25,7 +26,9 @@ class Line:
         ValueError: for more parameters.
     """
 
-    def __init__(self, problem: Problem, what: str):
+    def __init__(self, problem: Problem | Any, what: str):
+        if not isinstance(problem, Problem):
+            raise ValueError(f"problem must be a sde_sgd problem, got {short(problem)}.")
         start = jax.eval_shape(problem.init, jax.eval_shape(lambda: jax.random.key(0)))
         leaves, self._structure = jax.tree.flatten(start)
         if sum(leaf.size for leaf in leaves) != 1:

@@ -10,6 +10,8 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from sde_sgd import _checks, _traces
+from sde_sgd._shown import Shown
+from sde_sgd.curvature._operators import check_theta
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._base import Problem
@@ -66,8 +68,8 @@ def directional_variance(
     return sgd_response(values, values, noise, setting, average=average) * strengths
 
 
-@dataclass(frozen=True)
-class KrylovVariance:
+@dataclass(frozen=True, repr=False)
+class KrylovVariance(Shown):
     """A variance from a Krylov space.
 
     Attributes:
@@ -122,7 +124,8 @@ def krylov_variance(
     length = float(np.linalg.norm(start))
     if start.ndim != 1 or not length > 0:
         raise ValueError(f"direction must be a vector that is not zero, got shape {start.shape}.")
-    H, C = (_operator(matrix, start.size) for matrix in (hessian, gradient_covariance))
+    matrices = ("hessian", hessian), ("gradient_covariance", gradient_covariance)
+    H, C = (_operator(name, matrix, start.size) for name, matrix in matrices)
     basis = _krylov_basis(H, start / length, min(steps, start.size))
     images = np.stack([_apply(C, row) for row in basis])
     small_h = basis @ np.stack([_apply(H, row) for row in basis]).T
@@ -157,6 +160,7 @@ def products(problem: Problem | Any, theta: Any) -> tuple[LinearOperator, Linear
             f"problem must be analytic or a finite sum, got {type(problem).__name__}; give krylov_variance "
             f"functions v ↦ Hv and v ↦ Cv of your own."
         )
+    theta = check_theta(problem, theta)
     flat, _ = jax.flatten_util.ravel_pytree(theta)
 
     def operator(product: Any) -> LinearOperator:
@@ -189,13 +193,15 @@ def _covariance_product(problem: Problem, theta: Any, vector: Any) -> Any:
     return jax.flatten_util.ravel_pytree(image)[0]
 
 
-def _operator(matrix: Any, size: int) -> LinearOperator:
+def _operator(name: str, matrix: Any, size: int) -> LinearOperator:
     if callable(matrix) and not isinstance(matrix, LinearOperator):
         return LinearOperator((size, size), matvec=matrix, dtype=np.float64)
-    found = aslinearoperator(matrix if isinstance(matrix, LinearOperator) else np.asarray(matrix, np.float64))
-    if found.shape != (size, size):
-        raise ValueError(f"direction has {size} entries where a matrix has shape {found.shape}.")
-    return found
+    given = matrix if isinstance(matrix, LinearOperator) else _checks.real(name, matrix)
+    if given.shape != (size, size):
+        raise ValueError(
+            f"{name} must have shape {(size, size)}, as direction has {size} entries, got {given.shape}."
+        )
+    return aslinearoperator(given)
 
 
 def _apply(operator: LinearOperator, vector: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key
 from scipy import linalg, special
 
 from sde_sgd import _checks
+from sde_sgd._shown import Shown, described
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.random import check_key
@@ -17,8 +18,8 @@ from sde_sgd.theory._gibbs import temperature
 from sde_sgd.theory._laplace import facts_at, refine_minimum
 
 
-@dataclass(frozen=True)
-class GaussianMixture:
+@dataclass(frozen=True, repr=False)
+class GaussianMixture(Shown):
     """A mixture of Gaussians over the raveled parameters.
 
     Attributes:
@@ -32,6 +33,11 @@ class GaussianMixture:
     means: np.ndarray
     covariances: np.ndarray
     log_normaliser: float
+
+    def __repr__(self) -> str:
+        count, dimension = self.means.shape
+        fields = {"weights": self.weights, "means": self.means, "log_normaliser": self.log_normaliser}
+        return described(self, {"gaussians": count, "dimension": dimension, **fields})
 
     def log_pdf(self, points: Any) -> np.ndarray:
         """ln p at points of shape `(..., d)`."""

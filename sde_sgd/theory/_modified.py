@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from sde_sgd import _checks
+from sde_sgd._shown import short
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.theory._density import Density1D
@@ -79,7 +80,7 @@ def given_bounds(bounds: Any) -> tuple[float, float]:
     """(low, high) as two numbers, or a refusal."""
     _checks.number("bounds", bounds)
     if np.shape(bounds) != (2,) or not bounds[0] < bounds[1]:
-        raise ValueError(f"bounds must be (low, high) with low < high, got {bounds!r}.")
+        raise ValueError(f"bounds must be (low, high) with low < high, got {short(bounds)}.")
     return float(bounds[0]), float(bounds[1])
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Key
 from scipy.sparse.linalg import LinearOperator, gmres
 
 from sde_sgd import _checks, _traces
+from sde_sgd._shown import Shown
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import SAMPLINGS
 from sde_sgd.problems._finite_sum import FiniteSumProblem
@@ -23,8 +24,8 @@ from sde_sgd.theory._setting import Setting, batch_noise, one_setting, positive_
 _LARGEST = 50_000_000
 
 
-@dataclass(frozen=True)
-class RegressionLaw:
+@dataclass(frozen=True, repr=False)
+class RegressionLaw(Shown):
     """First and second moments of stationary SGD on linear regression.
 
     Attributes:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from sde_sgd import _checks
+from sde_sgd._shown import short
 from sde_sgd.hyperparameters import Hyperparameters, finite_population_factor
 from sde_sgd.problems._base import SAMPLINGS
 
@@ -38,7 +39,7 @@ def one_setting(hyper: Any) -> Setting:
         ValueError: for anything else.
     """
     if not isinstance(hyper, Hyperparameters):
-        raise ValueError(f"hyper must be Hyperparameters(learning_rate, batch_size), got {hyper!r}.")
+        raise ValueError(f"hyper must be Hyperparameters(learning_rate, batch_size), got {short(hyper)}.")
     if hyper.learning_rate.ndim or hyper.momentum.ndim:
         raise ValueError(
             "theory needs one learning_rate and one momentum; these hyperparameters hold one for "
@@ -91,6 +92,7 @@ def batch_noise(sampling: str, setting: Setting, dataset_size: Any) -> BatchNois
 def law_noise(law: str, sampling: str, setting: Setting, dataset_size: Any) -> BatchNoise:
     """The batch noise of SGD or of its SDE, which knows no epochs."""
     _checks.choice("law", law, LAWS)
+    _checks.choice("sampling", sampling, SAMPLINGS)
     if law == "sde" and sampling == "shuffle":
         raise ValueError(
             "shuffled epochs have anti-correlated noise and no matching SDE; use law='sgd', or "
@@ -101,7 +103,7 @@ def law_noise(law: str, sampling: str, setting: Setting, dataset_size: Any) -> B
 
 def positive_curvatures(curvatures: Any, setting: Setting | None) -> np.ndarray:
     """Refuse curvatures without a stationary law: λ ≤ 0, or ηλ ≥ 2(1 + m) where SGD is meant."""
-    values = np.asarray(curvatures, np.float64)
+    values = _checks.real("curvatures", curvatures)
     lowest, highest = float(values.min()), float(values.max())
     if not lowest > 1e-12 * max(highest, 0.0):
         raise ValueError(

@@ -64,7 +64,8 @@ def skew_log_odds(
     minima = line.minima()
     if len(minima) < 2:
         raise ValueError(
-            f"{type(problem).__name__} has one known minimum; the odds of two wells need two of them."
+            f"problem must know two minima or more, whose odds are asked for, got {type(problem).__name__} "
+            f"with one. DoubleWell, MatchedParabolas and TwoMinima know two; of others run chains and count."
         )
     grid = density.grid
     loss, slope, _ = line.derivatives(grid)

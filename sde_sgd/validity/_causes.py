@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sde_sgd._shown import Shown
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.validity import _interval
 from sde_sgd.validity._factors import sampling_factor, skewness_factor, step_size_factor
@@ -32,8 +33,8 @@ _ONE_SIDE = 2 / (3 * math.sqrt(2 * math.pi))
 _RESOLVED = 0.1
 
 
-@dataclass(frozen=True)
-class Cause:
+@dataclass(frozen=True, repr=False)
+class Cause(Shown):
     """One way to fail, and how far it has gone.
 
     Attributes:
@@ -52,6 +53,10 @@ class Cause:
     limit: float
     interval: Interval
     text: str
+
+    def __repr__(self) -> str:
+        lies = f"from {self.interval.low:.2g} to {self.interval.high:.2g}"
+        return f"Cause({self.name!r}: {self.effect:.3g}, {lies}, {self.answer} the limit {self.limit:.3g})"
 
     @property
     def severity(self) -> float:
@@ -79,8 +84,8 @@ class Cause:
         return self.interval.pilots_needed(self.effect, self.limit)
 
 
-@dataclass(frozen=True)
-class Directions:
+@dataclass(frozen=True, repr=False)
+class Directions(Shown):
     """Temperatures per direction.
 
     Attributes:

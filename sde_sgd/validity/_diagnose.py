@@ -12,6 +12,7 @@ from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _checks, _traces
 from sde_sgd._progress import Progress
+from sde_sgd._shown import Shown, short
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import Process, check_hyper
@@ -29,8 +30,8 @@ _ASKED = ("sde", "gibbs")
 _OBSERVED = ("measured", "unexplained")
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+@dataclass(frozen=True, repr=False)
+class Diagnosis(Shown):
     """What `diagnose` found. Print it, or draw it with `plot.diagnosis`.
 
     Attributes:
@@ -107,6 +108,12 @@ class Diagnosis:
     def gibbs_holds(self) -> bool | None:
         """Whether, beyond that, one temperature describes all directions; None if it cannot be told."""
         return {"yes": True, "no": False}.get(self.answer("gibbs"))
+
+    def __repr__(self) -> str:
+        worst = self.worst()
+        cause = "" if worst is None else f", worst cause {short(worst)}"
+        gibbs = f"and settles in exp(-2L/T): {self.answer('gibbs')}"
+        return f"Diagnosis(SGD follows its SDE: {self.verdict}, {gibbs}{cause}; {short(self.hyper)})"
 
     def __str__(self) -> str:
         return report(self)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Key
 from scipy import stats
 
 from sde_sgd import _checks
+from sde_sgd._shown import Shown
 from sde_sgd._sweep import sweep
 from sde_sgd._sweep_result import SweepResult
 from sde_sgd.curvature._observables import Sharpness
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 _LEVEL = 0.01
 
 
-@dataclass(frozen=True)
-class PhaseDiagram:
+@dataclass(frozen=True, repr=False)
+class PhaseDiagram(Shown):
     """Runs over (η, B), each against the run of equal η/B with the smallest η.
 
     Attributes:
@@ -107,6 +108,12 @@ class PhaseDiagram:
     @property
     def _compared(self) -> "xr.DataArray":
         return self.deviation.notnull() & ~self.reference & ~self._lost
+
+    def __repr__(self) -> str:
+        counts = ((getattr(self, name).sum(), name) for name in ("holds", "breaks", "undecided"))
+        settings = ", ".join(f"{int(count)} {name}" for count, name in counts)
+        axes = f"{self.deviation.sizes['learning_rate']} x {self.deviation.sizes['batch_size']} settings"
+        return f"PhaseDiagram({self.observable!r}, {axes}: {settings}; limit {self.limit:g} seed SD)"
 
     def __str__(self) -> str:
         broken, holding, settings = self.breaks, self.holds, self._settings

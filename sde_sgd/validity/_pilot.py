@@ -16,6 +16,7 @@ from sde_sgd import _traces
 from sde_sgd._progress import Progress
 from sde_sgd._result import Result
 from sde_sgd._run import run
+from sde_sgd._shown import Shown
 from sde_sgd.curvature._eigenpairs import top_eigenpairs
 from sde_sgd.curvature._operators import parameter_count
 from sde_sgd.hyperparameters import Hyperparameters
@@ -54,8 +55,8 @@ _OPERATIONS = 6e10
 STAGES = 4
 
 
-@dataclass(frozen=True)
-class Pilot:
+@dataclass(frozen=True, repr=False)
+class Pilot(Shown):
     """What a pilot run shows, per direction i of the k sharpest.
 
     Attributes:

@@ -13,19 +13,21 @@ from jaxtyping import Array, Key, PyTree
 from sde_sgd import _checks
 from sde_sgd._recording import Observable
 from sde_sgd._run import run
+from sde_sgd._shown import Shown
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import check_hyper
 from sde_sgd.processes._diffusion import Diffusion
 from sde_sgd.processes._langevin import Langevin
+from sde_sgd.statistics._hypothesis_test import plus_minus
 from sde_sgd.validity._coupled import Coupled
 
 MakeDiffusion = Callable[[Problem, Hyperparameters], Diffusion]
 
 
-@dataclass(frozen=True)
-class WeakError:
+@dataclass(frozen=True, repr=False)
+class WeakError(Shown):
     """E f(SGD) − E f(SDE) at one time, for one or more observables f.
 
     Attributes:
@@ -59,6 +61,10 @@ class WeakError:
             raise KeyError(f"no observable {name!r}; there are {', '.join(map(repr, self.names))}.")
         where = self.names.index(name)
         return float(self.value[where]), float(self.standard_error[where])
+
+    def __repr__(self) -> str:
+        each = (f"{name}: {plus_minus(*self[name])}" for name in self.names)
+        return f"WeakError({self.process}, η = {self.learning_rate:.4g}; {', '.join(each)}; n = {self.n})"
 
     def __str__(self) -> str:
         diverged = self.dropped - self.not_finite
