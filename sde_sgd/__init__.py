@@ -4,6 +4,7 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from sde_sgd import bayes as bayes
 from sde_sgd import curvature as curvature
 from sde_sgd import data as data
 from sde_sgd import hyperparameters as hyperparameters

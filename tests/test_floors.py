@@ -43,6 +43,7 @@ FLOORS = {
     "_sweep_result": 3,
     "schedules": 0,
     "validity": 3,
+    "bayes": 3,
     "plot": 4,
 }
 
