@@ -115,7 +115,7 @@ class LearningCoefficient:
 
     def _beyond(self, gap: float, error: float) -> bool:
         # at rounding nothing is worth a remark
-        return abs(gap) > max(stats.t.isf(_LEVEL / 2, self.chains - 1) * error, 1e-5)
+        return bool(abs(gap) > max(stats.t.isf(_LEVEL / 2, self.chains - 1) * error, 1e-5))
 
     def __str__(self) -> str:
         away = self.samples * self.inverse_temperature / (self.localisation * self.learning_rate or math.nan)
