@@ -214,10 +214,9 @@ def tilted(variance=1.0, size=64):
     )
 
 
-@pytest.mark.parametrize("batch_size", [4, 16])
-def test_minibatches_heat_as_the_docstring_says(batch_size):
+def test_minibatches_heat_as_the_docstring_says():
     """SGLD on a quadratic is exact at any η: (1 + ηnβ c/(2B))/(1 − ηh/2) in each direction."""
-    eta, gamma, size = 0.2, 0.3, 64
+    eta, gamma, size, batch_size = 0.2, 0.3, 64, 4
     scale = size / np.log(size)
     h = np.array([1.0, 2.0, 4.0])
     held = h + gamma / scale
@@ -235,7 +234,6 @@ def test_minibatches_heat_as_the_docstring_says(batch_size):
         [found.value, found.temperature_ratio],
         [0.5 * (h / held * heat).sum(), heat.mean()],
         [found.standard_error, found.temperature_error],
-        count=4,
     )
     assert found.temperature_ratio > 1.2
     assert any("minibatches" in remark for remark in found.remarks)
@@ -259,15 +257,16 @@ def test_all_examples_heat_nothing():
 def test_too_short_a_run_says_so():
     """Chains on their way out are below the temperature, and their loss still rises."""
     found = COEFFICIENT(
-        Formula(SINGULAR["x⁴"][0], 1),
-        jnp.zeros(1),
+        ss.problems.Quadratic(HESSIAN),
+        jnp.zeros(3),
         key=jax.random.key(4),
-        samples=10**6,
-        learning_rate=0.05,
+        samples=SAMPLES,
+        learning_rate=5e-4,
         steps=400,
         burn_in=0,
     )
-    assert found.temperature_ratio < 0.6
+    # ⟨1 − exp(−2ηhk)⟩ over the run, three directions together: .18, .31 and .50
+    assert_agree(found.temperature_ratio, 0.33, found.temperature_error)
     assert any("burn_in" in remark and "on their way" in remark for remark in found.remarks)
     assert any("no equilibrium yet" in remark for remark in found.remarks)
     assert "  ! " in str(found)
@@ -373,10 +372,13 @@ def test_a_problem_in_a_heat_bath_has_white_noise():
 
     slope, noisy = both(heated, theta)
     np.testing.assert_allclose(ravel(noisy), 0.5 * ravel(slope) + 2 * 1.5, rtol=1e-6)
-    sampler, chains = heated.sampler("replacement", 4), 5000
     words = {"gradient_noise": ss.random.stream(jax.random.key(1), ss.random.Stream.GRADIENT_NOISE)}
-    batches, _ = sampler.draw(None, words, jnp.asarray(0), ss.random.chain_numbers(chains))
-    rows = 1.5 * ravel_rows(batches)
+
+    @quick_jit
+    def draw(heated, words):
+        return heated.sampler("replacement", 4).draw(None, words, jnp.int32(0), ss.random.chain_numbers(5000))
+
+    rows = 1.5 * ravel_rows(draw(heated, words)[0])
     found, error = covariance(rows)
     expected = np.asarray(heated.gradient_covariance(theta), np.float64) / 4
     np.testing.assert_allclose(expected, 2.25 / 4 * np.eye(rows.shape[1]))

@@ -28,7 +28,8 @@ class LearningCoefficient:
         temperature_error: its standard error.
         rescaled: λ̂ at the temperature that the chains have, `value`/`temperature_ratio`. To first order
             free of the noise of minibatches and of the step size where all directions are heated alike,
-            and for a quadratic with γ ≪ nβh always; and there with next to no error.
+            and for a quadratic with γ ≪ nβh always, there with next to no error. Where flat directions
+            fill slowly its error can be the larger one.
         rescaled_error: its standard error.
         drift, drift_error: λ̂ of the second half of the samples less that of the first.
         r_hat: split-R̂ of the loss, nan for fewer than 8 samples.
