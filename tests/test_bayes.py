@@ -411,7 +411,7 @@ def test_the_gaussian_value_by_hand():
         ({"chains": 1}, "chains must be an integer >= 2, got 1. The error comes from their spread"),
         ({"every": 0}, "every must be an integer >= 1, got 0"),
         ({"burn_in": 100}, "burn_in must be < 100, the last sample of 100 steps with every = 10"),
-        ({"every": 101}, "burn_in must be < 0, the last sample"),
+        ({"every": 101}, "every must be <= steps = 100 for a sample to be taken at all, got 101"),
         ({"sampling": "subset"}, "sampling needs a batch_size"),
         ({"batch_size": 0}, "batch_size must be an integer >= 1, got 0"),
         ({"record": {}}, "options to run may be devices, .* got record"),
@@ -437,6 +437,13 @@ def test_bad_input_is_refused(change, message):
     }
     with pytest.raises(REFUSED, match=message):
         COEFFICIENT(arguments.pop("problem"), arguments.pop("at"), **arguments)
+
+
+def test_a_whole_result_is_no_point():
+    process = ss.SGD(ss.problems.Quadratic(HESSIAN), ss.Hyperparameters(0.1))
+    result = ss.run(process, chains=64, steps=1, key=jax.random.key(0))
+    with pytest.raises(ValueError, match="got a Result of 64 chains. Take one of them: jax.tree.map"):
+        COEFFICIENT(process.problem, result, key=jax.random.key(1), samples=10, learning_rate=0.1, steps=20)
 
 
 def test_an_interval_needs_a_level():

@@ -149,8 +149,8 @@ def test_local_learning_coefficient(tmp_path):
     assert len(rows) == 7
     for name, (half, coefficient, expected, value, error, rescaled, its_error, heat, its) in rows.items():
         known = float(coefficient if expected == "-" else expected)
-        # rounding of the table, and for a Gaussian or the limit in place of the law itself 2 %
-        slack = 1e-4 if name[0] == "x" or name.endswith("off") else 0.02 * known
+        # errors below 5e-5 are 0 in the table; for a Gaussian or the limit in place of the law itself 2 %
+        slack = 5e-4 if name[0] == "x" or name.endswith("off") else 0.02 * known
         assert abs(float(value) - known) < 5.5 * float(error) + slack, name
         assert abs(float(rescaled) - known) < 5.5 * float(its_error) + slack, name
         assert abs(float(heat) - 1) < 5.5 * float(its) + 5e-4, name

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _checks, _tree
+from sde_sgd._result import Result
 from sde_sgd._run import run
 from sde_sgd.bayes._energy import Energy
 from sde_sgd.bayes._estimate import LearningCoefficient, averages
@@ -48,7 +49,8 @@ def local_learning_coefficient(
 
     - `batch_size=None`: every step takes the full gradient, by `Langevin` with the scheme of Leimkuhler
       and Matthews. No minibatch heats the chains, and on a quadratic no step size does: its law is
-      exact for η(h + γ/(nβ)) < 2, elsewhere its error is O(η²).
+      exact for η(h + γ/(nβ)) < 2, elsewhere its error is O(η²). That on λ̂ can be twice that on the
+      temperature: on x²y², nβ = 145, γ = 1 it is +8 ± 1 % and +4 ± 1 % at η = .2, nothing to be seen at .1.
     - `batch_size=B`: `SGLD` as in the paper, whose step size is ε = 2η/(nβ). On a quadratic with curvatures
       h_i and gradient variances c_i the chains are too hot by (1 + ηnβ c_i/(2B))/(1 − ηh_i/2), and for
       γ ≪ nβh_i λ̂ is too large by as much: with c = h, for a likelihood, keep η ≪ 2B/(nβh).
@@ -85,8 +87,8 @@ def local_learning_coefficient(
         ValueError: for values out of range, parameters that do not fit or are not finite, or fewer than
             two chains that did not diverge.
 
-    Source: Lau, Furman, Wang, Murfet, Wei 2023 (arXiv:2308.12108), eq. for λ̂ and algorithm 1. Temperature
-    by the virial, the heatings: derived here.
+    Source: Lau, Furman, Wang, Murfet, Wei 2023 (arXiv:2308.12108) for λ̂ and its SGLD. The temperature by the
+    virial and both heatings: derived here.
     """
     problem, at = _checked(problem, at)
     check_key(key)
@@ -95,6 +97,8 @@ def local_learning_coefficient(
     burn_in = steps // 2 if burn_in is None else _checks.integer("burn_in", burn_in, at_least=0)
     chains = _checks.integer("chains", chains, at_least=2, hint="The error comes from their spread.")
     every = _checks.integer("every", every, at_least=1)
+    if every > steps:
+        raise ValueError(f"every must be <= steps = {steps} for a sample to be taken at all, got {every}.")
     if burn_in // every >= steps // every:
         raise ValueError(
             f"burn_in must be < {steps - steps % every}, the last sample of {steps} steps with "
@@ -166,6 +170,11 @@ def _checked(problem: Any, at: Any) -> tuple[Problem, Any]:
     """The problem, and the parameters of one chain in its own dtypes."""
     if not isinstance(problem, Problem):
         raise ValueError(f"problem must be a sde_sgd problem such as problems.mlp(data), got {problem!r}.")
+    if isinstance(at, Result):
+        raise ValueError(
+            f"at must be the parameters of one chain, got a Result of {len(at.diverged_at)} chains. Take one "
+            f"of them: jax.tree.map(lambda leaf: leaf[0], result.theta)."
+        )
     template = jax.eval_shape(problem.init, jax.eval_shape(lambda: jax.random.key(0)))
     at = _checks.floating("at", at)
     fits = _tree.same_structure(at, template)
