@@ -44,14 +44,20 @@ def rank_one(w, truth: float):
     return 0.5 * jnp.sum((jnp.outer(w[:2], w[2:]) - jnp.diag(jnp.array([truth, 0.0]))) ** 2)
 
 
-# name: loss, d, minimum, λ, its multiplicity
+def network(w):
+    """½|AB|² of two 2 x 2 matrices: the same through two hidden units, where the truth is 0."""
+    return 0.5 * jnp.sum((w[:4].reshape(2, 2) @ w[4:].reshape(2, 2)) ** 2)
+
+
+# name: loss, d, minimum, λ (of the networks by Aoyagi and Watanabe 2005)
 MODELS = {
-    "x⁴": (lambda w: jnp.sum(w**4), 1, [0.0], 1 / 4, 1),
-    "x²y²": (lambda w: (w[0] * w[1]) ** 2, 2, [0.0, 0.0], 1 / 2, 2),
-    "x² + y⁴": (lambda w: w[0] ** 2 + w[1] ** 4, 2, [0.0, 0.0], 3 / 4, 1),
-    "x² + y²": (lambda w: w[0] ** 2 + w[1] ** 2, 2, [0.0, 0.0], 1.0, 1),
-    "hidden unit, off": (lambda w: rank_one(w, 0.0), 4, [0.0] * 4, 1.0, 2),
-    "hidden unit, on": (lambda w: rank_one(w, 1.0), 4, [1.0, 0.0, 1.0, 0.0], 3 / 2, 1),
+    "x⁴": (lambda w: jnp.sum(w**4), 1, [0.0], 1 / 4),
+    "x²y²": (lambda w: (w[0] * w[1]) ** 2, 2, [0.0, 0.0], 1 / 2),
+    "x² + y⁴": (lambda w: w[0] ** 2 + w[1] ** 4, 2, [0.0, 0.0], 3 / 4),
+    "x² + y²": (lambda w: w[0] ** 2 + w[1] ** 2, 2, [0.0, 0.0], 1.0),
+    "hidden unit, off": (lambda w: rank_one(w, 0.0), 4, [0.0] * 4, 1.0),
+    "hidden unit, on": (lambda w: rank_one(w, 1.0), 4, [1.0, 0.0, 1.0, 0.0], 3 / 2),
+    "two hidden units, off": (network, 8, [0.0] * 8, 3 / 2),
 }
 
 
@@ -61,10 +67,14 @@ def mean(values, weight) -> float:
 
 
 def exact(name: str, scale: float) -> float:
-    """λ̂ by quadrature at nβ = scale and γ = 1, nan where it is not a matter of one integral."""
+    """λ̂ by quadrature at nβ = scale and γ = 1, nan where it is no matter of an integral or two."""
     x, spring = LINE, np.exp(-(LINE**2) / 2)
     power = {k: mean(scale * x**k, spring * np.exp(-scale * x**k)) for k in (2, 4)}
     cross, held = 2 * scale * x**2 + 1, scale * x**2 + 1
+    # both singular values of the first matrix
+    s, t = x[::20, None], x[None, ::20]
+    both = np.abs(s**2 - t**2) * np.outer(*[(x * spring / held)[::20]] * 2)
+    parts = scale * s**2 / (scale * s**2 + 1) + scale * t**2 / (scale * t**2 + 1)
     return {
         "x⁴": power[4],
         "x² + y⁴": power[2] + power[4],
@@ -72,6 +82,7 @@ def exact(name: str, scale: float) -> float:
         # given the one factor the other is Gaussian
         "x²y²": mean(scale * x**2 / cross, spring / np.sqrt(cross)),
         "hidden unit, off": mean(scale * x**2 / held, spring * x / held),
+        "two hidden units, off": float((both * parts).sum() / both.sum()),
     }.get(name, np.nan)
 
 
@@ -101,7 +112,7 @@ def main() -> None:
     figure, axes = ss.plot.figure(1, 2, width=5.4, height=4.4)
 
     rows = []
-    for name, (function, dimension, at, coefficient, _) in MODELS.items():
+    for name, (function, dimension, at, coefficient) in MODELS.items():
         found = ss.bayes.local_learning_coefficient(
             Formula(function, dimension), jnp.array(at), key=next(keys), samples=SAMPLES,
             learning_rate=0.05, steps=steps, chains=chains,
@@ -120,12 +131,12 @@ def main() -> None:
     axes[0].set_yticks(range(len(rows)), [row[0] for row in rows])
     axes[0].invert_yaxis()
     axes[0].set_xlabel("λ̂")
-    axes[0].set_xlim(0, 2.3)
+    axes[0].set_xlim(0, 4.2)
     axes[0].legend(*axes[0].get_legend_handles_labels(), fontsize=9, frameon=False, loc="upper right")
     axes[0].set_title(f"n = {SAMPLES}, γ = 1 (regression: 1000, .1)")
 
     for name, colour in (("x² + y²", "#009E73"), ("x²y²", "#D55E00"), ("x⁴", "#0072B2")):
-        function, dimension, at, coefficient, _ = MODELS[name]
+        function, dimension, at, coefficient = MODELS[name]
         scales = np.logspace(1, 8, 29)
         axes[1].plot(scales, [exact(name, scale) for scale in scales], color=colour, lw=1.4, label=name)
         axes[1].axhline(coefficient, color=colour, lw=0.8, ls="--")

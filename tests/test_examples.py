@@ -146,7 +146,7 @@ def test_local_learning_coefficient(tmp_path):
     text = run_example("local_learning_coefficient", tmp_path)
     pattern = r"^ +(\S.*?)  +(\S+) +(\S+) +(\S+) +(\S+) ± (\S+) +(\S+) ± (\S+) +(\S+) ± (\S+)$"
     rows = {name: rest for name, *rest in re.findall(pattern, text, re.MULTILINE)}
-    assert len(rows) == 7
+    assert len(rows) == 8
     for name, (half, coefficient, expected, value, error, rescaled, its_error, heat, its) in rows.items():
         known = float(coefficient if expected == "-" else expected)
         # errors below 5e-5 are 0 in the table; for a Gaussian or the limit in place of the law itself 2 %
