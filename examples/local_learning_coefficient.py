@@ -120,12 +120,12 @@ def main() -> None:
         rows.append(
             show(axes[0], len(rows), name, found, coefficient, exact(name, SAMPLES / np.log(SAMPLES)))
         )
-    problem, at = logistic(1000)
+    problem, at = logistic(4000)
     found = ss.bayes.local_learning_coefficient(
-        problem, at, key=next(keys), learning_rate=1.0, steps=steps // 50, chains=chains, localisation=0.1
+        problem, at, key=next(keys), learning_rate=1.0, steps=steps // 100, chains=chains, localisation=0.1
     )
     curvatures = np.linalg.eigvalsh(problem.hessian(at))
-    gaussian = ss.bayes.gaussian_learning_coefficient(curvatures, samples=1000, localisation=0.1)
+    gaussian = ss.bayes.gaussian_learning_coefficient(curvatures, samples=4000, localisation=0.1)
     rows.append(show(axes[0], len(rows), "logistic regression", found, 3 / 2, gaussian))
     print(found)
     axes[0].set_yticks(range(len(rows)), [row[0] for row in rows])
@@ -133,7 +133,7 @@ def main() -> None:
     axes[0].set_xlabel("λ̂")
     axes[0].set_xlim(0, 4.2)
     axes[0].legend(*axes[0].get_legend_handles_labels(), fontsize=9, frameon=False, loc="upper right")
-    axes[0].set_title(f"n = {SAMPLES}, γ = 1 (regression: 1000, .1)")
+    axes[0].set_title(f"n = {SAMPLES}, γ = 1 (regression: 4000, .1)")
 
     for name, colour in (("x² + y²", "#009E73"), ("x²y²", "#D55E00"), ("x⁴", "#0072B2")):
         function, dimension, at, coefficient = MODELS[name]
@@ -156,11 +156,11 @@ def main() -> None:
 
     figure.suptitle("Singular minima have fewer parameters in effect")
     table(
-        f"λ̂ at nβ = n/ln n, n = {SAMPLES}, γ = 1 (logistic regression: 1000, .1), {chains} chains",
+        f"λ̂ at nβ = n/ln n, n = {SAMPLES}, γ = 1 (logistic regression: 4000, .1), {chains} chains",
         ["minimum", "d/2", "λ", "expected", "λ̂", "rescaled", "temperature"],
         rows,
     )
-    print("  Expected by quadrature at the same nβ and γ (logistic regression: as if Gaussian).")
+    print("  Expected by quadrature at the same nβ and γ (logistic regression: as if its law were Gaussian).")
     print("  Where λ has the multiplicity 2 that is below λ by 1/ln nβ or so.")
     finish(figure, args.out / "local_learning_coefficient.png")
 
