@@ -5,6 +5,7 @@ import types as _types
 import typing as _typing
 
 from sde_sgd import _names
+from sde_sgd import bayes as bayes
 from sde_sgd import curvature as curvature
 from sde_sgd import data as data
 from sde_sgd import hyperparameters as hyperparameters

@@ -65,6 +65,7 @@ FLOORS = {
     "_sweep_config": 3,
     "schedules": 0,
     "validity": 3,
+    "bayes": 3,
     "plot": 4,
 }
 

@@ -1,0 +1,475 @@
+"""The local learning coefficient: regular and singular minima against closed forms and quadrature.
+
+Where nothing else is said numbers agree within so many standard errors that a right program fails once in a
+million keys, and a test must hold on other keys as well.
+"""
+
+import functools
+import itertools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import (
+    REFUSED,
+    assert_agree,
+    bound,
+    class_data,
+    covariance,
+    deviations,
+    float64,
+    quick_jit,
+    ravel,
+    ravel_rows,
+    regression_data,
+)
+from scipy import integrate, optimize, stats
+
+import sde_sgd as ss
+from sde_sgd.bayes._localised import Heated, Localised
+
+COEFFICIENT = ss.bayes.local_learning_coefficient
+SAMPLES = 1000
+SCALE = SAMPLES / np.log(SAMPLES)
+HESSIAN = np.diag([1.0, 2.0, 4.0])
+
+
+class Formula(ss.problems.AnalyticProblem):
+    """Any loss of a vector, around 0."""
+
+    function: object = eqx.field(static=True)
+    dimension: int = eqx.field(static=True)
+    noise: ss.problems.GradientNoise
+    noise_law: str = eqx.field(static=True)
+
+    def __init__(self, function, dimension):
+        self.function, self.dimension = function, dimension
+        self.noise, self.noise_law = ss.problems.Isotropic(1.0), "gaussian"
+
+    def init(self, key):
+        return jnp.zeros(self.dimension)
+
+    def loss(self, theta):
+        return self.function(theta)
+
+
+def integral(function):
+    """Over x > 0, split where what is integrated changes its scale."""
+    edges = (0.0, 1e-4, 1e-2, 0.1, 1.0, np.inf)
+    return sum(integrate.quad(function, *pair, limit=400)[0] for pair in itertools.pairwise(edges))
+
+
+def average(mean, weight):
+    return integral(lambda x: mean(x) * weight(x)) / integral(weight)
+
+
+def power(exponent, scale, gamma):
+    """λ̂ of L = x^exponent."""
+    return average(lambda x: scale * x**exponent, lambda x: np.exp(-scale * x**exponent - gamma * x * x / 2))
+
+
+def crossing(scale, gamma):
+    """λ̂ of L = x²y²: given x, y is Gaussian."""
+    held = lambda x: 2 * scale * x * x + gamma  # noqa: E731
+    return average(lambda x: scale * x * x / held(x), lambda x: np.exp(-gamma * x * x / 2) / held(x) ** 0.5)
+
+
+def rank_one(scale, gamma):
+    """λ̂ of L = ½|a|²|b|² with a and b of two numbers: given r = |a|, b is Gaussian."""
+    held = lambda r: scale * r * r + gamma  # noqa: E731
+    return average(lambda r: scale * r * r / held(r), lambda r: r * np.exp(-gamma * r * r / 2) / held(r))
+
+
+def network(scale, gamma):
+    """λ̂ of L = ½|AB|² with two 2 x 2 matrices, by the singular values of A: given A, B is Gaussian."""
+    s = np.logspace(-8, 1.2, 600)
+    first, second = s[:, None], s[None, :]
+    held = scale * s * s + gamma
+    weight = np.abs(first**2 - second**2) * np.outer(*[s * np.exp(-gamma * s * s / 2) / held] * 2)
+    part = scale * s * s / held
+    return float((weight * (part[:, None] + part[None, :])).sum() / weight.sum())
+
+
+# loss, d, λ̂ at (nβ, γ), λ and its multiplicity (the last by Aoyagi and Watanabe 2005)
+SINGULAR = {
+    "x⁴": (lambda w: jnp.sum(w**4), 1, functools.partial(power, 4), 1 / 4, 1),
+    "x⁶": (lambda w: jnp.sum(w**6), 1, functools.partial(power, 6), 1 / 6, 1),
+    "x² + y⁴": (
+        lambda w: w[0] ** 2 + w[1] ** 4,
+        2,
+        lambda scale, gamma: power(2, scale, gamma) + power(4, scale, gamma),
+        3 / 4,
+        1,
+    ),
+    "x²y²": (lambda w: (w[0] * w[1]) ** 2, 2, crossing, 1 / 2, 2),
+    "½|a|²|b|²": (lambda w: 0.5 * jnp.sum(w[:2] ** 2) * jnp.sum(w[2:] ** 2), 4, rank_one, 1.0, 2),
+    "½|AB|²": (
+        lambda w: 0.5 * jnp.sum((w[:4].reshape(2, 2) @ w[4:].reshape(2, 2)) ** 2),
+        8,
+        network,
+        3 / 2,
+        1,
+    ),
+}
+
+
+def regular(found, expected=None):
+    """d/2, and what the localisation leaves of it, both within the error; nothing said against it."""
+    errors = [found.standard_error] * 2
+    assert_agree([found.value] * 2, [found.dimension / 2, expected or found.dimension / 2], errors, count=12)
+    assert abs(found.rescaled - (expected or found.dimension / 2)) < bound(12) * found.rescaled_error + 1e-3
+    # planted: half or twice the temperature
+    assert min(abs(found.value - found.dimension * factor) for factor in (0.25, 1.0)) > 8 * errors[0]
+
+
+def test_a_quadratic_has_half_its_dimension():
+    samples, options = 100_000, {"learning_rate": 0.1, "steps": 3000, "localisation": 0.5}
+    found = COEFFICIENT(
+        ss.problems.Quadratic(HESSIAN), jnp.zeros(3), key=jax.random.key(0), samples=samples, **options
+    )
+    regular(
+        found,
+        ss.bayes.gaussian_learning_coefficient([1, 2, 4], samples=samples, localisation=0.5),
+    )
+    assert found.chains == 64
+    assert found.diverged == 0
+    assert found.batch_size is None
+    np.testing.assert_allclose(found.inverse_temperature, 1 / np.log(samples))
+    np.testing.assert_allclose(found.per_chain.mean(), found.value)
+
+
+def test_linear_regression_has_half_its_dimension():
+    data = regression_data(size=400, features=4)
+    x, y = np.asarray(data.inputs, np.float64), np.asarray(data.targets, np.float64)
+    at = [{"weight": np.linalg.lstsq(x, y, rcond=None)[0][:, None]}]
+    problem = ss.problems.linear_regression(data)
+    found = COEFFICIENT(problem, at, key=jax.random.key(1), learning_rate=0.3, steps=1500, localisation=0.1)
+    h = np.linalg.eigvalsh(x.T @ x / 400)
+    regular(found, ss.bayes.gaussian_learning_coefficient(h, samples=400, localisation=0.1))
+
+
+def test_logistic_regression_has_half_its_dimension():
+    """Two weights, 1000 examples; the exact law, on a grid, is not quite Gaussian."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1000, 2))
+    labels = (rng.random(1000) < 1 / (1 + np.exp(-x @ [1.0, -0.5]))).astype(int)
+
+    def loss(w):
+        return np.logaddexp(0, -(2 * labels - 1) * (x @ np.asarray(w))).mean()
+
+    at = optimize.minimize(loss, [1.0, -0.5], tol=1e-10).x
+    problem = ss.problems.logistic_regression(ss.data.Dataset(x, labels, classes=2), bias=False)
+    start = [{"weight": at[:, None]}]
+    found = COEFFICIENT(problem, start, key=jax.random.key(1), learning_rate=1.0, steps=800, localisation=0.1)
+    line = np.linspace(-1.4, 1.4, 71)
+    away = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
+    excess = SCALE * (np.array([loss(at + step) for step in away]) - loss(at))
+    weight = np.exp(-excess - 0.05 * (away**2).sum(axis=1))
+    regular(found, float((excess * weight).sum() / weight.sum()))
+
+
+@pytest.mark.parametrize("name", ["x⁴", "x² + y⁴", "x²y²", "½|AB|²"])
+def test_a_singular_minimum_has_less_as_by_quadrature(name):
+    """At the same nβ and γ; and far below d/2, which a regular minimum would have."""
+    function, dimension, exact, _, _ = SINGULAR[name]
+    found = COEFFICIENT(
+        Formula(function, dimension),
+        jnp.zeros(dimension),
+        key=jax.random.key(2),
+        samples=SAMPLES,
+        learning_rate=0.05,
+        steps=20_000,
+        chains=64,
+    )
+    expected = exact(SCALE, 1.0)
+    assert_agree(
+        [found.value, found.rescaled, found.temperature_ratio],
+        [expected, expected, 1.0],
+        [found.standard_error, found.rescaled_error, found.temperature_error],
+        count=12,
+    )
+    assert dimension / 2 - found.value > 8 * found.standard_error
+    assert not found.remarks
+
+
+@pytest.mark.parametrize("name", SINGULAR)
+def test_what_quadrature_tends_to(name):
+    """λ − (m − 1)/ln(nβ/γ²) + … at nβ = 10⁸: the numbers of the literature."""
+    _, _, exact, expected, multiplicity = SINGULAR[name]
+    correction = (multiplicity - 1) / np.log(1e8)
+    assert abs(exact(1e8, 1.0) - (expected - correction)) < 0.02 * expected
+    assert abs(exact(1e8, 1.0) - expected) < 0.13 * expected
+
+
+def test_intervals_cover():
+    """Of 95 % intervals on 40 keys each, for λ̂ as it is and rescaled, the binomial number misses.
+
+    One in a million sets of right intervals misses 13 of 40 or more; a standard error too small by
+    2 would miss 13 of 40 on average.
+    """
+    problem = ss.problems.Quadratic(HESSIAN)
+    expected = ss.bayes.gaussian_learning_coefficient([1, 2, 4], samples=SAMPLES)
+    options = {"learning_rate": 0.2, "steps": 300, "samples": SAMPLES, "burn_in": 100}
+    found = [COEFFICIENT(problem, jnp.zeros(3), key=jax.random.key(seed), **options) for seed in range(40)]
+    allowed = stats.binom.isf(1e-6, 40, 0.05)
+    assert sum(not low < expected < high for low, high in (one.interval() for one in found)) <= allowed
+    z = deviations([one.rescaled for one in found], expected, [one.rescaled_error for one in found])
+    assert (np.abs(z) > stats.t.ppf(0.975, 63)).sum() <= allowed
+    # nor are they too wide: 40 times the variance of z is a χ² of 39, but for Student's t
+    z = deviations([one.value for one in found], expected, [one.standard_error for one in found])
+    low, high = stats.chi2.ppf([5e-7, 1 - 5e-7], 39) / 40
+    assert low < z.var() * 61 / 63 < high * 1.1
+    # three remarks, each wrong once in a thousand: of 120 four are so once in 10⁵ keys, five once in 5·10⁶
+    assert sum(len(one.remarks) for one in found) <= 4
+
+
+def tilted(variance=1.0, size=64):
+    return ss.problems.TiltedNoiseData(
+        ss.problems.Quadratic(HESSIAN), dataset_size=size, noise_variance=variance, key=jax.random.key(2)
+    )
+
+
+def test_minibatches_heat_as_the_docstring_says():
+    """SGLD on a quadratic is exact at any η: (1 + ηnβ c/(2B))/(1 − ηh/2) in each direction."""
+    eta, gamma, size, batch_size = 0.2, 0.3, 64, 4
+    scale = size / np.log(size)
+    h = np.array([1.0, 2.0, 4.0])
+    held = h + gamma / scale
+    heat = (1 + eta * scale / (2 * batch_size)) / (1 - eta * held / 2)
+    found = COEFFICIENT(
+        tilted(size=size),
+        jnp.zeros(3),
+        key=jax.random.key(3),
+        learning_rate=eta,
+        steps=2000,
+        localisation=gamma,
+        batch_size=batch_size,
+    )
+    assert_agree(
+        [found.value, found.temperature_ratio],
+        [0.5 * (h / held * heat).sum(), heat.mean()],
+        [found.standard_error, found.temperature_error],
+    )
+    assert found.temperature_ratio > 1.2
+    assert any("minibatches" in remark for remark in found.remarks)
+    plain = ss.bayes.gaussian_learning_coefficient(h, samples=size, localisation=gamma)
+    assert abs(found.value - plain) > 0.2 * plain
+    assert abs(found.rescaled - plain) < 0.01 * plain
+
+
+def test_all_examples_heat_nothing():
+    """The same data and step without minibatches: no trace of either."""
+    found = COEFFICIENT(tilted(), jnp.zeros(3), key=jax.random.key(3), learning_rate=0.2, steps=2000)
+    expected = ss.bayes.gaussian_learning_coefficient([1, 2, 4], samples=64)
+    assert_agree(
+        [found.value, found.temperature_ratio],
+        [expected, 1.0],
+        [found.standard_error, found.temperature_error],
+    )
+    assert not found.remarks
+
+
+def test_too_short_a_run_says_so():
+    """Chains on their way out are below the temperature, and their loss still rises."""
+    found = COEFFICIENT(
+        ss.problems.Quadratic(HESSIAN),
+        jnp.zeros(3),
+        key=jax.random.key(4),
+        samples=SAMPLES,
+        learning_rate=5e-4,
+        steps=400,
+        burn_in=0,
+    )
+    # ⟨1 − exp(−2ηhk)⟩ over the run, three directions together: .18, .31 and .50
+    assert_agree(found.temperature_ratio, 0.33, found.temperature_error)
+    assert any("burn_in" in remark and "on their way" in remark for remark in found.remarks)
+    assert any("no equilibrium yet" in remark for remark in found.remarks)
+    assert "  ! " in str(found)
+
+
+def test_a_point_that_is_no_minimum_is_seen():
+    found = COEFFICIENT(
+        ss.problems.Quadratic(HESSIAN),
+        jnp.array([0.6, 0.0, 0.0]),
+        key=jax.random.key(5),
+        samples=SAMPLES,
+        learning_rate=0.1,
+        steps=600,
+    )
+    # at the minimum the loss is lower by .18, and nβ of it is 26
+    np.testing.assert_allclose(found.lowest, -0.18 * SCALE, rtol=0.1)
+    assert any("no minimum" in remark for remark in found.remarks)
+    assert found.value < 0
+
+
+def test_a_chain_does_not_depend_on_the_others():
+    problem, options = ss.problems.Quadratic(HESSIAN), {"learning_rate": 0.1, "samples": 100, "steps": 100}
+    few, many = (
+        COEFFICIENT(problem, jnp.zeros(3), key=jax.random.key(6), chains=chains, **options)
+        for chains in (8, 64)
+    )
+    np.testing.assert_allclose(few.per_chain, many.per_chain[:8], rtol=1e-5)
+    other = COEFFICIENT(problem, jnp.zeros(3), key=jax.random.key(7), **options)
+    assert not np.isclose(many.per_chain, other.per_chain, rtol=1e-2).all()
+
+
+def test_chains_that_diverge_are_left_out_and_named():
+    """L = x² − x⁴/4 is a well that ends at |x| = √2: what gets out never comes back."""
+    problem = Formula(lambda w: jnp.sum(w**2 - w**4 / 4), 1)
+    options = {"samples": 10, "inverse_temperature": 0.5, "learning_rate": 0.2, "steps": 300}
+    with pytest.warns(UserWarning, match="chains diverged"):
+        found = COEFFICIENT(problem, jnp.zeros(1), key=jax.random.key(8), localisation=0.0, **options)
+    assert 0 < found.diverged < 64
+    assert found.chains == 64 - found.diverged
+    assert any(f"{found.diverged} of 64 chains diverged" in remark for remark in found.remarks)
+    with (
+        pytest.warns(UserWarning, match="chains diverged"),
+        pytest.raises(ValueError, match=r"learning_rate must be small enough.*got 3: 64 of 64 diverged"),
+    ):
+        COEFFICIENT(
+            ss.problems.Quadratic(HESSIAN), jnp.zeros(3), key=jax.random.key(0), samples=30,
+            learning_rate=3.0, steps=1000,
+        )  # fmt: skip
+
+
+def test_double_precision():
+    with float64():
+        found = COEFFICIENT(
+            ss.problems.Quadratic(HESSIAN),
+            jnp.zeros(3),
+            key=jax.random.key(0),
+            samples=SAMPLES,
+            learning_rate=0.2,
+            steps=400,
+        )
+    expected = ss.bayes.gaussian_learning_coefficient([1, 2, 4], samples=SAMPLES)
+    assert_agree(found.value, expected, found.standard_error)
+
+
+def test_a_problem_on_a_spring_is_a_problem():
+    """Its gradients are those of its loss: alone, of a batch and of the SDE; for a pytree of parameters."""
+    problem = ss.problems.softmax_regression(class_data())
+    at, theta = problem.init(jax.random.key(0)), problem.init(jax.random.key(1))
+    spring = Localised(problem, at, jnp.asarray(0.7))
+
+    @quick_jit
+    def all_of_them(spring, theta):
+        batch, one, noise = jnp.arange(12), jnp.ones(()), jnp.zeros(12)
+        return (
+            (spring.loss(theta), spring.problem.loss(theta)),
+            jax.grad(spring.loss)(theta),
+            (
+                spring.gradient(theta),
+                spring.batch_gradient(theta, batch),
+                spring.noisy_gradient(theta, one, one, noise),
+            ),
+        )
+
+    (held, loss), slope, others = all_of_them(spring, theta)
+    np.testing.assert_allclose(held, loss + 0.35 * np.sum((ravel(theta) - ravel(at)) ** 2), rtol=1e-6)
+    for other in others:
+        np.testing.assert_allclose(ravel(other), ravel(slope), rtol=1e-4, atol=1e-6)
+    assert spring.dataset_size == 12
+    assert spring.init(jax.random.key(2)) is at
+
+
+def test_a_problem_in_a_heat_bath_has_white_noise():
+    """(a∇L + bσξ) whatever its own noise is, and σ²/B for the mean of a batch, in every leaf of a pytree."""
+    problem = ss.problems.softmax_regression(class_data(), bias=True)
+    theta = problem.init(jax.random.key(0))
+    heated = Heated(problem, jnp.asarray(2.25))
+
+    @quick_jit
+    def both(heated, theta):
+        noise = jax.tree.map(jnp.ones_like, theta)
+        slope = heated.problem.gradient(theta)
+        return slope, heated.noisy_gradient(theta, jnp.asarray(0.5), jnp.asarray(2.0), noise)
+
+    slope, noisy = both(heated, theta)
+    np.testing.assert_allclose(ravel(noisy), 0.5 * ravel(slope) + 2 * 1.5, rtol=1e-6)
+    words = {"gradient_noise": ss.random.stream(jax.random.key(1), ss.random.Stream.GRADIENT_NOISE)}
+
+    @quick_jit
+    def draw(heated, words):
+        return heated.sampler("replacement", 4).draw(None, words, jnp.int32(0), ss.random.chain_numbers(5000))
+
+    rows = 1.5 * ravel_rows(draw(heated, words)[0])
+    found, error = covariance(rows)
+    expected = np.asarray(heated.gradient_covariance(theta), np.float64) / 4
+    np.testing.assert_allclose(expected, 2.25 / 4 * np.eye(rows.shape[1]))
+    assert_agree(found, expected, error)
+    np.testing.assert_allclose(heated.noise_variance(), 2.25)
+    with pytest.raises(ValueError, match="sampling must be 'replacement' for white noise, got 'subset'"):
+        heated.sampler("subset", 4)
+
+
+def test_the_gaussian_value_by_hand():
+    assert ss.bayes.gaussian_learning_coefficient([0.0, 3.0], samples=7, localisation=0.0) == 0.5
+    by_hand = 0.5 * (20 / (20 + 5) + 40 / (40 + 5))
+    found = ss.bayes.gaussian_learning_coefficient(
+        [1.0, 2.0], samples=10, inverse_temperature=2.0, localisation=5.0
+    )
+    np.testing.assert_allclose(found, by_hand)
+    with pytest.raises(ValueError, match="eigenvalues must be finite and >= 0, got -1"):
+        ss.bayes.gaussian_learning_coefficient([1.0, -1.0], samples=10)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"samples": None}, "samples must be given for Quadratic, which has no data set"),
+        ({"samples": 1}, "samples must be an integer >= 2, got 1"),
+        ({"learning_rate": 0.0}, "learning_rate must be finite and > 0, got 0"),
+        ({"learning_rate": [0.1, 0.2]}, "learning_rate must be one number"),
+        ({"localisation": -1.0}, "localisation must be finite and >= 0, got -1"),
+        ({"inverse_temperature": 0.0}, "inverse_temperature must be finite and > 0, got 0"),
+        ({"chains": 1}, "chains must be an integer >= 2, got 1. The error comes from their spread"),
+        ({"every": 0}, "every must be an integer >= 1, got 0"),
+        ({"burn_in": 100}, "burn_in must be < 100, the last sample of 100 steps with every = 10"),
+        ({"every": 101}, "every must be <= steps = 100 for a sample to be taken at all, got 101"),
+        ({"sampling": "subset"}, "sampling needs a batch_size"),
+        ({"batch_size": 0}, "batch_size must be an integer >= 1, got 0"),
+        ({"record": {}}, "options to run may be devices, .* got record"),
+        ({"key": 0}, "key must be one typed key"),
+        ({"at": jnp.zeros(2)}, r"at must be the parameters of one chain, shapes \(3,\), got \(2,\)"),
+        ({"at": jnp.zeros((5, 3))}, r"got \(5, 3\). Of an ensemble take one"),
+        ({"at": jnp.array([0.0, jnp.nan, 0.0])}, "at must be finite, got 1 numbers that are not"),
+        ({"at": jnp.zeros(3, int)}, "at has dtype int32; parameters must be floating point"),
+        ({"problem": None}, "problem must be a sde_sgd problem such as"),
+        ({"problem": tilted()}, "samples must be left out for TiltedNoiseData, whose data set has 64"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_bad_input_is_refused(change, message):
+    arguments = {
+        "problem": ss.problems.Quadratic(HESSIAN),
+        "at": jnp.zeros(3),
+        "key": jax.random.key(0),
+        "samples": 100,
+        "learning_rate": 0.1,
+        "steps": 100,
+        **change,
+    }
+    with pytest.raises(REFUSED, match=message):
+        COEFFICIENT(arguments.pop("problem"), arguments.pop("at"), **arguments)
+
+
+def test_a_whole_result_is_no_point():
+    process = ss.SGD(ss.problems.Quadratic(HESSIAN), ss.Hyperparameters(0.1))
+    result = ss.run(process, chains=64, steps=1, key=jax.random.key(0))
+    with pytest.raises(ValueError, match=r"got a Result of 64 chains. Take one of them: jax.tree.map"):
+        COEFFICIENT(process.problem, result, key=jax.random.key(1), samples=10, learning_rate=0.1, steps=20)
+
+
+def test_an_interval_needs_a_level():
+    found = COEFFICIENT(
+        ss.problems.Quadratic(HESSIAN), jnp.zeros(3), key=jax.random.key(0), samples=10, learning_rate=0.1,
+        steps=20,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="level must be > 0 and < 1, got 95"):
+        found.interval(95)
+    low, high = found.interval(0.9)
+    assert low < found.value < high
+    assert np.isnan(found.r_hat)
