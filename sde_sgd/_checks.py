@@ -1,7 +1,7 @@
 """Validation helpers: every refusal names the argument, its value and the way out."""
 
-import math
 import operator
+import reprlib
 from collections.abc import Collection
 from typing import Any, TypeVar
 
@@ -10,11 +10,40 @@ import jax.numpy as jnp
 import numpy as np
 
 _T = TypeVar("_T", bound=str)
+# kinds of dtypes that NumPy would turn into floats all the same: bools, strings, times
+_NO_NUMBERS = "bSUmM"
+
+
+class _Short(reprlib.Repr):
+    """`repr` in one line of bounded length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdict = 5
+        self.maxlevel, self.maxstring, self.maxother = 3, 80, 80
+
+    def repr1(self, x: Any, level: int) -> str:
+        if isinstance(x, np.ndarray | jax.Array) and not isinstance(x, jax.core.Tracer):
+            if x.size > 4:
+                return f"an array of shape {x.shape} and dtype {x.dtype}"
+            return " ".join(repr(x).split())
+        return " ".join(super().repr1(x, level).split())
+
+
+_SHORT = _Short()
+
+
+def short(value: Any) -> str:
+    """What was given, in one line for a message, whatever it is: arrays by shape and dtype."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= 200 else f"{text[:160]}… ({type(value).__name__})"
 
 
 def is_concrete(value: Any) -> bool:
-    """Whether `value` can be looked at now (it is not a tracer inside `jit` or `vmap`)."""
-    return not isinstance(value, jax.core.Tracer)
+    """Whether `value` can be looked at now (it is, or holds, no tracer inside `jit` or `vmap`)."""
+    if isinstance(value, int | float | str | np.ndarray):
+        return True
+    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
 
 
 def number(
@@ -73,6 +102,8 @@ def real(name: str, value: Any) -> np.ndarray:
     """Return `value` as a float64 array, or refuse what is no real number."""
     try:
         plain = np.asarray(value)
+        if plain.dtype.kind in _NO_NUMBERS:
+            raise TypeError
         if np.issubdtype(plain.dtype, np.complexfloating):
             raise ValueError(
                 f"{name} must be a real number, got complex ones ({plain.dtype}); take their .real part."
@@ -81,7 +112,7 @@ def real(name: str, value: Any) -> np.ndarray:
     except (TypeError, ValueError) as error:
         if "got complex" in str(error):
             raise
-        raise ValueError(f"{name} must be a real number or an array of them, got {value!r}.") from error
+        raise ValueError(f"{name} must be a real number or an array of them, got {short(value)}.") from error
 
 
 def array(name: str, value: Any, **bounds: Any) -> jax.Array:
@@ -98,27 +129,51 @@ def scalar(name: str, value: Any, **bounds: Any) -> Any:
     return np.asarray(value).item()
 
 
-def integer(name: str, value: Any, *, at_least: int = 0, hint: str = "") -> int:
+def integer(name: str, value: Any, *, at_least: int = 0, at_most: int | None = None, hint: str = "") -> int:
     """Return `value` as an `int`, or refuse it with its name and the range."""
-    try:
-        result = operator.index(value)
-    except TypeError:
-        if isinstance(value, float) and math.isfinite(value) and value.is_integer():
-            result = int(value)
-        else:
-            raise ValueError(
-                f"{name} must be an integer >= {at_least}, got {value!r}. {hint}".rstrip()
-            ) from None
-    if isinstance(value, bool) or result < at_least:
-        raise ValueError(f"{name} must be an integer >= {at_least}, got {value!r}. {hint}".rstrip())
+    if not is_concrete(value):
+        hint = f"Inside jit or vmap it must be a Python integer: it sets shapes. {hint}"
+    result = _as_integer(value)
+    if result is None or result < at_least or (at_most is not None and result > at_most):
+        most = "" if at_most is None else f" and <= {at_most}"
+        raise ValueError(
+            f"{name} must be an integer >= {at_least}{most}, got {short(value)}. {hint}".rstrip()
+        )
     return result
+
+
+def _as_integer(value: Any) -> int | None:
+    """An integer of any library, or a float that is one; bools are not."""
+    if isinstance(value, bool | np.bool_) or str(getattr(value, "dtype", "")) == "bool":
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        if not is_concrete(value) or isinstance(value, str | bytes):
+            return None
+    try:
+        plain = np.asarray(value)
+        real = float(plain) if plain.ndim == 0 and plain.dtype.kind == "f" else 0.5
+    except (TypeError, ValueError):
+        return None
+    return int(real) if real.is_integer() else None
+
+
+def flag(name: str, value: Any, *, none: bool = False) -> Any:
+    """Return `value` if it is True or False (or None where that means something), or refuse it."""
+    if not (isinstance(value, bool | np.bool_) or (none and value is None)):
+        raise ValueError(
+            f"{name} must be True{',' if none else ' or'} False{' or None' if none else ''}, "
+            f"got {short(value)}."
+        )
+    return None if value is None else bool(value)
 
 
 def choice(name: str, value: _T, options: Collection[str]) -> _T:
     """Return `value` if it is one of `options`, or refuse it and list them."""
-    if value not in options:
+    if not isinstance(value, str) or value not in options:
         listed = ", ".join(repr(option) for option in options)
-        raise ValueError(f"{name} must be one of {listed}, got {value!r}.")
+        raise ValueError(f"{name} must be one of {listed}, got {short(value)}.")
     return value
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from sde_sgd import _devices, _tree
+from sde_sgd import _devices, _settings, _tree
 from sde_sgd._checkpoint import CheckpointError, Part, Store, due
 from sde_sgd._compensated import whole
 from sde_sgd._devices import Layout
@@ -31,6 +31,8 @@ from sde_sgd.processes._base import ChainState, Process
 _CHUNK_SECONDS = 1.0
 # XLA counts along an axis in 32 bits.
 _MOST_CHAINS = 2**31 - 1
+# a burn-in that no step of the clock is beyond
+_NEVER = 2**31 - 1
 _log = logging.getLogger("sde_sgd")
 
 
@@ -44,6 +46,8 @@ class Plan:
         marks: steps from the start at which samples are taken, rising.
         burn_in: steps before statistics are gathered.
         sample_start: whether the start is a sample too.
+        keep_end: whether the end is recorded where it is no mark. Statistics weigh samples that are evenly
+            spaced, so they do not take it.
     """
 
     start: int
@@ -51,11 +55,12 @@ class Plan:
     marks: range | np.ndarray
     burn_in: int = 0
     sample_start: bool = True
+    keep_end: bool = False
 
     @property
     def samples(self) -> int:
-        """Number of samples, the start included."""
-        return len(self.marks) + int(self.sample_start)
+        """Number of samples, start and end included."""
+        return len(self.marks) + int(self.sample_start) + int(self.keep_end)
 
     def marks_by(self, step: np.ndarray) -> np.ndarray:
         """How many marks lie at or before a step."""
@@ -101,6 +106,7 @@ class Task:
 
         Raises:
             MemoryError: for more chains on a device than it can number.
+            ValueError: if numbers of several precisions do not go together.
         """
         here = self.layout.slots // self.layout.groups
         if here > _MOST_CHAINS:
@@ -115,7 +121,13 @@ class Task:
             lambda leaf: jax.ShapeDtypeStruct((self.layout.slots, *leaf.shape[1:]), leaf.dtype), state
         )
         kept = jax.eval_shape(lambda: self.recorder.init(padded.theta, self.layout.groups))
-        return ensemble, ensemble.program(padded, kept), kept
+        try:
+            return ensemble, ensemble.program(padded, kept), kept
+        except TypeError as error:
+            told = _settings.mixed_precision(self.process, padded)
+            if not told:
+                raise
+            raise ValueError(told) from error
 
     def predict_memory(self, state: PyTree, program: Program, limit: int | None) -> MemoryPrediction:
         """What the run will take, its records on the host included."""
@@ -273,9 +285,9 @@ class _Loop:
         self.kept = self.layout.place(kept, KEPT_SPECS)
         self.lost = int((before.diverged >= 0).sum())
         recorder = self.task.recorder
-        if self.plan.sample_start and (recorder.record or recorder.loss is not None):
+        if self.plan.sample_start and self._sees_ends:
             self._chunk(0, 1, keep=True)
-        if recorder.loss is not None:
+        if recorder.stops:
             self._look(self.plan.start)
 
     def _go_on(self) -> None:
@@ -284,15 +296,16 @@ class _Loop:
         while self.done < plan.steps and not self.over:
             begin, length, gap = plan.stretch(self.done)
             block, size, keep = next_block(self.done - begin, length, gap, pace, self.capacity)
+            ends = plan.keep_end and self._sees_ends and self.done + block * size == plan.steps
             began = time.perf_counter()
-            self._chunk(block, size, keep=keep)
+            self._chunk(block, size, keep=keep or ends, gather=keep)
             (spent,) = _devices.agree(time.perf_counter() - began)
             self.done += block * size
             self.session.bar.advance(block * size * self.cost)
             # the first block holds the compilation, so grow from there by at most a factor 8
             pace = block * size * min(8.0, max(1e-3, _CHUNK_SECONDS / max(spent, 1e-6)))
             self.program.pace = max(self.program.pace / 2, pace / _CHUNK_SECONDS)
-            if keep:
+            if keep or ends:
                 self._look(plan.start + self.done)
             signal_number = self.session.interrupt.noted()
             if signal_number:
@@ -306,9 +319,15 @@ class _Loop:
             self.session.bar.skip((plan.steps - self.done) * self.cost)
         self._save()
 
-    def _chunk(self, block: int, size: int, *, keep: bool) -> None:
+    @property
+    def _sees_ends(self) -> bool:
+        """Whether start and end are samples: statistics alone begin after the start."""
+        return bool(self.task.recorder.record) or self.task.recorder.stops
+
+    def _chunk(self, block: int, size: int, *, keep: bool, gather: bool = True) -> None:
         begin = self.plan.start + self.done
-        counts = np.asarray([begin, block, size, self.plan.start + self.plan.burn_in], np.int32)
+        burn_in = self.plan.start + self.plan.burn_in if gather else _NEVER
+        counts = np.asarray([begin, block, size, burn_in], np.int32)
         self.state, self.kept = self.ensemble.call(
             self.program, self.state, self.kept, counts, np.asarray(keep)
         )
@@ -339,7 +358,7 @@ class _Loop:
             _log.info("by step %d: %d of %d chains have diverged", step, lost, len(diverged))
             self.session.bar.note(f"{lost} diverged")
             self.lost = lost
-        if self.task.recorder.loss is not None:
+        if self.task.recorder.stops:
             stopped = self.layout.to_host(self.kept["stopped"])
             self.over = bool(((stopped >= 0) | (diverged >= 0)).all())
 
@@ -435,7 +454,7 @@ class _Loop:
         stopped = self.layout.to_host(self.kept["stopped"])
         record, steps = self._record(), self._record_steps()
         count = np.full(len(stopped), _devices.fetch(self.kept["count"]), np.int32)
-        if self.task.recorder.loss is not None:
+        if self.task.recorder.stops:
             plan, last = self.plan, np.where(stopped >= 0, stopped, diverged)
             until = plan.marks_by(last - plan.start) - plan.marks_by(np.asarray(plan.burn_in))
             count = np.where(last >= 0, np.maximum(until, 0), count).astype(np.int32)

@@ -30,8 +30,15 @@ class Clock:
 
     @property
     def grid(self) -> np.ndarray:
-        """Where the samples lie, the start included."""
-        return np.arange(math.floor(self.length / self.every + 1e-9) + 1) * self.every
+        """Where the samples lie, start and end included."""
+        even = np.arange(math.floor(self.length / self.every + 1e-9) + 1) * self.every
+        return np.append(even, self.length) if self.has_rest else even
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether the end lies between two places of evenly spaced samples."""
+        parts = self.length / self.every
+        return parts - math.floor(parts + 1e-9) > 1e-9 * parts
 
     @property
     def dimension(self) -> str:
@@ -181,7 +188,10 @@ def _legs(stages: Sequence[Stage], rates: Sequence[float], clock: Clock) -> tupl
         inside = clock.grid[(clock.grid > begin + near) & (clock.grid <= end + near)]
         ends.append(int(nearest(done + stage.length * rate)))
         at = np.where(inside >= end - near, ends[-1], nearest(done + (inside - begin) * rate))
-        if np.any(np.diff(np.concatenate([samples[-1][-1:], at])) < 1):
+        apart = np.diff(np.concatenate([samples[-1][-1:], at]))
+        if clock.has_rest and end >= clock.length - near:
+            apart = apart[:-1]  # what is left after the last sample may be less than a step
+        if np.any(apart < 1):
             raise ValueError(f"every = {clock.every:g} {clock.unit} {_too_short(stage, rate)}")
         if ends[-1] <= ends[-2]:
             raise ValueError(f"a length of {stage.length:g} {clock.unit} {_too_short(stage, rate)}")

@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.metadata
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from sde_sgd import _checks, _devices, _start
+from sde_sgd import _checks, _devices, _settings, _start
+from sde_sgd._asked import make_recorder, named
 from sde_sgd._checkpoint import Checkpoint
 from sde_sgd._engine import Before, Outcome, Plan, Session, Task, open_session, simulate
 from sde_sgd._fingerprint import fingerprint
@@ -24,8 +24,9 @@ from sde_sgd._packing import do_jobs
 from sde_sgd._points import Clock, Leg, Point, complete, make_point, settings
 from sde_sgd._progress import Progress
 from sde_sgd._recording import Observable, Recorder
-from sde_sgd._run import make_recorder, open_store
+from sde_sgd._run import open_store
 from sde_sgd._sweep_result import SweepResult, build_dataset
+from sde_sgd._telling import warn
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import Process
@@ -53,7 +54,8 @@ def sweep(
     steps: int | Any | None = None,
     every: float | Any | None = None,
     stop_loss: float | Any | None = None,
-    record: Mapping[str, Observable | str] | Sequence[str] | None = None,
+    stop: Callable[[Any], Any] | Any | None = None,
+    record: Mapping[str, Observable | str] | Sequence[str] | Any | None = None,
     keep_theta: bool = False,
     progress: bool | None = None,
     devices: Sequence[jax.Device] | None = None,
@@ -89,8 +91,10 @@ def sweep(
         paired_starts: False: every run has a start of its own, that of the chain whose noise it has. Problems
             whose parameters have other shapes or laws start where their own law says, paired or not.
         epochs, time, steps: how long: equal epochs kB/N, equal SDE time ηk/(1 − m), or equal steps.
-        every: between samples, in the same unit; by default only start and end.
+        every: between samples, in the same unit; by default only start and end. The end is a sample too where
+            `every` does not divide the length.
         stop_loss: a run stays where it is from the first sample with L(θ) ≤ this.
+        stop: the same for any condition, a function of one chain's parameters, as in `run`.
         record: name → function of one chain's parameters, or a method of the problem by its name;
             a list of such names will do. Default: the loss.
         keep_theta: keep the final parameters of all runs in host memory.
@@ -104,38 +108,43 @@ def sweep(
         ValueError: for settings that do not fit together or are out of range.
         MemoryError, CheckpointError: as in `run`.
     """
-    plan = _plan(
-        process,
-        problem,
-        axes={
-            "problem": problem if isinstance(problem, Mapping) else None,
-            "schedule": schedule,
-            "learning_rate": learning_rate,
-            "batch_size": batch_size,
-            "ratio": ratio,
-            "momentum": momentum,
-        },
-        runs=runs,
-        seeds=_checks.integer("seeds", seeds, at_least=1),
-        paired_starts=paired_starts,
-        clock=_clock(schedule, epochs, time, steps, every),
-        record=["loss"] if record is None else record,
-        stop_loss=stop_loss,
-    )
-    check_key(key)
-    data_devices = _checks.integer("data_devices", data_devices, at_least=1)
-    if memory_limit is not None:
-        memory_limit = _checks.integer("memory_limit", memory_limit, at_least=1)
-    store = open_store(checkpoint, resume, lambda: plan.config(key, chunk))
-    started = perf_counter()
-    jobs = plan.jobs(None if chunk is None else _checks.integer("chunk", chunk, at_least=1))
-    total = sum(job.cost for job in jobs)
-    with open_session(Progress(total, "sweep", progress, unit="example"), store, memory_limit) as session:
-        work = partial(_run_job, plan, key=key, data_devices=data_devices, theta=keep_theta)
-        groups = [-(-len(job.runs) // _devices.lanes(job.problem[1])) for job in jobs]
-        width = max(groups) * data_devices
-        do_jobs(jobs, [job.cost for job in jobs], width, devices, session, work)
-    return plan.result(jobs, key, perf_counter() - started, theta=keep_theta)
+    _settings.refuse_tracing("sweep", problem, key, learning_rate, ratio, momentum)
+    keep_theta, resume = _checks.flag("keep_theta", keep_theta), _checks.flag("resume", resume)
+    progress = _checks.flag("progress", progress, none=True)
+    with _settings.own_settings():
+        plan = _plan(
+            process,
+            problem,
+            axes={
+                "problem": problem if isinstance(problem, Mapping) else None,
+                "schedule": schedule,
+                "learning_rate": learning_rate,
+                "batch_size": batch_size,
+                "ratio": ratio,
+                "momentum": momentum,
+            },
+            runs=runs,
+            seeds=_checks.integer("seeds", seeds, at_least=1),
+            paired_starts=_checks.flag("paired_starts", paired_starts),
+            clock=_clock(schedule, epochs, time, steps, every),
+            record=["loss"] if record is None else record,
+            stop_loss=stop_loss,
+            stop=stop,
+        )
+        check_key(key)
+        data_devices = _checks.integer("data_devices", data_devices, at_least=1)
+        if memory_limit is not None:
+            memory_limit = _checks.integer("memory_limit", memory_limit, at_least=1)
+        store = open_store(checkpoint, resume, lambda: plan.config(key, chunk))
+        started = perf_counter()
+        jobs = plan.jobs(None if chunk is None else _checks.integer("chunk", chunk, at_least=1))
+        total = sum(job.cost for job in jobs)
+        with open_session(Progress(total, "sweep", progress, unit="example"), store, memory_limit) as session:
+            work = partial(_run_job, plan, key=key, data_devices=data_devices, theta=keep_theta)
+            groups = [-(-len(job.runs) // _devices.lanes(job.problem[1])) for job in jobs]
+            width = max(groups) * data_devices
+            do_jobs(jobs, [job.cost for job in jobs], width, devices, session, work)
+        return plan.result(jobs, key, perf_counter() - started, theta=keep_theta)
 
 
 @dataclass
@@ -162,6 +171,7 @@ class _SweepPlan:
     clock: Clock
     record: dict[str, Observable | str]
     stop_loss: Any
+    stop: Any = None
 
     @property
     def coordinates(self) -> set[str]:
@@ -178,14 +188,7 @@ class _SweepPlan:
 
     def recorder(self, process: Process) -> Recorder:
         """The observables for the process's problem."""
-        problem = process.problem
-        record: dict[str, Observable] = {}
-        for name, ask in self.record.items():
-            observable = getattr(problem, ask, None) if isinstance(ask, str) else ask
-            if not callable(observable):
-                raise ValueError(f"record: {type(problem).__name__} has no method {ask!r} to observe.")
-            record[name] = observable
-        return make_recorder(process, record, stop_loss=self.stop_loss)
+        return make_recorder(process, self.record, stop_loss=self.stop_loss, stop=self.stop)
 
     def check(self) -> None:
         """Make every kind of process and recorder once, so that nothing runs before all is accepted."""
@@ -245,6 +248,7 @@ class _SweepPlan:
             "seeds": str(self.seeds),
             "chunk": str(chunk),
             "clock": repr(self.clock),
+            **(fingerprint(self.stop, "stop") if self.stop is not None else {}),
             **({"paired_starts": "True"} if self.paired_starts else {}),
         }
 
@@ -270,7 +274,7 @@ class _SweepPlan:
             place("stopped_at", job, job.outcome.stopped)
         lost = int((variables["diverged_at"] >= 0).sum())
         if lost:
-            warnings.warn(
+            warn(
                 f"{lost} of {shape[0] * shape[1]} runs diverged; SweepResult.diverged() lists them.",
                 stacklevel=3,
             )
@@ -292,7 +296,10 @@ class _SweepPlan:
         return SweepResult(dataset, self._theta(jobs) if theta else None, seconds)
 
     def _per_point(self) -> dict[str, np.ndarray]:
-        updates = np.stack([point.sample_steps for point in self.points])
+        # where a step is longer than what is left after the last sample, that sample is the end
+        size = len(self.clock.grid)
+        steps = [point.sample_steps for point in self.points]
+        updates = np.stack([np.pad(taken, (0, size - len(taken)), "edge") for taken in steps])
         found: dict[str, np.ndarray] = {} if self.clock.unit == "steps" else {"updates": updates}
         if "run" in self.axes and any(point.problem[0] != "" for point in self.points):
             found["problem"] = np.asarray([point.problem[0] for point in self.points])
@@ -374,6 +381,7 @@ def _plan(
     clock: Clock,
     record: Any,
     stop_loss: Any,
+    stop: Any,
 ) -> _SweepPlan:
     if not callable(process) or isinstance(process, Process):
         raise ValueError(
@@ -410,7 +418,9 @@ def _plan(
         )
     if seeds * len(points) >= 2**32:
         raise ValueError(f"seeds x points must be below 2^32, got {seeds} x {len(points)}.")
-    plan = _SweepPlan(process, points, grid, seeds, paired_starts, clock, _named(record), stop_loss)
+    plan = _SweepPlan(
+        process, points, grid, seeds, paired_starts, clock, named("record", record), stop_loss, stop
+    )
     taken = {*grid, *plan.coordinates, "seed", "updates", "diverged_at", "stopped_at"} & set(plan.record)
     if taken:
         raise ValueError(f"record: {sorted(taken)} name something else in the result; choose other names.")
@@ -459,15 +469,6 @@ def _clock(schedule: Any, epochs: Any, time: Any, steps: Any, every: Any) -> Clo
     if every > length * (1 + 1e-9):
         raise ValueError(f"every must be at most the length, {length:g} {unit}, got {every:g}.")
     return Clock(unit, float(length), float(every))
-
-
-def _named(record: Any) -> dict[str, Observable | str]:
-    if isinstance(record, Mapping):
-        return dict(record)
-    listed = isinstance(record, Sequence) and not isinstance(record, str)
-    if not listed or not all(isinstance(name, str) for name in record):
-        raise ValueError(f"record must be a list of method names or name → function, got {record!r}.")
-    return {name: name for name in record}
 
 
 def _marks(marks: tuple[int, ...]) -> range | np.ndarray:

@@ -1,0 +1,72 @@
+"""What the surroundings of a call may set, and what must not reach into a run."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sde_sgd import _checks
+
+_DISABLED = "jax_disable_jit"
+
+
+def refuse_tracing(name: str, *trees: Any) -> None:
+    """Refuse a call inside a transformation: what runs many steps compiles them itself, and looks at numbers.
+
+    Raises:
+        ValueError: inside `jit`, or for arguments that `vmap` or `grad` follow.
+    """
+    traced = not _checks.is_concrete(jnp.zeros(()))
+    if traced or not all(_checks.is_concrete(leaf) for leaf in jax.tree.leaves(trees)):
+        raise ValueError(
+            f"{name} cannot be called inside jax.jit, vmap or grad: it compiles its own loop and works on "
+            f"the host between chunks of it. Call it outside; chains=... runs many at once, an array of "
+            f"learning rates in Hyperparameters gives each its own, and sweep goes over the rest."
+        )
+
+
+@contextlib.contextmanager
+def own_settings() -> Iterator[None]:
+    """Inside, nothing is left of a mesh that was set around the call, nor of `jax.disable_jit()`.
+
+    A run lays its arrays out over a mesh of its own, and its loop is always compiled.
+    """
+    with contextlib.ExitStack() as stack:
+        if getattr(jax.config, _DISABLED):
+            stack.enter_context(jax.disable_jit(False))
+        if not jax.sharding.get_abstract_mesh().empty:
+            stack.enter_context(jax.set_mesh(jax.sharding.Mesh(np.empty((), object), ())))
+        yield
+
+
+def check_precision(name: str, tree: Any) -> None:
+    """Refuse float64 arrays where JAX computes in float32.
+
+    Raises:
+        ValueError: saying how to go on.
+    """
+    if jnp.zeros((), float).dtype == jnp.float64:
+        return
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if isinstance(leaf, jax.Array) and leaf.dtype == jnp.float64:
+            raise ValueError(
+                f"{name}{jax.tree_util.keystr(path)} is float64, made while jax_enable_x64 was on, and it is "
+                f"off now. Switch it on here too, or make {name} anew."
+            )
+
+
+def mixed_precision(*trees: Any) -> str:
+    """What to say where arrays of several precisions have met, or nothing where there is one alone."""
+    leaves = [leaf for leaf in jax.tree.leaves(trees) if hasattr(leaf, "dtype")]
+    kinds = {str(leaf.dtype) for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)}
+    now = str(jnp.zeros((), float).dtype)
+    if kinds <= {now}:
+        return ""
+    return (
+        f"process and parameters hold {' and '.join(sorted(kinds))} numbers, and JAX computes in {now} now: "
+        f"problem, hyperparameters or process were made before jax_enable_x64 was switched. Make them anew "
+        f"after it, or switch it back."
+    )
