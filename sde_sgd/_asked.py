@@ -1,7 +1,6 @@
 """What a user asks a run to look at, as functions of one chain's parameters under names."""
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -52,7 +51,7 @@ def observable(argument: str, asked: Any, problem: Problem) -> Observable:
             )
         return asked
     found = getattr(problem, asked, None)
-    if asked.startswith("_") or not inspect.ismethod(found):
+    if asked.startswith("_") or not callable(getattr(type(problem), asked, None)):
         there = ", ".join(repr(name) for name in _TELLING if hasattr(problem, name))
         raise ValueError(
             f"{argument}: {type(problem).__name__} has no method {asked!r} to observe; it has {there}. Any "

@@ -2,11 +2,9 @@
 
 import importlib.metadata
 import json
-import logging
 import os
 import platform
 import shutil
-import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,11 +19,11 @@ from jax.experimental import multihost_utils
 
 from sde_sgd import _checks
 from sde_sgd._fingerprint import differences
+from sde_sgd._telling import log, warn
 
 FORMAT = 1
 _MARKER = "sde_sgd.json"
 _LIBRARIES = ("sde_sgd", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy", "orbax-checkpoint")
-_log = logging.getLogger("sde_sgd")
 
 
 class CheckpointError(RuntimeError):
@@ -134,7 +132,7 @@ class Store:
             if _versions().get(name) != old
         ]
         if other:
-            warnings.warn(
+            warn(
                 f"the checkpoint was written with other versions ({'; '.join(other)}): the results may "
                 f"differ from an uninterrupted run in the last bits.",
                 stacklevel=5,
@@ -212,7 +210,7 @@ class Part:
                 damaged.append(f"step {step}: {_first_line(error)}")
                 continue
             for line in damaged:
-                _log.warning(
+                log.warning(
                     "checkpoint in %s is damaged, %s; going back to step %d", self._folder, line, step
                 )
             self._set_aside(newer_than=step)

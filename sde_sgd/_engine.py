@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +23,7 @@ from sde_sgd._memory import MemoryPrediction, check, predict
 from sde_sgd._program import KEPT_SPECS, Ensemble, Program
 from sde_sgd._progress import Progress
 from sde_sgd._recording import Moments, Recorder, samples_at_once
+from sde_sgd._telling import log
 from sde_sgd.processes._base import ChainState, Process
 
 # A chunk aims at this many seconds: long enough that host work is lost in it, short enough for a
@@ -33,7 +33,6 @@ _CHUNK_SECONDS = 1.0
 _MOST_CHAINS = 2**31 - 1
 # a burn-in that no step of the clock is beyond
 _NEVER = 2**31 - 1
-_log = logging.getLogger("sde_sgd")
 
 
 @dataclass(frozen=True)
@@ -355,7 +354,7 @@ class _Loop:
         diverged = self.layout.to_host(self.kept["diverged"])
         lost = int((diverged >= 0).sum())
         if lost > self.lost:
-            _log.info("by step %d: %d of %d chains have diverged", step, lost, len(diverged))
+            log.info("by step %d: %d of %d chains have diverged", step, lost, len(diverged))
             self.session.bar.note(f"{lost} diverged")
             self.lost = lost
         if self.task.recorder.stops:
@@ -365,7 +364,7 @@ class _Loop:
     def _leave(self, signal_number: int) -> None:
         if self.saved is not None:
             self._save()
-            _log.warning(
+            log.warning(
                 "interrupted: saved at step %d of %d; run the same with resume=True to go on",
                 self.plan.start + self.done,
                 self.plan.start + self.plan.steps,

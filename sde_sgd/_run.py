@@ -22,6 +22,7 @@ from sde_sgd._memory import MemoryPrediction
 from sde_sgd._progress import Progress
 from sde_sgd._recording import Histogram, HistogramCounts, Observable, Recorder
 from sde_sgd._result import Result
+from sde_sgd._schedule_use import warn_of_absolute_schedule
 from sde_sgd._telling import warn
 from sde_sgd.processes._base import ChainState, Process
 from sde_sgd.random import check_key
@@ -124,6 +125,7 @@ def run(
             memory_limit = _checks.integer("memory_limit", memory_limit, at_least=1)
         store = open_store(checkpoint, resume, job.config)
         given = None if isinstance(initial, Result) else initial
+        warn_of_absolute_schedule(process, job.plan.steps, stacklevel=2)
         if given is not None:
             warn_of_repeated_noise(process, key, given, job.plan.steps, stacklevel=2)
         label, total = type(process).__name__, job.plan.steps * job.chains

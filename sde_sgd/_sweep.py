@@ -25,6 +25,7 @@ from sde_sgd._points import Clock, Leg, Point, complete, make_point, settings
 from sde_sgd._progress import Progress
 from sde_sgd._recording import Observable, Recorder
 from sde_sgd._run import open_store
+from sde_sgd._schedule_use import warn_of_absolute_schedule
 from sde_sgd._sweep_result import SweepResult, build_dataset
 from sde_sgd._telling import warn
 from sde_sgd.hyperparameters import Hyperparameters
@@ -192,10 +193,14 @@ class _SweepPlan:
 
     def check(self) -> None:
         """Make every kind of process and recorder once, so that nothing runs before all is accepted."""
-        kinds = {(point.problem[0], point.legs): point for point in self.points}
-        for point in kinds.values():
-            for stage in range(len(point.legs)):
-                self.recorder(self.process(point.problem[1], stage, [point], 0))
+        kinds: dict[Any, list[Point]] = {}
+        for point in self.points:
+            kinds.setdefault((point.problem[0], point.legs), []).append(point)
+        for points in kinds.values():
+            for stage, leg in enumerate(points[0].legs):
+                process = self.process(points[0].problem[1], stage, points, 0)
+                self.recorder(process)
+                warn_of_absolute_schedule(process, leg.steps, stacklevel=4)
 
     def process(self, problem: Problem, leg: int, points: Sequence[Point], begin: int) -> Process:
         """The process of one stage for runs at these points."""
