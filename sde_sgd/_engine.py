@@ -325,8 +325,9 @@ class _Loop:
 
     def _chunk(self, block: int, size: int, *, keep: bool, gather: bool = True) -> None:
         begin = self.plan.start + self.done
-        burn_in = self.plan.start + self.plan.burn_in if gather else _NEVER
-        counts = np.asarray([begin, block, size, burn_in], np.int32)
+        counts = np.asarray([begin, block, size, self.plan.start + self.plan.burn_in], np.int32)
+        if not gather:
+            counts[3] = _NEVER
         self.state, self.kept = self.ensemble.call(
             self.program, self.state, self.kept, counts, np.asarray(keep)
         )

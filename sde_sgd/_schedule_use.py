@@ -39,9 +39,9 @@ def warn_of_absolute_schedule(process: Process, steps: int, stacklevel: int) -> 
     if len(near):
         rate = float(near[np.abs(near - peak).argmin()])
         warn(
-            f"schedule multiplies learning_rate, and its largest value in this run, {peak:.3g}, is learning_rate "
-            f"= {rate:.3g} itself: steps are {peak * rate:.3g} long at most. If it gives the learning rate, as "
-            f"optax has it, divide it: schedule=lambda step: schedule(step) / {rate:.3g}, or let it start "
-            f"from 1; or give learning_rate=1.0.",
+            f"schedule multiplies learning_rate, and its largest value in this run, {peak:.3g}, is the "
+            f"learning_rate of {rate:.3g} itself: η is {peak * rate:.3g} at most. If the schedule gives the "
+            f"learning rate, as optax has it, give learning_rate=1.0, or divide it: "
+            f"schedule=lambda step: schedule(step) / {rate:.3g}.",
             stacklevel=stacklevel + 1,
         )
