@@ -102,7 +102,7 @@ def real(name: str, value: Any) -> np.ndarray:
     """Return `value` as a float64 array, or refuse what is no real number."""
     try:
         plain = np.asarray(value)
-        if plain.dtype.kind in _NO_NUMBERS:
+        if value is None or plain.dtype.kind in _NO_NUMBERS:
             raise TypeError
         if np.issubdtype(plain.dtype, np.complexfloating):
             raise ValueError(
@@ -177,16 +177,21 @@ def choice(name: str, value: _T, options: Collection[str]) -> _T:
     return value
 
 
-def floating(name: str, tree: Any) -> Any:
-    """Return `tree` with array leaves, or refuse leaves that are not real floating-point numbers."""
+def check_floating(name: str, tree: Any) -> None:
+    """Refuse leaves that are not real floating-point numbers; no array is made of them."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        array = jnp.asarray(leaf)
-        if not jnp.issubdtype(array.dtype, jnp.floating):
+        dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+        if not jnp.issubdtype(dtype, jnp.floating):
             where = jax.tree_util.keystr(path)
             raise ValueError(
-                f"{name}{where} has dtype {array.dtype}; parameters must be floating point. "
+                f"{name}{where} has dtype {dtype}; parameters must be floating point. "
                 f"Convert them, for instance with jnp.asarray(..., dtype=float)."
             )
+
+
+def floating(name: str, tree: Any) -> Any:
+    """Return `tree` with array leaves, or refuse leaves that are not real floating-point numbers."""
+    check_floating(name, tree)
     return jax.tree.map(jnp.asarray, tree)
 
 

@@ -106,7 +106,7 @@ def settings(axes: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[dict[s
         if name in grid and not grid[name]:
             raise ValueError(f"{name} must not be empty.")
         if name in grid and len(set(grid[name])) < len(grid[name]):
-            raise ValueError(f"{name} must not hold a value twice, got {grid[name]!r}.")
+            raise ValueError(f"{name} must not hold a value twice, got {_checks.short(grid[name])}.")
     combinations = itertools.product(*grid.values())
     return grid, [{**fixed, **dict(zip(grid, values, strict=True))} for values in combinations]
 
@@ -120,7 +120,8 @@ def complete(setting: Mapping[str, Any]) -> dict[str, Any]:
     named = [name for name in ("learning_rate", "batch_size", "ratio") if name in setting]
     if len(named) != 2:
         raise ValueError(
-            f"give two of learning_rate, batch_size and ratio (or a schedule), got {named or 'none'}."
+            f"give two of learning_rate, batch_size and ratio (or a schedule, or runs), got "
+            f"{named or 'none'}."
         )
     given = {name: _checks.scalar(name, setting[name], above=0) for name in named}
     m = _checks.scalar("momentum", setting.get("momentum", 0.0), at_least=0, below=1, kept=True)

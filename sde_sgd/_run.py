@@ -27,6 +27,9 @@ from sde_sgd._telling import warn
 from sde_sgd.processes._base import ChainState, Process
 from sde_sgd.random import check_key
 
+# their numbers, which key their noise, have 32 bits
+_MOST_CHAINS = 2**32
+
 
 def run(
     process: Process | Any,
@@ -46,11 +49,11 @@ def run(
     stop: Callable[[PyTree], Any] | Any | None = None,
     throw: bool = False,
     progress: bool | None = None,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[jax.Device] | Any | None = None,
     data_devices: int | Any = 1,
     chunk: int | Any | None = None,
     memory_limit: int | Any | None = None,
-    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | Any | None = None,
     resume: bool = False,
 ) -> Result:
     """Run an ensemble of independent chains of any process.
@@ -163,7 +166,7 @@ def predict_memory(
     moments: Mapping[str, Observable | str] | Sequence[str] | Any | None = None,
     histograms: Mapping[str, Histogram] | Histogram | Any | None = None,
     every: float | Any | None = None,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[jax.Device] | Any | None = None,
     data_devices: int | Any = 1,
 ) -> MemoryPrediction:
     """The memory that `run` with these arguments would take, from its compiled program.
@@ -201,7 +204,7 @@ def predict_memory(
 
 
 def open_store(
-    checkpoint: Checkpoint | str | os.PathLike[str] | None, resume: bool, config: Any
+    checkpoint: Checkpoint | str | os.PathLike[str] | Any | None, resume: bool, config: Any
 ) -> Store | None:
     """The checkpoint folder, if one is asked for; `config` is called for its fingerprint."""
     if checkpoint is None:
@@ -319,18 +322,24 @@ def _job(
     key: Any,
     initial: Any,
     recorder: Recorder,
-    devices: Sequence[jax.Device] | None,
+    devices: Any,
     data_devices: Any,
     chunk: Any,
 ) -> _Job:
-    chains = _checks.integer("chains", chains, at_least=1)
+    chains = _checks.integer("chains", chains, at_least=1, at_most=_MOST_CHAINS)
     chunk = chains if chunk is None else min(chains, _checks.integer("chunk", chunk, at_least=1))
+    devices = None if devices is None else _devices.available(devices)
+    data_devices = _checks.integer("data_devices", data_devices, at_least=1)
     check_key(key)
     _settings.check_precision("process", process)
     if isinstance(initial, Result):
         _settings.check_precision("initial.state", initial.state)
     _check_per_chain(process, chains)
-    start = _check_initial(process, chains, initial) if isinstance(initial, Result) else 0
+    if isinstance(initial, Result):
+        start = _check_initial(process, chains, initial)
+    else:
+        start = 0
+        _checks.check_floating("initial", initial)
     asked = _length.in_steps(process, **length)
     if start + asked.steps > _length.LAST_STEP:
         raise ValueError(f"steps must end by {_length.LAST_STEP} on the clock, got {start} + {asked.steps}.")

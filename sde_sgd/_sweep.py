@@ -35,6 +35,8 @@ from sde_sgd.random import check_key
 from sde_sgd.schedules import Schedule
 
 MakeProcess = Callable[..., Process]
+# each is listed with its point and seed, and has its row in the result
+_MOST_RUNS = 2**24
 
 
 def sweep(
@@ -59,11 +61,11 @@ def sweep(
     record: Mapping[str, Observable | str] | Sequence[str] | Any | None = None,
     keep_theta: bool = False,
     progress: bool | None = None,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[jax.Device] | Any | None = None,
     data_devices: int | Any = 1,
     chunk: int | Any | None = None,
     memory_limit: int | Any | None = None,
-    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | Any | None = None,
     resume: bool = False,
 ) -> SweepResult:
     """Run every setting of a grid or list with several seeds.
@@ -133,6 +135,7 @@ def sweep(
             stop=stop,
         )
         check_key(key)
+        devices = None if devices is None else _devices.available(devices)
         data_devices = _checks.integer("data_devices", data_devices, at_least=1)
         if memory_limit is not None:
             memory_limit = _checks.integer("memory_limit", memory_limit, at_least=1)
@@ -170,7 +173,7 @@ class _SweepPlan:
     seeds: int
     paired_starts: bool
     clock: Clock
-    record: dict[str, Observable | str]
+    record: dict[str, Any]
     stop_loss: Any
     stop: Any = None
 
@@ -211,9 +214,18 @@ class _SweepPlan:
             has_momentum=self.has_momentum,
         )
         schedule = points[0].legs[leg].schedule
-        made = self.make(problem, hyper, **({} if schedule is None else {"schedule": schedule}))
+        try:
+            made = self.make(problem, hyper, **({} if schedule is None else {"schedule": schedule}))
+        except TypeError as error:
+            more = "" if schedule is None else ", schedule=...)"
+            raise ValueError(
+                f"process must make a process from (problem, hyper{more or ')'}, but "
+                f"{_checks.short(self.make)} failed: {error}"
+            ) from error
         if not isinstance(made, Process):
-            raise ValueError(f"process must make a process from (problem, hyper), got {made!r} from it.")
+            raise ValueError(
+                f"process must make a process from (problem, hyper), got {_checks.short(made)} from it."
+            )
         return eqx.tree_at(lambda at: at.origin, made, jnp.asarray(begin, jnp.int32))
 
     def jobs(self, chunk: int | None) -> list[_Job]:
@@ -390,13 +402,15 @@ def _plan(
 ) -> _SweepPlan:
     if not callable(process) or isinstance(process, Process):
         raise ValueError(
-            f"process must be SGD, Langevin or a function (problem, hyper) -> process, got {process!r}; "
-            f"the sweep makes the hyperparameters."
+            f"process must be SGD, Langevin or a function (problem, hyper) -> process, got "
+            f"{_checks.short(process)}; the sweep makes the hyperparameters."
         )
     problems = dict(problem) if isinstance(problem, Mapping) else {"": problem}
     for name, one in problems.items():
         if not isinstance(one, Problem):
-            raise ValueError(f"problem {name!r} must be a sde_sgd problem, got {one!r}.".replace(" ''", ""))
+            raise ValueError(
+                f"problem {name!r} must be a sde_sgd problem, got {_checks.short(one)}.".replace(" ''", "")
+            )
     schedules = axes["schedule"] if isinstance(axes["schedule"], Mapping) else {"": axes["schedule"]}
     if axes["schedule"] is not None:
         given = [
@@ -406,7 +420,9 @@ def _plan(
             raise ValueError(f"schedule sets η, B and m itself; leave out {', '.join(given) or 'runs'}.")
         for name, one in schedules.items():
             if not isinstance(one, Schedule):
-                raise ValueError(f"schedule {name!r} must be a Schedule, got {one!r}.".replace(" ''", ""))
+                raise ValueError(
+                    f"schedule {name!r} must be a Schedule, got {_checks.short(one)}.".replace(" ''", "")
+                )
     if runs is None:
         grid, chosen = settings(axes)
     else:
@@ -421,8 +437,11 @@ def _plan(
                 (which, problems[which]), schedule if isinstance(schedule, Schedule) else None, values, clock
             )
         )
-    if seeds * len(points) >= 2**32:
-        raise ValueError(f"seeds x points must be below 2^32, got {seeds} x {len(points)}.")
+    if seeds * len(points) > _MOST_RUNS:
+        raise ValueError(
+            f"seeds x points must be at most {_MOST_RUNS}, got {seeds} x {len(points)}; each run has its own "
+            f"place in the result. Take run(..., chains=...) for many chains of one setting."
+        )
     plan = _SweepPlan(
         process, points, grid, seeds, paired_starts, clock, named("record", record), stop_loss, stop
     )
@@ -436,12 +455,13 @@ def _plan(
 def _listed_runs(runs: Any, axes: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[dict[str, Any]]]:
     """A list of settings as an axis "run"; what is the same for all may be given outside of it."""
     common = {name: value for name, value in axes.items() if value is not None and name != "problem"}
+    listed = isinstance(runs, Sequence) and not isinstance(runs, str | bytes)
+    if not listed or not all(isinstance(setting, Mapping) for setting in runs):
+        raise ValueError(f"runs must be a list of settings {{name: value}}, got {_checks.short(runs)}.")
     if not runs:
         raise ValueError("runs must hold at least one setting.")
     if any(np.ndim(value) for value in common.values()):
         raise ValueError(f"with runs=[...] give one value for {sorted(common)}, or none.")
-    if isinstance(runs, Mapping) or not all(isinstance(setting, Mapping) for setting in runs):
-        raise ValueError(f"runs must be a list of settings {{name: value}}, got {runs!r}.")
     problems = axes["problem"]
     for setting in runs:
         unknown = set(setting) - {"problem", "learning_rate", "batch_size", "ratio", "momentum"}

