@@ -160,14 +160,14 @@ def low(theta):
 
 
 def loss_below(theta):
-    return WELL.loss(theta) <= -0.2
+    return WELL.loss(theta) <= 0.02
 
 
 def test_a_condition_stops_chains_as_a_loss_does(key):
     """The same chains at the same samples, and statistics take no more of them."""
     options = {"chains": 8, "steps": 60, "every": 5, "key": key, "record": ["loss"], "moments": ["loss"]}
     told = ss.run(ss.SGD(WELL, HYPER), stop=loss_below, **options)
-    loss = ss.run(ss.SGD(WELL, HYPER), stop_loss=-0.2, **options)
+    loss = ss.run(ss.SGD(WELL, HYPER), stop_loss=0.02, **options)
     assert (told.stopped_at >= 0).sum() > 0
     for name in ("stopped_at", "record_steps", "theta"):
         np.testing.assert_array_equal(getattr(told, name), getattr(loss, name))

@@ -101,7 +101,7 @@ def test_sweep_and_predict_memory_inside_jit_are_refused(key):
         jax.jit(lambda x: ss.predict_memory(ss.SGD(WELL, HYPER), chains=2).total + x)(1.0)
 
 
-def test_what_was_made_in_float32_and_is_run_in_float64(key):
+def test_what_was_made_in_float32_and_is_run_in_float64():
     old, first, kernel = ss.SGD(WELL, HYPER), go(), ss.Langevin(WELL, HYPER)
     with jax.enable_x64(True):
         assert go(old).theta.dtype == jnp.float32  # nothing in it asks for more
@@ -143,14 +143,14 @@ def test_hyperparameters_inside_jit_vmap_and_grad(momentum):
 
 def test_a_batch_size_that_is_traced_is_refused_by_name():
     with pytest.raises(
-        ValueError, match="batch_size must be an integer.*Inside jit or vmap it must be a Python"
+        ValueError, match=r"batch_size must be an integer.*Inside jit or vmap it must be a Python"
     ):
         jax.jit(lambda size: ss.Hyperparameters(0.1, size).ratio)(4)
-    with pytest.raises(ValueError, match="batch_size sets shapes, so inside jit.*give batch_size"):
+    with pytest.raises(ValueError, match=r"batch_size sets shapes, so inside jit.*give batch_size"):
         jax.jit(lambda rate: HYPER.matching(learning_rate=rate).ratio)(0.1)
 
 
-def test_of_several_hosts_the_first_speaks(monkeypatch, capfd, caplog, key, tmp_path):
+def test_of_several_hosts_the_first_speaks(monkeypatch, capfd, caplog, key):
     """Bars, warnings and logs; all of them are there on the first."""
     process = ss.SGD(WELL, ss.Hyperparameters([0.05, 2.5], 2))
     options = {"chains": 2, "steps": 400, "every": 100, "key": key, "progress": True, "record": ["loss"]}
