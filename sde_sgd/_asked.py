@@ -50,7 +50,7 @@ def observable(argument: str, asked: Any, problem: Problem) -> Observable:
                 f"problem, got {_checks.short(asked)}."
             )
         return asked
-    found = getattr(problem, asked, None)
+    found: Any = getattr(problem, asked, None)
     if asked.startswith("_") or not callable(getattr(type(problem), asked, None)):
         there = ", ".join(repr(name) for name in _TELLING if hasattr(problem, name))
         raise ValueError(

@@ -20,6 +20,7 @@ from sde_sgd._compensated import whole
 from sde_sgd._devices import Layout
 from sde_sgd._interrupt import Interrupt, Interrupted
 from sde_sgd._memory import MemoryPrediction, check, predict
+from sde_sgd._plan import Plan
 from sde_sgd._program import KEPT_SPECS, Ensemble, Program
 from sde_sgd._progress import Progress
 from sde_sgd._recording import Moments, Recorder, samples_at_once
@@ -33,55 +34,6 @@ _CHUNK_SECONDS = 1.0
 _MOST_CHAINS = 2**31 - 1
 # a burn-in that no step of the clock is beyond
 _NEVER = 2**31 - 1
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long, and when to look.
-
-    Attributes:
-        start: place on the clock.
-        steps: to go from there.
-        marks: steps from the start at which samples are taken, rising.
-        burn_in: steps before statistics are gathered.
-        sample_start: whether the start is a sample too.
-        keep_end: whether the end is recorded where it is no mark. Statistics weigh samples that are evenly
-            spaced, so they do not take it.
-    """
-
-    start: int
-    steps: int
-    marks: range | np.ndarray
-    burn_in: int = 0
-    sample_start: bool = True
-    keep_end: bool = False
-
-    @property
-    def samples(self) -> int:
-        """Number of samples, start and end included."""
-        return len(self.marks) + int(self.sample_start) + int(self.keep_end)
-
-    def marks_by(self, step: np.ndarray) -> np.ndarray:
-        """How many marks lie at or before a step."""
-        if isinstance(self.marks, range):
-            return np.asarray(np.clip(step // self.marks.step, 0, len(self.marks)))
-        return np.asarray(np.searchsorted(self.marks, step, side="right"))
-
-    def stretch(self, done: int) -> tuple[int, int, int]:
-        """Where the samples around `done` are evenly spaced: from where, how many steps, how far apart."""
-        if isinstance(self.marks, range) and len(self.marks):
-            return 0, self.steps, self.marks.step
-        marks = np.asarray(self.marks)
-        following = int(np.searchsorted(marks, done, side="right"))
-        if following == len(marks):  # no sample any more
-            begin = int(marks[-1]) if len(marks) else 0
-            return begin, self.steps - begin, self.steps - begin + 1
-        begin = int(marks[following - 1]) if following else 0
-        gaps = np.diff(marks[following:])
-        gap = int(marks[following]) - begin
-        uneven = np.flatnonzero(gaps != gap)
-        alike = 1 + (int(uneven[0]) if len(uneven) else len(gaps))
-        return begin, alike * gap, gap
 
 
 @dataclass(frozen=True)
@@ -122,9 +74,9 @@ class Task:
         kept = jax.eval_shape(lambda: self.recorder.init(padded.theta, self.layout.groups))
         try:
             return ensemble, ensemble.program(padded, kept), kept
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             told = _settings.mixed_precision(self.process, padded)
-            if not told:
+            if not told or (isinstance(error, ValueError) and "dtype promotion" not in str(error)):
                 raise
             raise ValueError(told) from error
 

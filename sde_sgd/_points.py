@@ -111,6 +111,30 @@ def settings(axes: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[dict[s
     return grid, [{**fixed, **dict(zip(grid, values, strict=True))} for values in combinations]
 
 
+def listed_runs(runs: Any, axes: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[dict[str, Any]]]:
+    """A list of settings as an axis "run"; what is the same for all may be given outside of it."""
+    common = {name: value for name, value in axes.items() if value is not None and name != "problem"}
+    listed = isinstance(runs, Sequence) and not isinstance(runs, str | bytes)
+    if not listed or not all(isinstance(setting, Mapping) for setting in runs):
+        raise ValueError(f"runs must be a list of settings {{name: value}}, got {_checks.short(runs)}.")
+    if not runs:
+        raise ValueError("runs must hold at least one setting.")
+    if any(np.ndim(value) for value in common.values()):
+        raise ValueError(f"with runs=[...] give one value for {sorted(common)}, or none.")
+    problems = axes["problem"]
+    for setting in runs:
+        unknown = set(setting) - {"problem", "learning_rate", "batch_size", "ratio", "momentum"}
+        if unknown:
+            raise ValueError(f"runs: {sorted(unknown)} is no setting; there are learning_rate, batch_size, …")
+        if problems is None and "problem" in setting:
+            raise ValueError("runs: 'problem' is a name, which needs problem={name: problem, …}.")
+        if problems is not None and setting.get("problem") not in problems:
+            raise ValueError(
+                f"runs: each needs its problem, one of {list(problems)}, got {setting.get('problem')!r}."
+            )
+    return {"run": list(range(len(runs)))}, [{**common, **setting} for setting in runs]
+
+
 def complete(setting: Mapping[str, Any]) -> dict[str, Any]:
     """η, B and m of a setting that may name the ratio η/(B(1 − m)) in place of one of them.
 

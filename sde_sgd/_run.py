@@ -15,15 +15,16 @@ from jaxtyping import Array, Key, PyTree
 from sde_sgd import _checks, _devices, _length, _settings, _start, _tree
 from sde_sgd._asked import make_recorder
 from sde_sgd._checkpoint import Checkpoint, Store
-from sde_sgd._engine import Before, Outcome, Plan, Task, finished_moments, open_session, simulate
+from sde_sgd._engine import Before, Outcome, Task, finished_moments, open_session, simulate
 from sde_sgd._fingerprint import fingerprint
 from sde_sgd._key_use import remember, warn_of_repeated_noise
 from sde_sgd._memory import MemoryPrediction
+from sde_sgd._plan import Plan
 from sde_sgd._progress import Progress
 from sde_sgd._recording import Histogram, HistogramCounts, Observable, Recorder
+from sde_sgd._reports import report_divergence, report_not_finite
 from sde_sgd._result import Result
 from sde_sgd._schedule_use import warn_of_absolute_schedule
-from sde_sgd._telling import warn
 from sde_sgd.processes._base import ChainState, Process
 from sde_sgd.random import check_key
 
@@ -113,13 +114,15 @@ def run(
     progress = _checks.flag("progress", progress, none=True)
     with _settings.own_settings():
         started = perf_counter()
+        recorder = make_recorder(process, record, moments, histograms, stop_loss, stop)
+        process, recorder, key, initial = _settings.without_mesh((process, recorder, key, initial))
         job = _job(
             process,
             chains=chains,
             length={"steps": steps, "epochs": epochs, "time": time, "every": every, "burn_in": burn_in},
             key=key,
             initial=initial,
-            recorder=make_recorder(process, record, moments, histograms, stop_loss, stop),
+            recorder=recorder,
             devices=devices,
             data_devices=data_devices,
             chunk=chunk,
@@ -149,8 +152,8 @@ def run(
                 outcomes.append(localised(outcome, part.task.layout, to_host=job.chunk < job.chains))
         result = _result(job, outcomes, perf_counter() - started)
         remember(process, key, given, result.theta, result.start, result.steps)
-    _report_divergence(result, throw)
-    _report_not_finite(result)
+    report_divergence(result, throw)
+    report_not_finite(result)
     return result
 
 
@@ -467,37 +470,3 @@ def joined_outcomes(outcomes: list[Outcome]) -> Outcome:
             for name in longest.histograms
         },
     )
-
-
-def _report_divergence(result: Result, throw: bool) -> None:
-    if not result.diverged:
-        return
-    first = int(result.diverged_at[result.diverged_at >= 0].min())
-    message = (
-        f"{result.diverged} of {len(result.diverged_at)} chains diverged, the first by step {first}; "
-        f"they are marked in diverged_at and left out of statistics. A smaller learning rate helps: "
-        f"a quadratic of curvature h is stable only for learning_rate * h < 2."
-    )
-    if throw:
-        raise FloatingPointError(message)
-    warn(message, stacklevel=3)
-
-
-def _report_not_finite(result: Result) -> None:
-    """Say which observables had no finite value where the parameters had not diverged."""
-    for name, histogram in result.histograms.items():
-        if histogram.not_a_number:
-            warn(
-                f"histogram {name!r}: {histogram.not_a_number} of {histogram.not_a_number + histogram.total} "
-                f"samples are not a number (NaN); they are counted in not_a_number and in no bin.",
-                stacklevel=3,
-            )
-    for name, moments in result.moments.items():
-        if moments.not_finite:
-            first = int((result.alive & ~moments.finite).argmax())
-            warn(
-                f"moments of {name!r}: it was not finite at some sample in {moments.not_finite} of "
-                f"{len(result.alive)} chains that did not diverge (first chain {first}); mean, variance and "
-                f"standard_error leave them out.",
-                stacklevel=3,
-            )

@@ -42,6 +42,21 @@ def own_settings() -> Iterator[None]:
         yield
 
 
+def without_mesh(tree: Any) -> Any:
+    """The same with arrays that were made inside a mesh of explicit axes taken out of it, onto one device."""
+
+    def inside(leaf: Any) -> bool:
+        if not isinstance(leaf, jax.Array) or not isinstance(leaf.sharding, jax.sharding.NamedSharding):
+            return False
+        explicit = jax.sharding.AxisType.Explicit in leaf.sharding.mesh.axis_types
+        return explicit and leaf.is_fully_addressable
+
+    if not any(inside(leaf) for leaf in jax.tree.leaves(tree)):
+        return tree
+    device = jax.local_devices()[0]
+    return jax.tree.map(lambda leaf: jax.device_put(leaf, device) if inside(leaf) else leaf, tree)
+
+
 def check_precision(name: str, tree: Any) -> None:
     """Refuse float64 arrays where JAX computes in float32.
 

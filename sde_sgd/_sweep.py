@@ -18,10 +18,11 @@ from jaxtyping import Array, Key
 from sde_sgd import _checks, _devices, _settings, _start
 from sde_sgd._asked import make_recorder, named
 from sde_sgd._checkpoint import Checkpoint
-from sde_sgd._engine import Before, Outcome, Plan, Session, Task, open_session, simulate
+from sde_sgd._engine import Before, Outcome, Session, Task, open_session, simulate
 from sde_sgd._fingerprint import fingerprint
 from sde_sgd._packing import do_jobs
-from sde_sgd._points import Clock, Leg, Point, complete, make_point, settings
+from sde_sgd._plan import Plan
+from sde_sgd._points import Clock, Leg, Point, complete, listed_runs, make_point, settings
 from sde_sgd._progress import Progress
 from sde_sgd._recording import Observable, Recorder
 from sde_sgd._run import open_store
@@ -115,6 +116,7 @@ def sweep(
     keep_theta, resume = _checks.flag("keep_theta", keep_theta), _checks.flag("resume", resume)
     progress = _checks.flag("progress", progress, none=True)
     with _settings.own_settings():
+        problem, key, record = _settings.without_mesh((problem, key, record))
         plan = _plan(
             process,
             problem,
@@ -426,7 +428,7 @@ def _plan(
     if runs is None:
         grid, chosen = settings(axes)
     else:
-        grid, chosen = _listed_runs(runs, axes)
+        grid, chosen = listed_runs(runs, axes)
     points = []
     for setting in chosen:
         schedule = schedules.get(setting.get("schedule", ""), axes["schedule"])
@@ -450,30 +452,6 @@ def _plan(
         raise ValueError(f"record: {sorted(taken)} name something else in the result; choose other names.")
     plan.check()
     return plan
-
-
-def _listed_runs(runs: Any, axes: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[dict[str, Any]]]:
-    """A list of settings as an axis "run"; what is the same for all may be given outside of it."""
-    common = {name: value for name, value in axes.items() if value is not None and name != "problem"}
-    listed = isinstance(runs, Sequence) and not isinstance(runs, str | bytes)
-    if not listed or not all(isinstance(setting, Mapping) for setting in runs):
-        raise ValueError(f"runs must be a list of settings {{name: value}}, got {_checks.short(runs)}.")
-    if not runs:
-        raise ValueError("runs must hold at least one setting.")
-    if any(np.ndim(value) for value in common.values()):
-        raise ValueError(f"with runs=[...] give one value for {sorted(common)}, or none.")
-    problems = axes["problem"]
-    for setting in runs:
-        unknown = set(setting) - {"problem", "learning_rate", "batch_size", "ratio", "momentum"}
-        if unknown:
-            raise ValueError(f"runs: {sorted(unknown)} is no setting; there are learning_rate, batch_size, …")
-        if problems is None and "problem" in setting:
-            raise ValueError("runs: 'problem' is a name, which needs problem={name: problem, …}.")
-        if problems is not None and setting.get("problem") not in problems:
-            raise ValueError(
-                f"runs: each needs its problem, one of {list(problems)}, got {setting.get('problem')!r}."
-            )
-    return {"run": list(range(len(runs)))}, [{**common, **setting} for setting in runs]
 
 
 def _clock(schedule: Any, epochs: Any, time: Any, steps: Any, every: Any) -> Clock:

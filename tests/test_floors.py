@@ -33,6 +33,8 @@ FLOORS = {
     "_recording": 3,
     "_asked": 3,
     "_length": 3,
+    "_plan": 3,
+    "_reports": 3,
     "_schedule_use": 3,
     "_key_use": 3,
     "_program": 3,
