@@ -112,7 +112,7 @@ def run(
     _settings.refuse_tracing("run", process, key, initial)
     throw, resume = _checks.flag("throw", throw), _checks.flag("resume", resume)
     progress = _checks.flag("progress", progress, none=True)
-    with _settings.own_settings():
+    with _settings.own_settings() as meshed:
         started = perf_counter()
         recorder = make_recorder(process, record, moments, histograms, stop_loss, stop)
         process, recorder, key, initial = _settings.without_mesh((process, recorder, key, initial))
@@ -149,7 +149,9 @@ def run(
                     f"chunk-{number:05d}",
                     cost=part.task.layout.chains,
                 )
-                outcomes.append(localised(outcome, part.task.layout, to_host=job.chunk < job.chains))
+                outcomes.append(
+                    localised(outcome, part.task.layout, to_host=job.chunk < job.chains or meshed)
+                )
         result = _result(job, outcomes, perf_counter() - started)
         remember(process, key, given, result.theta, result.start, result.steps)
     report_divergence(result, throw)

@@ -29,17 +29,19 @@ def refuse_tracing(name: str, *trees: Any) -> None:
 
 
 @contextlib.contextmanager
-def own_settings() -> Iterator[None]:
+def own_settings() -> Iterator[bool]:
     """Inside, nothing is left of a mesh that was set around the call, nor of `jax.disable_jit()`.
 
-    A run lays its arrays out over a mesh of its own, and its loop is always compiled.
+    A run lays its arrays out over a mesh of its own, and its loop is always compiled. Yields whether there
+    was a mesh: in it nothing can be done with arrays of another.
     """
+    meshed = not jax.sharding.get_abstract_mesh().empty
     with contextlib.ExitStack() as stack:
         if getattr(jax.config, _DISABLED):
             stack.enter_context(jax.disable_jit(False))
-        if not jax.sharding.get_abstract_mesh().empty:
+        if meshed:
             stack.enter_context(jax.set_mesh(jax.sharding.Mesh(np.empty((), object), ())))
-        yield
+        yield meshed
 
 
 def without_mesh(tree: Any) -> Any:
@@ -53,8 +55,15 @@ def without_mesh(tree: Any) -> Any:
 
     if not any(inside(leaf) for leaf in jax.tree.leaves(tree)):
         return tree
-    device = jax.local_devices()[0]
-    return jax.tree.map(lambda leaf: jax.device_put(leaf, device) if inside(leaf) else leaf, tree)
+
+    def taken_out(leaf: Any) -> Any:
+        if not inside(leaf):
+            return leaf
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.device_put(leaf, jax.local_devices()[0])
+        return jnp.asarray(np.asarray(leaf))  # by way of the host: `device_put` leaves the mesh in its type
+
+    return jax.tree.map(taken_out, tree)
 
 
 def check_precision(name: str, tree: Any) -> None:

@@ -87,7 +87,8 @@ def offences(call, name, arguments, names=()):
 @pytest.mark.usefixtures("only_accepted")
 @pytest.mark.parametrize("name", RUN)
 def test_run_names_what_is_wrong(name, key):
-    arguments = {"process": ss.SGD(NET, HYPER), "chains": 2, "steps": 3, "key": key, "record": ["loss"]}
+    problem = NET if name == "epochs" else WELL
+    arguments = {"process": ss.SGD(problem, HYPER), "chains": 2, "steps": 3, "key": key, "record": ["loss"]}
     if name == "resume":
         arguments["checkpoint"] = "somewhere"
 
@@ -102,7 +103,7 @@ def test_run_names_what_is_wrong(name, key):
 def test_sweep_names_what_is_wrong(name, key):
     arguments = {
         "process": ss.SGD,
-        "problem": NET,
+        "problem": WELL,
         "key": key,
         "learning_rate": 0.1,
         "batch_size": 4,
@@ -113,7 +114,10 @@ def test_sweep_names_what_is_wrong(name, key):
     if name == "ratio":
         arguments.pop("batch_size")
     if name in ("schedule", "runs"):
-        arguments = {"process": ss.SGD, "problem": NET, "key": key, "steps": 3}
+        arguments = {"process": ss.SGD, "problem": WELL, "key": key, "steps": 3}
+
+    if name == "epochs":
+        arguments["problem"] = NET
 
     def call(process, problem, **others):
         return bare(ss.sweep)(process, problem, **others)
@@ -124,11 +128,13 @@ def test_sweep_names_what_is_wrong(name, key):
 @pytest.mark.usefixtures("only_accepted")
 @pytest.mark.parametrize("name", MEMORY)
 def test_predict_memory_names_what_is_wrong(name):
+    process = ss.SGD(NET if name == "epochs" else WELL, HYPER)
+
     def call(process, **others):
         others.pop("progress")
         return bare(ss.predict_memory)(process, **others)
 
-    assert offences(call, name, {"process": ss.SGD(NET, HYPER), "chains": 2, "steps": 3}) == []
+    assert offences(call, name, {"process": process, "chains": 2, "steps": 3}) == []
 
 
 def test_every_argument_is_looked_at():

@@ -47,6 +47,9 @@ def test_a_mesh_around_everything_changes_nothing(usual):
         before = jax.sharding.get_abstract_mesh()
         same(usual, ends(jax.random.key(1)))
         assert jax.sharding.get_abstract_mesh() == before
+        ended = go()  # inside the mesh one goes on with what was made
+        assert np.isfinite(jax.vmap(WELL.loss)(ended.theta) + jnp.arange(4.0)).all()
+        assert go(initial=ended).steps == 12
 
 
 def test_a_run_is_compiled_where_jit_is_switched_off(usual):
