@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import logging
 import os
 import shutil
 import zlib
@@ -20,9 +19,9 @@ from jax.experimental import multihost_utils
 
 from sde_sgd import _checks
 from sde_sgd._shown import Shown
+from sde_sgd._telling import log
 
 FORMAT = 2
-_log = logging.getLogger("sde_sgd")
 
 
 class CheckpointError(RuntimeError):
@@ -192,7 +191,7 @@ class Part:
                 damaged.append(f"step {step}: {first_line(error)}")
                 continue
             for line in damaged:
-                _log.warning(
+                log.warning(
                     "checkpoint in %s is damaged, %s; going back to step %d", self._folder, line, step
                 )
             self._set_aside(newer_than=step)

@@ -135,7 +135,8 @@ def integer(name: str, value: Any, *, at_least: int = 0, at_most: int | None = N
         hint = f"Inside jit or vmap it must be a Python integer: it sets shapes. {hint}"
     result = _as_integer(value)
     if result is None or result < at_least or (at_most is not None and result > at_most):
-        most = "" if at_most is None else f" and <= {at_most}"
+        beyond = at_most is not None and result is not None and result > at_most
+        most = f" and <= {at_most}" if beyond else ""
         raise ValueError(
             f"{name} must be an integer >= {at_least}{most}, got {short(value)}. {hint}".rstrip()
         )

@@ -4,13 +4,13 @@ xarray opens what is written as it opens any other.
 """
 
 import os
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sde_sgd import _seal
 from sde_sgd._dataset_code import decoded, encoded
 from sde_sgd._files import FileError, first_line, present, replaced
+from sde_sgd._telling import warn
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -109,7 +109,7 @@ def _unchecked(source: Path, target: Path, kind: str) -> "xr.Dataset":
             dataset = opened.load()
     if not str(dataset.attrs.get("created_by", "")).startswith("sde_sgd ") or kind != "sweep":
         raise FileError(f"{str(target)!r} {_seal.WRITTEN_BY}.")
-    warnings.warn(
+    warn(
         f"{str(target)!r} was written by a version of sde_sgd that stored no checksums: damage to it cannot "
         f"be seen. Save it again to have them.",
         stacklevel=4,

@@ -128,8 +128,11 @@ def lanes(problem: Any) -> int:
 def available(devices: Sequence[jax.Device] | None) -> list[jax.Device]:
     """The devices to use: those given, the default device where one is set, or all of all hosts."""
     if devices is not None:
-        if not devices or not all(isinstance(device, jax.Device) for device in devices):
-            raise ValueError(f"devices must be a list such as jax.local_devices(), got {devices!r}.")
+        listed = isinstance(devices, Sequence | np.ndarray) and len(devices) > 0
+        if not listed or not all(isinstance(device, jax.Device) for device in devices):
+            raise ValueError(
+                f"devices must be a list such as jax.local_devices(), got {_checks.short(devices)}."
+            )
         return list(devices)
     chosen = getattr(jax.config, "jax_default_device", None)
     if isinstance(chosen, str):

@@ -2,10 +2,8 @@
 
 import contextlib
 import dataclasses
-import logging
 import math
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,16 +14,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from sde_sgd import _devices, _tree
+from sde_sgd import _devices, _settings, _tree
 from sde_sgd._checkpoint import CheckpointError, Part, due
 from sde_sgd._compensated import whole
 from sde_sgd._devices import Layout
 from sde_sgd._interrupt import Interrupted
 from sde_sgd._memory import MemoryPrediction, check, predict
+from sde_sgd._plan import Plan
 from sde_sgd._program import KEPT_SPECS, Ensemble, Program
 from sde_sgd._recording import Moments, Recorder, samples_at_once
 from sde_sgd._saving import check_length, packed, unpacked, without_end
 from sde_sgd._session import Session
+from sde_sgd._telling import log
 from sde_sgd.processes._base import ChainState, Process
 
 # A chunk aims at this many seconds: long enough that host work is lost in it, short enough for a
@@ -33,66 +33,8 @@ from sde_sgd.processes._base import ChainState, Process
 _CHUNK_SECONDS = 1.0
 # XLA counts along an axis in 32 bits.
 _MOST_CHAINS = 2**31 - 1
-_log = logging.getLogger("sde_sgd")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long, and when to look.
-
-    Attributes:
-        start: place on the clock.
-        steps: to go from there.
-        marks: steps from the start at which samples are taken, rising.
-        burn_in: steps before statistics are gathered.
-        sample_start: whether the start is a sample too.
-    """
-
-    start: int
-    steps: int
-    marks: range | np.ndarray
-    burn_in: int = 0
-    sample_start: bool = True
-
-    @property
-    def samples(self) -> int:
-        """Number of samples, the start included."""
-        return len(self.marks) + int(self.sample_start)
-
-    def looked(self, done: int) -> dict[str, int]:
-        """Where samples lie up to `done` steps, in a few numbers: equal where the marks up to there are."""
-        count = int(self.marks_by(np.asarray(done)))
-        if count == 0:
-            return {"samples": 0}
-        first = int(self.marks[0])
-        if isinstance(self.marks, range):
-            return {"samples": count, "every": first}
-        marks = np.asarray(self.marks[:count], np.int64)
-        if np.array_equal(marks, first * np.arange(1, count + 1)):
-            return {"samples": count, "every": first}
-        return {"samples": count, "marks": zlib.crc32(marks.tobytes())}
-
-    def marks_by(self, step: np.ndarray) -> np.ndarray:
-        """How many marks lie at or before a step."""
-        if isinstance(self.marks, range):
-            return np.asarray(np.clip(step // self.marks.step, 0, len(self.marks)))
-        return np.asarray(np.searchsorted(self.marks, step, side="right"))
-
-    def stretch(self, done: int) -> tuple[int, int, int]:
-        """Where the samples around `done` are evenly spaced: from where, how many steps, how far apart."""
-        if isinstance(self.marks, range) and len(self.marks):
-            return 0, self.steps, self.marks.step
-        marks = np.asarray(self.marks)
-        following = int(np.searchsorted(marks, done, side="right"))
-        if following == len(marks):  # no sample any more
-            begin = int(marks[-1]) if len(marks) else 0
-            return begin, self.steps - begin, self.steps - begin + 1
-        begin = int(marks[following - 1]) if following else 0
-        gaps = np.diff(marks[following:])
-        gap = int(marks[following]) - begin
-        uneven = np.flatnonzero(gaps != gap)
-        alike = 1 + (int(uneven[0]) if len(uneven) else len(gaps))
-        return begin, alike * gap, gap
+# a burn-in that no step of the clock is beyond
+_NEVER = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -116,6 +58,7 @@ class Task:
 
         Raises:
             MemoryError: for more chains on a device than it can number.
+            ValueError: if numbers of several precisions do not go together.
         """
         here = self.layout.slots // self.layout.groups
         if here > _MOST_CHAINS:
@@ -130,7 +73,13 @@ class Task:
             lambda leaf: jax.ShapeDtypeStruct((self.layout.slots, *leaf.shape[1:]), leaf.dtype), state
         )
         kept = jax.eval_shape(lambda: self.recorder.init(padded.theta, self.layout.groups))
-        return ensemble, ensemble.program(padded, kept), kept
+        try:
+            return ensemble, ensemble.program(padded, kept), kept
+        except (TypeError, ValueError) as error:
+            told = _settings.mixed_precision(self.process, padded)
+            if not told or (isinstance(error, ValueError) and "dtype promotion" not in str(error)):
+                raise
+            raise ValueError(told) from error
 
     def predict_memory(self, state: PyTree, program: Program, limit: int | None) -> MemoryPrediction:
         """What the run will take, its records on the host included."""
@@ -266,9 +215,9 @@ class _Loop:
         self.kept = self.layout.place(kept, KEPT_SPECS)
         self.lost = int((before.diverged >= 0).sum())
         recorder = self.task.recorder
-        if self.plan.sample_start and (recorder.record or recorder.loss is not None):
+        if self.plan.sample_start and self._sees_ends:
             self._chunk(0, 1, keep=True)
-        if recorder.loss is not None:
+        if recorder.stops:
             self._look(self.plan.start)
 
     def _go_on(self) -> None:
@@ -279,15 +228,16 @@ class _Loop:
         while self.done < plan.steps and not self.over:
             begin, length, gap = plan.stretch(self.done)
             block, size, keep = next_block(self.done - begin, length, gap, pace, self.capacity)
+            ends = plan.keep_end and self._sees_ends and self.done + block * size == plan.steps
             began = time.perf_counter()
-            self._chunk(block, size, keep=keep)
+            self._chunk(block, size, keep=keep or ends, gather=keep)
             (spent,) = _devices.agree(time.perf_counter() - began)
             self.done += block * size
             self.session.bar.advance(block * size * self.cost)
             # the first block holds the compilation, so grow from there by at most a factor 8
             pace = block * size * min(8.0, max(1e-3, _CHUNK_SECONDS / max(spent, 1e-6)))
             self.program.pace = max(self.program.pace / 2, pace / _CHUNK_SECONDS)
-            if keep:
+            if keep or ends:
                 self._look(plan.start + self.done)
             self._listen()
             if self.session.store is not None:
@@ -299,9 +249,16 @@ class _Loop:
             self.session.bar.skip((plan.steps - self.done) * self.cost)
         self._save()
 
-    def _chunk(self, block: int, size: int, *, keep: bool) -> None:
+    @property
+    def _sees_ends(self) -> bool:
+        """Whether start and end are samples: statistics alone begin after the start."""
+        return bool(self.task.recorder.record) or self.task.recorder.stops
+
+    def _chunk(self, block: int, size: int, *, keep: bool, gather: bool = True) -> None:
         begin = self.plan.start + self.done
         counts = np.asarray([begin, block, size, self.plan.start + self.plan.burn_in], np.int32)
+        if not gather:
+            counts[3] = _NEVER
         self.state, self.kept = self.ensemble.call(
             self.program, self.state, self.kept, counts, np.asarray(keep)
         )
@@ -329,10 +286,10 @@ class _Loop:
         diverged = self.layout.to_host(self.kept["diverged"])
         lost = int((diverged >= 0).sum())
         if lost > self.lost:
-            _log.info("by step %d: %d of %d chains have diverged", step, lost, len(diverged))
+            log.info("by step %d: %d of %d chains have diverged", step, lost, len(diverged))
             self.session.bar.note(f"{lost} diverged")
             self.lost = lost
-        if self.task.recorder.loss is not None:
+        if self.task.recorder.stops:
             stopped = self.layout.to_host(self.kept["stopped"])
             self.over = bool(((stopped >= 0) | (diverged >= 0)).all())
 
@@ -344,11 +301,11 @@ class _Loop:
             failure = self._save()
             at, end = self.plan.start + self.done, self.plan.start + self.plan.steps
             if failure is None:
-                _log.warning(
+                log.warning(
                     "interrupted: saved at step %d of %d; run the same with resume=True to go on", at, end
                 )
             else:
-                _log.warning("interrupted at step %d of %d, and not saved: %s", at, end, failure)
+                log.warning("interrupted at step %d of %d, and not saved: %s", at, end, failure)
             # JAX ends every host soon after the first has gone: none goes before all have said so
             _devices.agree(number)
         raise Interrupted(number)
@@ -361,6 +318,7 @@ class _Loop:
         facts: dict[str, Any] = {"done": self.done, "over": self.over, "chains": self.layout.chains}
         facts |= {"start": self.plan.start, "steps": self.plan.steps}
         facts |= {"looked": self.plan.looked(self.done), "looked_before": self.plan.looked(self.done - 1)}
+        facts["end_alone"] = self.plan.keep_end and self.done == self.plan.steps
         failure = None
         try:
             self.saved.save(self.done, arrays, facts)
@@ -412,7 +370,7 @@ class _Loop:
         stopped = self.layout.to_host(self.kept["stopped"])
         record, steps = self._record(), self._record_steps()
         count = np.full(len(stopped), _devices.fetch(self.kept["count"]), np.int32)
-        if self.task.recorder.loss is not None:
+        if self.task.recorder.stops:
             plan, last = self.plan, np.where(stopped >= 0, stopped, diverged)
             until = plan.marks_by(last - plan.start) - plan.marks_by(np.asarray(plan.burn_in))
             count = np.where(last >= 0, np.maximum(until, 0), count).astype(np.int32)

@@ -2,13 +2,13 @@
 
 import collections
 import hashlib
-import warnings
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
+from sde_sgd._telling import warn
 from sde_sgd.processes._base import Process
 
 # chains that are compared, and runs that are remembered
@@ -44,7 +44,7 @@ def warn_of_repeated_noise(
             continue
         marked = _mark(initial) if marked is None else marked
         if marked == use.mark:
-            warnings.warn(
+            warn(
                 f"initial is where a run of {use.end - use.start} steps with this very key ended: from step "
                 f"0 on its noise would come again, and with it what it did to the parameters. Continue with "
                 f"initial=result, which goes on in time, or take another key, jax.random.fold_in(key, 1).",

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import json
-import logging
 import os
 import socket
 import time
@@ -11,12 +10,13 @@ import weakref
 from pathlib import Path
 from typing import IO, Any
 
+from sde_sgd._telling import log
+
 try:
     import fcntl
 except ImportError:  # Windows has no flock
     fcntl = None  # type: ignore[assignment]
 
-_log = logging.getLogger("sde_sgd")
 # of a folder that can only be read: nobody can spoil it
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 _open: "weakref.WeakSet[FolderLock]" = weakref.WeakSet()
@@ -107,7 +107,7 @@ class FolderLock:
                 file.close()
 
     def _none(self, why: str) -> bool:
-        _log.warning(
+        log.warning(
             "checkpoint folder %s cannot be locked (%s): see to it yourself that no other process uses it",
             self._path.parent,
             why,

@@ -31,8 +31,15 @@ class Clock:
 
     @property
     def grid(self) -> np.ndarray:
-        """Where the samples lie, the start included."""
-        return np.arange(math.floor(self.length / self.every + 1e-9) + 1) * self.every
+        """Where the samples lie, start and end included."""
+        even = np.arange(math.floor(self.length / self.every + 1e-9) + 1) * self.every
+        return np.append(even, self.length) if self.has_rest else even
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether the end lies between two places of evenly spaced samples."""
+        parts = self.length / self.every
+        return parts - math.floor(parts + 1e-9) > 1e-9 * parts
 
     @property
     def dimension(self) -> str:
@@ -100,9 +107,33 @@ def settings(axes: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[dict[s
         if name in grid and not grid[name]:
             raise ValueError(f"{name} must not be empty.")
         if name in grid and len(set(grid[name])) < len(grid[name]):
-            raise ValueError(f"{name} must not hold a value twice, got {grid[name]!r}.")
+            raise ValueError(f"{name} must not hold a value twice, got {_checks.short(grid[name])}.")
     combinations = itertools.product(*grid.values())
     return grid, [{**fixed, **dict(zip(grid, values, strict=True))} for values in combinations]
+
+
+def listed_runs(runs: Any, axes: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[dict[str, Any]]]:
+    """A list of settings as an axis "run"; what is the same for all may be given outside of it."""
+    common = {name: value for name, value in axes.items() if value is not None and name != "problem"}
+    listed = isinstance(runs, Sequence) and not isinstance(runs, str | bytes)
+    if not listed or not all(isinstance(setting, Mapping) for setting in runs):
+        raise ValueError(f"runs must be a list of settings {{name: value}}, got {_checks.short(runs)}.")
+    if not runs:
+        raise ValueError("runs must hold at least one setting.")
+    if any(np.ndim(value) for value in common.values()):
+        raise ValueError(f"with runs=[...] give one value for {sorted(common)}, or none.")
+    problems = axes["problem"]
+    for setting in runs:
+        unknown = set(setting) - {"problem", "learning_rate", "batch_size", "ratio", "momentum"}
+        if unknown:
+            raise ValueError(f"runs: {sorted(unknown)} is no setting; there are learning_rate, batch_size, …")
+        if problems is None and "problem" in setting:
+            raise ValueError("runs: 'problem' is a name, which needs problem={name: problem, …}.")
+        if problems is not None and setting.get("problem") not in problems:
+            raise ValueError(
+                f"runs: each needs its problem, one of {list(problems)}, got {setting.get('problem')!r}."
+            )
+    return {"run": list(range(len(runs)))}, [{**common, **setting} for setting in runs]
 
 
 def complete(setting: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,7 +145,8 @@ def complete(setting: Mapping[str, Any]) -> dict[str, Any]:
     named = [name for name in ("learning_rate", "batch_size", "ratio") if name in setting]
     if len(named) != 2:
         raise ValueError(
-            f"give two of learning_rate, batch_size and ratio (or a schedule), got {named or 'none'}."
+            f"give two of learning_rate, batch_size and ratio (or a schedule, or runs), got "
+            f"{named or 'none'}."
         )
     given = {name: _checks.scalar(name, setting[name], above=0) for name in named}
     m = _checks.scalar("momentum", setting.get("momentum", 0.0), at_least=0, below=1, kept=True)
@@ -188,7 +220,10 @@ def _legs(stages: Sequence[Stage], rates: Sequence[float], clock: Clock) -> tupl
         inside = clock.grid[(clock.grid > begin + near) & (clock.grid <= end + near)]
         ends.append(int(nearest(done + stage.length * rate)))
         at = np.where(inside >= end - near, ends[-1], nearest(done + (inside - begin) * rate))
-        if np.any(np.diff(np.concatenate([samples[-1][-1:], at])) < 1):
+        apart = np.diff(np.concatenate([samples[-1][-1:], at]))
+        if clock.has_rest and end >= clock.length - near:
+            apart = apart[:-1]  # what is left after the last sample may be less than a step
+        if np.any(apart < 1):
             raise ValueError(f"every = {clock.every:g} {clock.unit} {_too_short(stage, rate)}")
         if ends[-1] <= ends[-2]:
             raise ValueError(f"a length of {stage.length:g} {clock.unit} {_too_short(stage, rate)}")

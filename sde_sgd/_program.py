@@ -232,7 +232,7 @@ def _chunk(
         begin = start + number * block
         now = begin + block
         state = _advance(process, old, begin, block, key, tiled=tiled)
-        if recorder.loss is not None:  # chains that have stopped stay where they were
+        if recorder.stops:  # chains that have stopped stay where they were
             moves = going(kept)
             state = jax.tree.map(lambda new, was: jnp.where(_tree.column(moves, new), new, was), state, old)
 

@@ -6,6 +6,8 @@ import time
 
 from tqdm.auto import tqdm
 
+from sde_sgd import _telling
+
 
 class Progress:
     """Counts units of work on a bar that appears after two seconds, on a terminal or notebook.
@@ -16,13 +18,14 @@ class Progress:
     Args:
         total: units of work.
         label: what is being done.
-        show: True always, False never, None where the error stream is a terminal or a notebook.
+        show: True always, False never, None where the error stream is a terminal or a notebook. Of several
+            hosts the first shows it.
         unit: what is counted.
     """
 
     def __init__(self, total: float, label: str, show: bool | None, unit: str = "step"):
         self._total, self._label, self._unit = total, label, unit
-        self._show = _somebody_looks() if show is None else show
+        self._show = (_somebody_looks() if show is None else show) and _telling.is_first_host()
         self._delay = 2.0 if show is None else 0.0
         self._bar: tqdm | None = None
         self._started = time.monotonic()

@@ -17,27 +17,41 @@ from sde_sgd._shown import Shown, described, short
 Observable = Callable[[PyTree], Array]
 
 _CHUNK_BYTES = 64 * 2**20
+# a histogram has a count on every device for each of them
+_MOST_BINS = 2**24
 
 
 class Histogram(Shown, eqx.Module):
     """Ask a run for a histogram of a scalar observable, gathered over chains and time.
 
     Args:
-        low, high: range of the bins; what falls outside is counted apart, not lost.
+        low, high: range of the bins; what falls outside is counted apart, not lost. As in NumPy a bin holds
+            its lower edge and not its upper one, but the last holds both.
         bins: number of equal bins.
-        observable: a function of one chain's parameters; None takes θ itself where it is a scalar.
+        observable: a function of one chain's parameters, or a method of the problem by its name; None takes
+            θ itself where it is a scalar.
     """
 
     low: float = eqx.field(static=True)
     high: float = eqx.field(static=True)
     bins: int = eqx.field(static=True)
-    observable: Observable | None
+    observable: Observable | str | None
 
-    def __init__(self, low: float, high: float, bins: int = 100, observable: Observable | None = None):
-        _checks.number("low", low, kept=True)
-        _checks.number("high", high, above=float(low), hint="Give low < high.", kept=True)
-        self.low, self.high = float(low), float(high)
-        self.bins = _checks.integer("bins", bins, at_least=1)
+    def __init__(
+        self,
+        low: float | Any,
+        high: float | Any,
+        bins: int | Any = 100,
+        observable: Observable | str | Any | None = None,
+    ):
+        self.low = float(_checks.scalar("low", low, kept=True))
+        self.high = float(_checks.scalar("high", high, above=self.low, hint="Give low < high.", kept=True))
+        self.bins = _checks.integer("bins", bins, at_least=1, at_most=_MOST_BINS)
+        if not (observable is None or isinstance(observable, str) or callable(observable)):
+            raise ValueError(
+                f"observable must be a function of one chain's parameters that gives one number, or the name "
+                f"of a method of the problem, got {_checks.short(observable)}."
+            )
         self.observable = observable
 
     @property
@@ -142,6 +156,7 @@ class Recorder(eqx.Module):
         record, moments, histograms: what is asked for, by name.
         loss: L(θ) of one chain where chains stop at a loss, else None.
         stop_loss: that loss, an array so that it is not compiled in.
+        stop: whether one chain is to stop, or None.
     """
 
     record: dict[str, Observable]
@@ -149,6 +164,21 @@ class Recorder(eqx.Module):
     histograms: dict[str, Histogram]
     loss: Observable | None = None
     stop_loss: Float[Array, ""] | None = None
+    stop: Observable | None = None
+
+    @property
+    def stops(self) -> bool:
+        """Whether chains may stop before the end."""
+        return self.loss is not None or self.stop is not None
+
+    def reached(self, theta: PyTree) -> Bool[Array, " chains"]:
+        """Which chains are where they are to stop."""
+        found = jnp.zeros((_tree.chain_count(theta),), bool)
+        if self.loss is not None and self.stop_loss is not None:
+            found = found | (jax.vmap(self.loss)(theta) <= self.stop_loss)
+        if self.stop is not None:
+            found = found | _told_to_stop(self.stop, theta)
+        return found
 
     def shapes(self, theta: PyTree) -> PyTree:
         """Shapes of one sample of the records."""
@@ -206,12 +236,11 @@ class Recorder(eqx.Module):
         )
         count = kept["count"] + gather.astype(jnp.int32)
         stopped, given = kept["stopped"], kept["given"]
-        if self.loss is not None and self.stop_loss is not None:
+        if self.stops:
             # what a chain leaves behind must not depend on how long the others go on
             gather = gather & going(kept)
             given = given + gather.astype(jnp.int32)
-            reached = jax.vmap(self.loss)(theta) <= self.stop_loss
-            stopped = jnp.where((stopped < 0) & reached, step, stopped)
+            stopped = jnp.where((stopped < 0) & self.reached(theta), step, stopped)
         taken = self._taken(count, given, kept["merged"])
         block = {}
         for name, value in observe(self.moments, theta).items():
@@ -239,7 +268,7 @@ class Recorder(eqx.Module):
         """Take the block of samples into the moments if it is full."""
         if not self.moments:
             return kept
-        given = kept["count"] if self.loss is None else kept["given"]
+        given = kept["given"] if self.stops else kept["count"]
         taken, before = self._taken(kept["count"], given, kept["merged"]), jnp.minimum(given, kept["merged"])
 
         def full(_: None) -> tuple[Any, Any, Array]:
@@ -263,7 +292,7 @@ class Recorder(eqx.Module):
 
     def _taken(self, count: Array, given: Array, merged: Array) -> Array:
         """How many samples are in the block: one number, or where chains stop one for each."""
-        return jnp.maximum((count if self.loss is None else given) - merged, 0)
+        return jnp.maximum((given if self.stops else count) - merged, 0)
 
 
 def room(kept: Mapping[str, Any]) -> Int[Array, ""]:
@@ -277,7 +306,7 @@ def _column(values: Array, leaf: Array) -> Array:
 
 
 def going(kept: Mapping[str, Any]) -> Bool[Array, " chains"]:
-    """Which chains have neither reached `stop_loss` nor diverged: with `stop_loss` the others stay."""
+    """Which chains have neither stopped nor diverged: where chains may stop, the others stay."""
     return (kept["stopped"] < 0) & (kept["diverged"] < 0)
 
 
@@ -308,8 +337,29 @@ def observe(observables: Mapping[str, Observable], theta: PyTree) -> dict[str, A
     return values
 
 
+def _told_to_stop(stop: Observable, theta: PyTree) -> Bool[Array, " chains"]:
+    """The predicate at every chain; one that fails, or does not say yes or no, is named."""
+    try:
+        found = jax.vmap(stop)(theta)
+    except Exception as error:
+        raise ValueError(
+            f"stop failed on the parameters of one chain, shapes "
+            f"{_tree.describe(jax.tree.map(lambda leaf: leaf[0], theta))}: {error}"
+        ) from error
+    if not isinstance(found, jax.Array) or found.ndim != 1 or found.dtype != bool:
+        got = (
+            f"{found.dtype}{list(found.shape[1:])}" if isinstance(found, jax.Array) else type(found).__name__
+        )
+        raise ValueError(
+            f"stop must return one true or false for the parameters of one chain, got {got}; for instance "
+            f"stop=lambda theta: problem.loss(theta) < 0.1."
+        )
+    return found
+
+
 def _count(counts: Array, ask: Histogram, theta: PyTree, kept: Bool[Array, " chains"]) -> Array:
-    values = theta if ask.observable is None else jax.vmap(ask.observable)(theta)
+    assert not isinstance(ask.observable, str)  # the run has looked it up
+    values = theta if ask.observable is None else observe({"histogram": ask.observable}, theta)["histogram"]
     leaves = jax.tree.leaves(values)
     if len(leaves) != 1 or leaves[0].ndim != 1:
         raise ValueError(
@@ -318,6 +368,7 @@ def _count(counts: Array, ask: Histogram, theta: PyTree, kept: Bool[Array, " cha
         )
     scaled = (leaves[0] - ask.low) * (ask.bins / (ask.high - ask.low))
     index = jnp.clip(jnp.floor(scaled), -1, ask.bins) + 1
+    index = jnp.where(leaves[0] == ask.high, ask.bins, index)  # the last bin holds its upper edge
     # the last cell, before a conversion makes some integer of NaN
     index = jnp.where(jnp.isnan(scaled), ask.cells - 1, index).astype(jnp.int32)
     return counts.at[0, index].add(kept.astype(jnp.int32))

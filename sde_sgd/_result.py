@@ -36,8 +36,8 @@ class Result(Shown, eqx.Module):
     real one back. All else is the same to the last bit.
 
     Attributes:
-        state: the ensemble at the last step, on the host where it was run in chunks or over several
-            hosts. To go on, give the whole result to `run(initial=...)`.
+        state: the ensemble at the last step, on the host where it was run in chunks, over several
+            hosts or inside a mesh (`jax.set_mesh`). To go on, give the whole result to `run(initial=...)`.
         process: what was run.
         steps: steps of the clock gone by at the end.
         record_steps: at which steps the records were taken, shape `(samples,)`.
@@ -46,7 +46,8 @@ class Result(Shown, eqx.Module):
         histograms: name → `HistogramCounts` over chains and time.
         diverged_at: per chain the first step at which a parameter was seen not to be finite, −1 if
             none was. Looked at are the samples and the end, not the steps between.
-        stopped_at: per chain the sample at which the loss had reached `stop_loss`, −1 if it had not.
+        stopped_at: per chain the sample at which the loss had reached `stop_loss`, or `stop` said true; −1 if
+            neither was so.
         seconds: wall-clock time, compilation included.
         key: of the random numbers, None where it is not known. Two results share noise where their keys
             are equal and their steps from `start` to `steps` overlap.

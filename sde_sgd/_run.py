@@ -1,10 +1,9 @@
 """`run`: an ensemble of chains of one process."""
 
 import os
-import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import Any
 
 import equinox as eqx
@@ -13,42 +12,52 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from sde_sgd import _checks, _devices, _start, _tree
-from sde_sgd._checkpoint import Checkpoint
-from sde_sgd._engine import Before, Outcome, Plan, Task, finished_moments, simulate
+from sde_sgd import _checks, _devices, _length, _settings, _start, _tree
+from sde_sgd._asked import make_recorder
+from sde_sgd._checkpoint import Checkpoint, Store
+from sde_sgd._engine import Before, Outcome, Plan, Task, finished_moments, open_session, simulate
 from sde_sgd._fingerprint import check_told, fingerprint, marked
 from sde_sgd._key_use import remember, warn_of_repeated_noise
 from sde_sgd._memory import MemoryPrediction
+from sde_sgd._plan import Plan
 from sde_sgd._progress import Progress
 from sde_sgd._provenance import told_arguments
 from sde_sgd._recording import Histogram, HistogramCounts, Observable, Recorder
+from sde_sgd._reports import report_divergence, report_not_finite
 from sde_sgd._result import Result, with_its_process
+from sde_sgd._schedule_use import warn_of_absolute_schedule
 from sde_sgd._session import open_session
 from sde_sgd._store import Store
 from sde_sgd.processes._base import LAST_STEP, ChainState, Process
 from sde_sgd.random import check_key
+
+# their numbers, which key their noise, have 32 bits
+_MOST_CHAINS = 2**32
 
 
 def run(
     process: Process | Any,
     *,
     chains: int | Any,
-    steps: int | Any,
+    steps: int | Any | None = None,
+    epochs: float | Any | None = None,
+    time: float | Any | None = None,
     key: Key[Array, ""] | Any,
     initial: PyTree | Result | None = None,
-    record: Mapping[str, Observable] | None = None,
-    moments: Mapping[str, Observable] | None = None,
-    histograms: Mapping[str, Histogram] | Histogram | None = None,
-    every: int | Any | None = None,
-    burn_in: int | Any = 0,
+    record: Mapping[str, Observable | str] | Sequence[str] | Any | None = None,
+    moments: Mapping[str, Observable | str] | Sequence[str] | Any | None = None,
+    histograms: Mapping[str, Histogram] | Histogram | Any | None = None,
+    every: float | Any | None = None,
+    burn_in: float | Any = 0,
     stop_loss: float | Any | None = None,
+    stop: Callable[[PyTree], Any] | Any | None = None,
     throw: bool = False,
     progress: bool | None = None,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[jax.Device] | Any | None = None,
     data_devices: int | Any = 1,
     chunk: int | Any | None = None,
     memory_limit: int | Any | None = None,
-    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | Any | None = None,
     resume: bool = False,
 ) -> Result:
     """Run an ensemble of independent chains of any process.
@@ -60,19 +69,25 @@ def run(
     Args:
         process: `SGD(problem, hyper)`, `Langevin(problem, hyper)`, …
         chains: number of chains.
-        steps: SGD steps to go.
+        steps, epochs, time: how long, one of them: SGD steps to go; epochs, kB/N of them; or SDE time,
+            ηk/(1 − m), where it is the same for all chains.
         key: `jax.random.key(seed)`; the same key gives the same chains.
         initial: where to start: parameters of one chain (all start there), parameters with a
             leading axis of chains, a `Result` to continue, or None for the problem's own start. A `Result`
             goes on in time, with new noise under the same key; its bare parameters start at step 0
             again, with the noise of that step: give these another key.
-        record: name → function of one chain's parameters, kept at the start and every `every` steps.
-        moments: name → function; mean and variance over the samples after `burn_in`.
+        record: name → function of one chain's parameters, or a method of the problem by its name; a list of
+            such names will do. Kept at the start, at every sample and at the end.
+        moments: the same; mean and variance over the samples after `burn_in`.
         histograms: name → `Histogram`, or one `Histogram`, over the samples after `burn_in`.
-        every: steps between samples; by default the whole run, so only the end is looked at.
-        burn_in: steps before statistics are gathered.
+        every: between samples, in the unit of the length; by default the whole run, so only the end is
+            looked at. Where it does not divide the length, the end is recorded too, but moments and
+            histograms do not take it: they weigh samples evenly, which are evenly spaced.
+        burn_in: before statistics are gathered, in the unit of the length.
         stop_loss: a chain stays where it is from the first sample with L(θ) ≤ this, and statistics
             take no more of it; the run ends when all have (or have diverged).
+        stop: the same for any condition: a function of one chain's parameters that says true where the
+            chain is to stop. With both, what comes first counts.
         throw: raise if a chain diverges, instead of a warning.
         progress: show a progress bar: True, False, or None for long work on a terminal or notebook.
         devices: spread the chains over these; by default over all, those of other hosts too once
@@ -103,44 +118,53 @@ def run(
     """
     asked = dict(locals())
     initial = with_its_process(initial, process)
-    started = time.perf_counter()
-    job = _job(
-        process,
-        chains=chains,
-        steps=steps,
-        key=key,
-        initial=initial,
-        recorder=make_recorder(process, record, moments, histograms, stop_loss),
-        every=every,
-        burn_in=burn_in,
-        devices=devices,
-        data_devices=data_devices,
-        chunk=chunk,
-    )
-    if memory_limit is not None:
-        memory_limit = _checks.integer("memory_limit", memory_limit, at_least=1)
-    store = open_store(checkpoint, resume, job.config)
-    given = None if isinstance(initial, Result) else initial
-    if given is not None:
-        warn_of_repeated_noise(process, key, given, job.plan.steps, stacklevel=2)
-    label, total = type(process).__name__, job.plan.steps * job.chains
-    with open_session(Progress(total, label, progress, unit="chain-step"), store, memory_limit) as session:
-        outcomes = []
-        for number, part in enumerate(job.parts()):
-            outcome = simulate(
-                part.task,
-                part.shapes(),
-                part.start,
-                part.before,
-                session,
-                f"chunk-{number:05d}",
-                cost=part.task.layout.chains,
-            )
-            outcomes.append(localised(outcome, part.task.layout, to_host=job.chunk < job.chains))
-    result = _result(job, outcomes, time.perf_counter() - started, told_arguments(run, asked))
-    remember(process, key, given, result.theta, result.start, result.steps)
-    _report_divergence(result, throw)
-    _report_not_finite(result)
+    _settings.refuse_tracing("run", process, key, initial)
+    throw, resume = _checks.flag("throw", throw), _checks.flag("resume", resume)
+    progress = _checks.flag("progress", progress, none=True)
+    with _settings.own_settings() as meshed:
+        started = perf_counter()
+        recorder = make_recorder(process, record, moments, histograms, stop_loss, stop)
+        process, recorder, key, initial = _settings.without_mesh((process, recorder, key, initial))
+        job = _job(
+            process,
+            chains=chains,
+            length={"steps": steps, "epochs": epochs, "time": time, "every": every, "burn_in": burn_in},
+            key=key,
+            initial=initial,
+            recorder=recorder,
+            devices=devices,
+            data_devices=data_devices,
+            chunk=chunk,
+        )
+        if memory_limit is not None:
+            memory_limit = _checks.integer("memory_limit", memory_limit, at_least=1)
+        store = open_store(checkpoint, resume, job.config)
+        given = None if isinstance(initial, Result) else initial
+        warn_of_absolute_schedule(process, job.plan.steps, stacklevel=2)
+        if given is not None:
+            warn_of_repeated_noise(process, key, given, job.plan.steps, stacklevel=2)
+        label, total = type(process).__name__, job.plan.steps * job.chains
+        with open_session(
+            Progress(total, label, progress, unit="chain-step"), store, memory_limit
+        ) as session:
+            outcomes = []
+            for number, part in enumerate(job.parts()):
+                outcome = simulate(
+                    part.task,
+                    part.shapes(),
+                    part.start,
+                    part.before,
+                    session,
+                    f"chunk-{number:05d}",
+                    cost=part.task.layout.chains,
+                )
+                outcomes.append(
+                    localised(outcome, part.task.layout, to_host=job.chunk < job.chains or meshed)
+                )
+        result = _result(job, outcomes, perf_counter() - started, told_arguments(run, asked))
+        remember(process, key, given, result.theta, result.start, result.steps)
+    report_divergence(result, throw)
+    report_not_finite(result)
     if store is not None:
         store.report(result)
     return result
@@ -150,13 +174,15 @@ def predict_memory(
     process: Process | Any,
     *,
     chains: int | Any,
-    steps: int | Any = 1,
-    key: Key[Array, ""] | None = None,
-    record: Mapping[str, Observable] | None = None,
-    moments: Mapping[str, Observable] | None = None,
-    histograms: Mapping[str, Histogram] | Histogram | None = None,
-    every: int | Any | None = None,
-    devices: Sequence[jax.Device] | None = None,
+    steps: int | Any | None = None,
+    epochs: float | Any | None = None,
+    time: float | Any | None = None,
+    key: Key[Array, ""] | Any | None = None,
+    record: Mapping[str, Observable | str] | Sequence[str] | Any | None = None,
+    moments: Mapping[str, Observable | str] | Sequence[str] | Any | None = None,
+    histograms: Mapping[str, Histogram] | Histogram | Any | None = None,
+    every: float | Any | None = None,
+    devices: Sequence[jax.Device] | Any | None = None,
     data_devices: int | Any = 1,
 ) -> MemoryPrediction:
     """The memory that `run` with these arguments would take, from its compiled program.
@@ -164,62 +190,58 @@ def predict_memory(
     Nothing is run, and no chain is made. `run` asks the same question before it starts.
 
     Args:
-        process, chains, steps, record, moments, histograms, every, devices, data_devices: as in `run`.
+        process, chains, record, moments, histograms, every, devices, data_devices: as in `run`.
+        steps, epochs, time: as in `run`; by default one step.
         key: only its kind matters.
 
     Returns:
         `MemoryPrediction`: total bytes, bytes for each chain, what is available, the largest number
         of chains that fits.
     """
-    job = _job(
-        process,
-        chains=chains,
-        steps=steps,
-        key=jax.random.key(0) if key is None else key,
-        initial=None,
-        recorder=make_recorder(process, record, moments, histograms, None),
-        every=every,
-        burn_in=0,
-        devices=devices,
-        data_devices=data_devices,
-        chunk=None,
-    )
-    (part,) = job.parts()
-    state = part.shapes()
-    _, program, _ = part.task.prepare(state)
-    return part.task.predict_memory(state, program, None)
-
-
-def make_recorder(
-    process: Process | Any,
-    record: Mapping[str, Observable] | None,
-    moments: Mapping[str, Observable] | None = None,
-    histograms: Mapping[str, Histogram] | Histogram | None = None,
-    stop_loss: float | Any | None = None,
-) -> Recorder:
-    """What is kept of a run, from the arguments of `run`."""
-    if not isinstance(process, Process):
-        raise ValueError(f"process must be SGD(...), Langevin(...) or the like, got {process!r}.")
-    if isinstance(histograms, Histogram):
-        histograms = {"theta": histograms}
-    asked = dict(record or {}), dict(moments or {}), dict(histograms or {})
-    if stop_loss is None:
-        return Recorder(*asked)
-    return Recorder(*asked, loss=process.problem.loss, stop_loss=_checks.array("stop_loss", stop_loss))
+    _settings.refuse_tracing("predict_memory", process, key)
+    with _settings.own_settings():
+        if steps is None and epochs is None and time is None:
+            steps, every = 1, None
+        job = _job(
+            process,
+            chains=chains,
+            length={"steps": steps, "epochs": epochs, "time": time, "every": every, "burn_in": 0},
+            key=jax.random.key(0) if key is None else key,
+            initial=None,
+            recorder=make_recorder(process, record, moments, histograms),
+            devices=devices,
+            data_devices=data_devices,
+            chunk=None,
+        )
+        (part,) = job.parts()
+        state = part.shapes()
+        _, program, _ = part.task.prepare(state)
+        return part.task.predict_memory(state, program, None)
 
 
 def open_store(
-    checkpoint: Checkpoint | str | os.PathLike[str] | None, resume: bool, config: Any
+    checkpoint: Checkpoint | str | os.PathLike[str] | Any | None, resume: bool, config: Any
 ) -> Store | None:
     """The checkpoint folder, if one is asked for; `config` is called for its fingerprint."""
     if checkpoint is None:
         if resume:
             raise ValueError("resume=True needs checkpoint=..., the folder to resume from.")
         return None
-    ask = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
+    ask = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(_folder(checkpoint))
     told = marked(config())
     check_told(told)
-    return Store(ask, told, resume=resume)
+    return Store(replace(ask, directory=_folder(ask.directory)), told, resume=resume)
+
+
+def _folder(given: Any) -> str:
+    """The path of a folder, with `~` for the user's own."""
+    text = os.fspath(given) if isinstance(given, str | os.PathLike) else ""
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ValueError(
+            f"checkpoint must be the path of a folder, or Checkpoint(folder, seconds, keep), got "
+            f"{_checks.short(given)}."
+        )
+    return os.path.expanduser(text)  # noqa: PTH111 - leaves a user it does not know as it is
 
 
 @dataclass(frozen=True)
@@ -231,6 +253,7 @@ class _Chunk:
     initial: PyTree | None
     continued: ChainState | None
     before: Before | None
+    total: int
 
     def shapes(self) -> ChainState:
         if self.continued is not None:
@@ -241,7 +264,9 @@ class _Chunk:
         if self.continued is not None:
             return self.continued
         numbers = np.arange(self.numbers.start, self.numbers.stop, dtype=np.uint32)
-        return _start.start(self.task.process, self.task.layout, numbers, self.task.key, self.initial)
+        return _start.start(
+            self.task.process, self.task.layout, numbers, self.task.key, self.initial, total=self.total
+        )
 
 
 @dataclass(frozen=True)
@@ -272,9 +297,9 @@ class _Job:
                 state = self.initial.state
                 state = state if whole else jax.tree.map(lambda leaf: leaf[here], state)  # noqa: B023
                 lost = self.initial.diverged_at[here]
-                yield _Chunk(task, chosen, None, state, Before(lost, np.full_like(lost, -1)))
+                yield _Chunk(task, chosen, None, state, Before(lost, np.full_like(lost, -1)), self.chains)
             else:
-                yield _Chunk(task, chosen, self._initial_of(here), None, None)
+                yield _Chunk(task, chosen, self._initial_of(here), None, None, self.chains)
 
     def config(self) -> dict[str, str]:
         """All that sets the result but how far it goes, and at how many steps it looks."""
@@ -285,10 +310,11 @@ class _Job:
             **fingerprint(self.process, "process"),
             **fingerprint(self.key, "key"),
             **fingerprint(initial, "initial"),
-            **fingerprint(self.recorder, "recorder"),
+            **_kept(fingerprint(self.recorder, "recorder")),
             "chains": str(self.chains),
             "chunk": str(self.chunk),
             "burn_in": str(self.plan.burn_in),
+            **({"end": "recorded"} if self.plan.keep_end else {}),
         }
 
     def _initial_of(self, here: slice) -> PyTree | None:
@@ -299,38 +325,65 @@ class _Job:
         return jax.tree.map(lambda leaf: leaf[here], whole)
 
 
+def _kept(recorder: dict[str, str]) -> dict[str, str]:
+    """The fingerprint of a recorder; without a condition to stop it is that of versions without one."""
+    return {name: text for name, text in recorder.items() if (name, text) != ("recorder.stop", "None")}
+
+
 def _job(
     process: Process,
     *,
     chains: Any,
-    steps: Any,
+    length: Mapping[str, Any],
     key: Any,
     initial: Any,
     recorder: Recorder,
-    every: Any,
-    burn_in: Any,
-    devices: Sequence[jax.Device] | None,
+    devices: Any,
     data_devices: Any,
     chunk: Any,
 ) -> _Job:
-    chains = _checks.integer("chains", chains, at_least=1)
-    steps = _checks.integer("steps", steps, at_least=1)
-    burn_in = _checks.integer("burn_in", burn_in, at_least=0)
-    every = steps if every is None else _checks.integer("every", every, at_least=1)
+    chains = _checks.integer("chains", chains, at_least=1, at_most=_MOST_CHAINS)
     chunk = chains if chunk is None else min(chains, _checks.integer("chunk", chunk, at_least=1))
+    devices = None if devices is None else _devices.available(devices)
+    data_devices = _checks.integer("data_devices", data_devices, at_least=1)
     check_key(key)
+    _settings.check_precision("process", process)
+    if isinstance(initial, Result):
+        _settings.check_precision("initial.state", initial.state)
     _check_per_chain(process, chains)
-    start = _check_initial(process, chains, initial) if isinstance(initial, Result) else 0
-    if start + steps > LAST_STEP:
-        raise ValueError(f"steps must end by {LAST_STEP} on the clock, got {start} + {steps}.")
-    last_sample = steps - steps % every
-    if burn_in >= last_sample and (recorder.moments or recorder.histograms):
-        raise ValueError(
-            f"burn_in must be < {last_sample}, the last sample of {steps} steps with every = {every}, "
-            f"to leave something to gather; got {burn_in}."
-        )
-    plan = Plan(start, steps, range(every, steps + 1, every), burn_in, sample_start=start == 0)
+    if isinstance(initial, Result):
+        start = _check_initial(process, chains, initial)
+    else:
+        start = 0
+        _checks.check_floating("initial", initial)
+    asked = _length.in_steps(process, **length)
+    if start + asked.steps > LAST_STEP:
+        raise ValueError(f"steps must end by {LAST_STEP} on the clock, got {start} + {asked.steps}.")
+    if recorder.moments or recorder.histograms:
+        _check_gathers(asked, length["every"])
+    plan = Plan(
+        start,
+        asked.steps,
+        asked.marks,
+        asked.burn_in,
+        sample_start=start == 0,
+        keep_end=asked.last_mark < asked.steps,
+    )
     return _Job(process, recorder, key, plan, chains, chunk, initial, devices, data_devices)
+
+
+def _check_gathers(asked: _length.Length, every: Any) -> None:
+    """Refuse statistics over no sample."""
+    if not asked.last_mark:
+        raise ValueError(
+            f"every must be at most the length of the run, {asked.steps} steps, for moments and histograms "
+            f"to have a sample, got {every}. Leave it out to look at the end only."
+        )
+    if asked.burn_in >= asked.last_mark:
+        raise ValueError(
+            f"burn_in must be < {asked.last_mark} steps, where the last of the samples lies that moments and "
+            f"histograms take, to leave something to gather; got {asked.burn_in} steps."
+        )
 
 
 def _check_per_chain(process: Process, chains: int) -> None:
@@ -345,6 +398,13 @@ def _check_per_chain(process: Process, chains: int) -> None:
 def _check_initial(process: Process, chains: int, initial: Result) -> int:
     """The place on the clock where a result ended, if its state fits the process."""
     theta = jax.eval_shape(lambda: initial.theta)
+    own = eqx.filter_eval_shape(process.problem.init, jax.random.key(0))
+    if _tree.same_structure(own, theta) and _tree.dtypes(own) != _tree.dtypes(theta):
+        raise ValueError(
+            f"initial is a Result in {_tree.dtypes(theta)}, and this process works in {_tree.dtypes(own)}: "
+            f"its state cannot be taken over. Pass initial=result.theta, which is converted and starts at "
+            f"step 0, or go on with result.process."
+        )
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((chains, *leaf.shape[1:]), leaf.dtype), theta)
     numbers = jax.ShapeDtypeStruct((chains,), jnp.uint32)
     expected = eqx.filter_eval_shape(process.init, one, numbers)
@@ -424,37 +484,3 @@ def joined_outcomes(outcomes: list[Outcome]) -> Outcome:
             for name in longest.histograms
         },
     )
-
-
-def _report_divergence(result: Result, throw: bool) -> None:
-    if not result.diverged:
-        return
-    first = int(result.diverged_at[result.diverged_at >= 0].min())
-    message = (
-        f"{result.diverged} of {len(result.diverged_at)} chains diverged, the first by step {first}; "
-        f"they are marked in diverged_at and left out of statistics. A smaller learning rate helps: "
-        f"a quadratic of curvature h is stable only for learning_rate * h < 2."
-    )
-    if throw:
-        raise FloatingPointError(message)
-    warnings.warn(message, stacklevel=3)
-
-
-def _report_not_finite(result: Result) -> None:
-    """Say which observables had no finite value where the parameters had not diverged."""
-    for name, histogram in result.histograms.items():
-        if histogram.not_a_number:
-            warnings.warn(
-                f"histogram {name!r}: {histogram.not_a_number} of {histogram.not_a_number + histogram.total} "
-                f"samples are not a number (NaN); they are counted in not_a_number and in no bin.",
-                stacklevel=3,
-            )
-    for name, moments in result.moments.items():
-        if moments.not_finite:
-            first = int((result.alive & ~moments.finite).argmax())
-            warnings.warn(
-                f"moments of {name!r}: it was not finite at some sample in {moments.not_finite} of "
-                f"{len(result.alive)} chains that did not diverge (first chain {first}); mean, variance and "
-                f"standard_error leave them out.",
-                stacklevel=3,
-            )

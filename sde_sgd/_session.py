@@ -1,15 +1,13 @@
 """What surrounds a run: its bar, the signals it hears, the folder it is saved in."""
 
 import contextlib
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sde_sgd._interrupt import Interrupt, Interrupted
 from sde_sgd._progress import Progress
 from sde_sgd._store import Store
-
-_log = logging.getLogger("sde_sgd")
+from sde_sgd._telling import log
 
 
 @dataclass(frozen=True)
@@ -40,5 +38,5 @@ def open_session(bar: Progress, store: Store | None, memory_limit: int | None = 
         if late:  # it came when the last checkpoint was being written
             bar.close()
             if store is not None:
-                _log.warning("interrupted at the end: %s", store.outcome())
+                log.warning("interrupted at the end: %s", store.outcome())
             interrupt.deliver(late)

@@ -35,6 +35,7 @@ def start(
     key: Key[Array, ""],
     initial: PyTree | None,
     places: np.ndarray | None = None,
+    total: int | None = None,
 ) -> ChainState:
     """The ensemble at step 0, each chain made where it will run.
 
@@ -46,6 +47,7 @@ def start(
         initial: parameters of one chain or of all, or None for the problem's own law.
         places: the numbers that key the starting points, where they are not the chain numbers: chains
             of one such number start at one point.
+        total: how many chains there are in all, where these are some of them.
 
     Raises:
         ValueError: if a parameter or a loss is not finite.
@@ -63,9 +65,11 @@ def start(
         theta = layout.place(layout.pad(theta), _devices.CHAINS)
     finite = layout.to_host(_finite_start(process.problem, theta))
     if not finite.all():
+        some = f"chains {numbers[0]} to {numbers[-1]} of {total}"
+        these = f"{len(finite)} chains" if total in (None, len(finite)) else some
         raise ValueError(
-            f"initial parameters of {int((~finite).sum())} of {len(finite)} chains have diverged already: "
-            f"the loss or a parameter is not finite (first at chain {int(finite.argmin())}). Start "
+            f"initial parameters of {int((~finite).sum())} of {these} have diverged already: "
+            f"the loss or a parameter is not finite (first at chain {numbers[finite.argmin()]}). Start "
             f"closer to a minimum, or scale the loss down."
         )
     return _state(_devices.map_per_chain(layout.pad, process, layout.chains), theta, chain)

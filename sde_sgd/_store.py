@@ -4,10 +4,8 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
-import logging
 import platform
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,11 @@ from sde_sgd import _devices
 from sde_sgd._checkpoint import FORMAT, Checkpoint, CheckpointError, Part, barrier
 from sde_sgd._fingerprint import differences
 from sde_sgd._lock import FolderLock
+from sde_sgd._telling import log, warn
 
 _MARKER, _LOCK = "sde_sgd.json", "sde_sgd.lock"
 _TEMPORARY = "sde_sgd.tmp"
 _LIBRARIES = ("sde_sgd", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy", "orbax-checkpoint")
-_log = logging.getLogger("sde_sgd")
 
 
 class Store:
@@ -81,11 +79,11 @@ class Store:
         before = self._failures.pop(part, None)
         if failure is None:
             if before is not None:
-                _log.warning("checkpoints of %s can be written again", part)
+                log.warning("checkpoints of %s can be written again", part)
             return
         self._failures[part] = failure
         if before is None or not again:
-            _log.warning("%s The run goes on%s.", failure, " and tries again" if again else "")
+            log.warning("%s The run goes on%s.", failure, " and tries again" if again else "")
 
     def outcome(self) -> str:
         """Where things stand, in words for somebody who stops at the end."""
@@ -148,7 +146,7 @@ class Store:
             self._take_lock()
             self._write_marker()
             self._lock.sign()
-            _log.warning("checkpoint folder %s had vanished and is made again", self._folder)
+            log.warning("checkpoint folder %s had vanished and is made again", self._folder)
             return
         if text != self._text:
             raise CheckpointError(
@@ -229,7 +227,7 @@ def _warn_of_versions(libraries: Mapping[str, str]) -> None:
         f"{name} {old} then, {now.get(name)} now" for name, old in libraries.items() if now.get(name) != old
     ]
     if other:
-        warnings.warn(
+        warn(
             f"the checkpoint was written with other versions ({'; '.join(other)}): the results may "
             f"differ from an uninterrupted run in the last bits.",
             stacklevel=8,  # where `run` or `sweep` was called, which open the folder by two context managers

@@ -1,7 +1,6 @@
 """`sweep`: runs over η, B, m, problems and schedules × seeds in one call."""
 
 import os
-import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,19 +14,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from sde_sgd import _checks, _devices, _start
+from sde_sgd import _checks, _devices, _settings, _start
+from sde_sgd._asked import make_recorder, named
 from sde_sgd._checkpoint import Checkpoint
-from sde_sgd._engine import Before, Outcome, Plan, Task, simulate
+from sde_sgd._engine import Before, Outcome, Plan, Session, Task, open_session, simulate
 from sde_sgd._fingerprint import fingerprint
 from sde_sgd._packing import do_jobs
-from sde_sgd._points import Clock, Leg, Point, complete, make_point, settings
+from sde_sgd._plan import Plan
+from sde_sgd._points import Clock, Leg, Point, complete, listed_runs, make_point, settings
 from sde_sgd._progress import Progress
 from sde_sgd._provenance import of_sweep, told_arguments
 from sde_sgd._recording import Observable, Recorder
 from sde_sgd._run import make_recorder, open_store
+from sde_sgd._schedule_use import warn_of_absolute_schedule
 from sde_sgd._session import Session, open_session
 from sde_sgd._sweep_config import told
 from sde_sgd._sweep_result import SweepResult, build_dataset
+from sde_sgd._telling import warn
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import Process
@@ -35,6 +38,8 @@ from sde_sgd.random import check_key
 from sde_sgd.schedules import Schedule
 
 MakeProcess = Callable[..., Process]
+# each is listed with its point and seed, and has its row in the result
+_MOST_RUNS = 2**24
 
 
 def sweep(
@@ -55,14 +60,15 @@ def sweep(
     steps: int | Any | None = None,
     every: float | Any | None = None,
     stop_loss: float | Any | None = None,
-    record: Mapping[str, Observable | str] | Sequence[str] | None = None,
+    stop: Callable[[Any], Any] | Any | None = None,
+    record: Mapping[str, Observable | str] | Sequence[str] | Any | None = None,
     keep_theta: bool = False,
     progress: bool | None = None,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[jax.Device] | Any | None = None,
     data_devices: int | Any = 1,
     chunk: int | Any | None = None,
     memory_limit: int | Any | None = None,
-    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | Any | None = None,
     resume: bool = False,
 ) -> SweepResult:
     """Run every setting of a grid or list with several seeds.
@@ -91,8 +97,10 @@ def sweep(
         paired_starts: False: every run has a start of its own, that of the chain whose noise it has. Problems
             whose parameters have other shapes or laws start where their own law says, paired or not.
         epochs, time, steps: how long: equal epochs kB/N, equal SDE time ηk/(1 − m), or equal steps.
-        every: between samples, in the same unit; by default only start and end.
+        every: between samples, in the same unit; by default only start and end. The end is a sample too where
+            `every` does not divide the length.
         stop_loss: a run stays where it is from the first sample with L(θ) ≤ this.
+        stop: the same for any condition, a function of one chain's parameters, as in `run`.
         record: name → function of one chain's parameters, or a method of the problem by its name;
             a list of such names will do. Default: the loss.
         keep_theta: keep the final parameters of all runs in host memory.
@@ -108,39 +116,48 @@ def sweep(
         MemoryError, CheckpointError: as in `run`.
     """
     asked = dict(locals())
-    plan = _plan(
-        process,
-        problem,
-        axes={
-            "problem": problem if isinstance(problem, Mapping) else None,
-            "schedule": schedule,
-            "learning_rate": learning_rate,
-            "batch_size": batch_size,
-            "ratio": ratio,
-            "momentum": momentum,
-        },
-        runs=runs,
-        seeds=_checks.integer("seeds", seeds, at_least=1),
-        paired_starts=paired_starts,
-        clock=_clock(schedule, epochs, time, steps, every),
-        record=["loss"] if record is None else record,
-        stop_loss=stop_loss,
-    )
-    check_key(key)
-    data_devices = _checks.integer("data_devices", data_devices, at_least=1)
-    if memory_limit is not None:
-        memory_limit = _checks.integer("memory_limit", memory_limit, at_least=1)
-    chunk = None if chunk is None else _checks.integer("chunk", chunk, at_least=1)
-    store = open_store(checkpoint, resume, lambda: plan.config(key, chunk))
-    started = perf_counter()
-    jobs = plan.jobs(chunk)
-    total = sum(job.cost for job in jobs)
-    with open_session(Progress(total, "sweep", progress, unit="example"), store, memory_limit) as session:
-        work = partial(_run_job, plan, key=key, data_devices=data_devices, theta=keep_theta)
-        groups = [-(-len(job.runs) // _devices.lanes(job.problem[1])) for job in jobs]
-        width = max(groups) * data_devices
-        do_jobs(jobs, [job.cost for job in jobs], width, devices, session, work)
-    result = plan.result(jobs, key, perf_counter() - started, told_arguments(sweep, asked), theta=keep_theta)
+    _settings.refuse_tracing("sweep", problem, key, learning_rate, ratio, momentum)
+    keep_theta, resume = _checks.flag("keep_theta", keep_theta), _checks.flag("resume", resume)
+    progress = _checks.flag("progress", progress, none=True)
+    with _settings.own_settings():
+        problem, key, record = _settings.without_mesh((problem, key, record))
+        plan = _plan(
+            process,
+            problem,
+            axes={
+                "problem": problem if isinstance(problem, Mapping) else None,
+                "schedule": schedule,
+                "learning_rate": learning_rate,
+                "batch_size": batch_size,
+                "ratio": ratio,
+                "momentum": momentum,
+            },
+            runs=runs,
+            seeds=_checks.integer("seeds", seeds, at_least=1),
+            paired_starts=_checks.flag("paired_starts", paired_starts),
+            clock=_clock(schedule, epochs, time, steps, every),
+            record=["loss"] if record is None else record,
+            stop_loss=stop_loss,
+            stop=stop,
+        )
+        check_key(key)
+        devices = None if devices is None else _devices.available(devices)
+        data_devices = _checks.integer("data_devices", data_devices, at_least=1)
+        if memory_limit is not None:
+            memory_limit = _checks.integer("memory_limit", memory_limit, at_least=1)
+        chunk = None if chunk is None else _checks.integer("chunk", chunk, at_least=1)
+        store = open_store(checkpoint, resume, lambda: plan.config(key, chunk))
+        started = perf_counter()
+        jobs = plan.jobs(chunk)
+        total = sum(job.cost for job in jobs)
+        with open_session(Progress(total, "sweep", progress, unit="example"), store, memory_limit) as session:
+            work = partial(_run_job, plan, key=key, data_devices=data_devices, theta=keep_theta)
+            groups = [-(-len(job.runs) // _devices.lanes(job.problem[1])) for job in jobs]
+            width = max(groups) * data_devices
+            do_jobs(jobs, [job.cost for job in jobs], width, devices, session, work)
+        result = plan.result(
+            jobs, key, perf_counter() - started, told_arguments(sweep, asked), theta=keep_theta
+        )
     if store is not None:
         store.report(result)
     return result
@@ -168,8 +185,9 @@ class _SweepPlan:
     seeds: int
     paired_starts: bool
     clock: Clock
-    record: dict[str, Observable | str]
+    record: dict[str, Any]
     stop_loss: Any
+    stop: Any = None
 
     @property
     def coordinates(self) -> set[str]:
@@ -186,21 +204,18 @@ class _SweepPlan:
 
     def recorder(self, process: Process) -> Recorder:
         """The observables for the process's problem."""
-        problem = process.problem
-        record: dict[str, Observable] = {}
-        for name, ask in self.record.items():
-            observable = getattr(problem, ask, None) if isinstance(ask, str) else ask
-            if not callable(observable):
-                raise ValueError(f"record: {type(problem).__name__} has no method {ask!r} to observe.")
-            record[name] = observable
-        return make_recorder(process, record, stop_loss=self.stop_loss)
+        return make_recorder(process, self.record, stop_loss=self.stop_loss, stop=self.stop)
 
     def check(self) -> None:
         """Make every kind of process and recorder once, so that nothing runs before all is accepted."""
-        kinds = {(point.problem[0], point.legs): point for point in self.points}
-        for point in kinds.values():
-            for stage in range(len(point.legs)):
-                self.recorder(self.process(point.problem[1], stage, [point], 0))
+        kinds: dict[Any, list[Point]] = {}
+        for point in self.points:
+            kinds.setdefault((point.problem[0], point.legs), []).append(point)
+        for points in kinds.values():
+            for stage, leg in enumerate(points[0].legs):
+                process = self.process(points[0].problem[1], stage, points, 0)
+                self.recorder(process)
+                warn_of_absolute_schedule(process, leg.steps, stacklevel=4)
 
     def process(self, problem: Problem, leg: int, points: Sequence[Point], begin: int) -> Process:
         """The process of one stage for runs at these points."""
@@ -211,9 +226,18 @@ class _SweepPlan:
             has_momentum=self.has_momentum,
         )
         schedule = points[0].legs[leg].schedule
-        made = self.make(problem, hyper, **({} if schedule is None else {"schedule": schedule}))
+        try:
+            made = self.make(problem, hyper, **({} if schedule is None else {"schedule": schedule}))
+        except TypeError as error:
+            more = "" if schedule is None else ", schedule=...)"
+            raise ValueError(
+                f"process must make a process from (problem, hyper{more or ')'}, but "
+                f"{_checks.short(self.make)} failed: {error}"
+            ) from error
         if not isinstance(made, Process):
-            raise ValueError(f"process must make a process from (problem, hyper), got {made!r} from it.")
+            raise ValueError(
+                f"process must make a process from (problem, hyper), got {_checks.short(made)} from it."
+            )
         return eqx.tree_at(lambda at: at.origin, made, jnp.asarray(begin, jnp.int32))
 
     def jobs(self, chunk: int | None) -> list[_Job]:
@@ -246,6 +270,7 @@ class _SweepPlan:
             "chunk": str(chunk),
             "clock": repr(self.clock) if lasting else self.clock.unit,
             "runs of the same program": f"{zlib.crc32(groups.encode()):08x}",
+            **(fingerprint(self.stop, "stop") if self.stop is not None else {}),
             **({"paired_starts": "True"} if self.paired_starts else {}),
         }
 
@@ -271,7 +296,7 @@ class _SweepPlan:
             place("stopped_at", job, job.outcome.stopped)
         lost = int((variables["diverged_at"] >= 0).sum())
         if lost:
-            warnings.warn(
+            warn(
                 f"{lost} of {shape[0] * shape[1]} runs diverged; SweepResult.diverged() lists them.",
                 stacklevel=3,
             )
@@ -292,7 +317,10 @@ class _SweepPlan:
         return SweepResult(dataset, self._theta(jobs) if theta else None, seconds)
 
     def _per_point(self) -> dict[str, np.ndarray]:
-        updates = np.stack([point.sample_steps for point in self.points])
+        # where a step is longer than what is left after the last sample, that sample is the end
+        size = len(self.clock.grid)
+        steps = [point.sample_steps for point in self.points]
+        updates = np.stack([np.pad(taken, (0, size - len(taken)), "edge") for taken in steps])
         found: dict[str, np.ndarray] = {} if self.clock.unit == "steps" else {"updates": updates}
         if "run" in self.axes and any(point.problem[0] != "" for point in self.points):
             found["problem"] = np.asarray([point.problem[0] for point in self.points])
@@ -374,16 +402,19 @@ def _plan(
     clock: Clock,
     record: Any,
     stop_loss: Any,
+    stop: Any,
 ) -> _SweepPlan:
     if not callable(process) or isinstance(process, Process):
         raise ValueError(
-            f"process must be SGD, Langevin or a function (problem, hyper) -> process, got {process!r}; "
-            f"the sweep makes the hyperparameters."
+            f"process must be SGD, Langevin or a function (problem, hyper) -> process, got "
+            f"{_checks.short(process)}; the sweep makes the hyperparameters."
         )
     problems = dict(problem) if isinstance(problem, Mapping) else {"": problem}
     for name, one in problems.items():
         if not isinstance(one, Problem):
-            raise ValueError(f"problem {name!r} must be a sde_sgd problem, got {one!r}.".replace(" ''", ""))
+            raise ValueError(
+                f"problem {name!r} must be a sde_sgd problem, got {_checks.short(one)}.".replace(" ''", "")
+            )
     schedules = axes["schedule"] if isinstance(axes["schedule"], Mapping) else {"": axes["schedule"]}
     if axes["schedule"] is not None:
         given = [
@@ -393,11 +424,13 @@ def _plan(
             raise ValueError(f"schedule sets η, B and m itself; leave out {', '.join(given) or 'runs'}.")
         for name, one in schedules.items():
             if not isinstance(one, Schedule):
-                raise ValueError(f"schedule {name!r} must be a Schedule, got {one!r}.".replace(" ''", ""))
+                raise ValueError(
+                    f"schedule {name!r} must be a Schedule, got {_checks.short(one)}.".replace(" ''", "")
+                )
     if runs is None:
         grid, chosen = settings(axes)
     else:
-        grid, chosen = _listed_runs(runs, axes)
+        grid, chosen = listed_runs(runs, axes)
     points = []
     for setting in chosen:
         schedule = schedules.get(setting.get("schedule", ""), axes["schedule"])
@@ -408,37 +441,19 @@ def _plan(
                 (which, problems[which]), schedule if isinstance(schedule, Schedule) else None, values, clock
             )
         )
-    if seeds * len(points) >= 2**32:
-        raise ValueError(f"seeds x points must be below 2^32, got {seeds} x {len(points)}.")
-    plan = _SweepPlan(process, points, grid, seeds, paired_starts, clock, _named(record), stop_loss)
+    if seeds * len(points) > _MOST_RUNS:
+        raise ValueError(
+            f"seeds x points must be at most {_MOST_RUNS}, got {seeds} x {len(points)}; each run has its own "
+            f"place in the result. Take run(..., chains=...) for many chains of one setting."
+        )
+    plan = _SweepPlan(
+        process, points, grid, seeds, paired_starts, clock, named("record", record), stop_loss, stop
+    )
     taken = {*grid, *plan.coordinates, "seed", "updates", "diverged_at", "stopped_at"} & set(plan.record)
     if taken:
         raise ValueError(f"record: {sorted(taken)} name something else in the result; choose other names.")
     plan.check()
     return plan
-
-
-def _listed_runs(runs: Any, axes: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[dict[str, Any]]]:
-    """A list of settings as an axis "run"; what is the same for all may be given outside of it."""
-    common = {name: value for name, value in axes.items() if value is not None and name != "problem"}
-    if not runs:
-        raise ValueError("runs must hold at least one setting.")
-    if any(np.ndim(value) for value in common.values()):
-        raise ValueError(f"with runs=[...] give one value for {sorted(common)}, or none.")
-    if isinstance(runs, Mapping) or not all(isinstance(setting, Mapping) for setting in runs):
-        raise ValueError(f"runs must be a list of settings {{name: value}}, got {runs!r}.")
-    problems = axes["problem"]
-    for setting in runs:
-        unknown = set(setting) - {"problem", "learning_rate", "batch_size", "ratio", "momentum"}
-        if unknown:
-            raise ValueError(f"runs: {sorted(unknown)} is no setting; there are learning_rate, batch_size, …")
-        if problems is None and "problem" in setting:
-            raise ValueError("runs: 'problem' is a name, which needs problem={name: problem, …}.")
-        if problems is not None and setting.get("problem") not in problems:
-            raise ValueError(
-                f"runs: each needs its problem, one of {list(problems)}, got {setting.get('problem')!r}."
-            )
-    return {"run": list(range(len(runs)))}, [{**common, **setting} for setting in runs]
 
 
 def _clock(schedule: Any, epochs: Any, time: Any, steps: Any, every: Any) -> Clock:
@@ -459,15 +474,6 @@ def _clock(schedule: Any, epochs: Any, time: Any, steps: Any, every: Any) -> Clo
     if every > length * (1 + 1e-9):
         raise ValueError(f"every must be at most the length, {length:g} {unit}, got {every:g}.")
     return Clock(unit, float(length), float(every))
-
-
-def _named(record: Any) -> dict[str, Observable | str]:
-    if isinstance(record, Mapping):
-        return dict(record)
-    listed = isinstance(record, Sequence) and not isinstance(record, str)
-    if not listed or not all(isinstance(name, str) for name in record):
-        raise ValueError(f"record must be a list of method names or name → function, got {record!r}.")
-    return {name: name for name in record}
 
 
 def _marks(marks: tuple[int, ...]) -> range | np.ndarray:

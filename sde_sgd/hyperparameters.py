@@ -1,5 +1,6 @@
 """The single home of η, B, m, N, T, D and of the clocks k (steps), t (time) and epochs."""
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -9,6 +10,9 @@ from jaxtyping import Array, ArrayLike, Float
 
 from sde_sgd import _checks, _names
 from sde_sgd._shown import Shown, described, short
+
+# XLA counts in 32 bits
+_MOST_EXAMPLES = 2**31 - 1
 
 
 class Hyperparameters(Shown, eqx.Module):
@@ -62,7 +66,7 @@ class Hyperparameters(Shown, eqx.Module):
         self.momentum = _checks.array(
             "momentum", momentum, at_least=0, below=1, hint="Plain SGD is momentum=0."
         )
-        self.batch_size = _checks.integer("batch_size", batch_size, at_least=1)
+        self.batch_size = _checks.integer("batch_size", batch_size, at_least=1, at_most=_MOST_EXAMPLES)
         for name in ("learning_rate", "momentum"):
             if getattr(self, name).ndim > 1:
                 raise ValueError(
@@ -75,7 +79,10 @@ class Hyperparameters(Shown, eqx.Module):
                 f"learning_rate and momentum must have as many entries where both have one for "
                 f"each chain, got shapes {shapes[0]} and {shapes[1]}."
             )
-        needed = not _checks.is_concrete(momentum) or bool(jnp.any(self.momentum != 0))
+        # of what was given: inside jit even a constant is traced once it is an array of JAX
+        needed = not _checks.is_concrete(momentum) or bool(
+            np.any(_checks.as_kept(np.asarray(momentum, float)))
+        )
         self.has_momentum = needed or bool(has_momentum)
 
     def __repr__(self) -> str:
@@ -104,25 +111,31 @@ class Hyperparameters(Shown, eqx.Module):
         if learning_rate is not None and batch_size is not None:
             raise ValueError(
                 "matching can keep the ratio only if learning_rate or batch_size is free, got both: "
-                f"{learning_rate!r} and {batch_size!r}. Leave one out."
+                f"{_checks.short(learning_rate)} and {_checks.short(batch_size)}. Leave one out."
             )
-        m = np.asarray(self.momentum if momentum is None else momentum, np.float64)
-        _checks.number("momentum", m, at_least=0, below=1)
-        old_momentum, old_rate = (
-            np.asarray(self.momentum, np.float64),
-            np.asarray(self.learning_rate, np.float64),
-        )
+        given = self.momentum if momentum is None else momentum
+        _checks.number("momentum", given, at_least=0, below=1)
+        known = _checks.is_concrete((self.learning_rate, self.momentum, learning_rate, given))
+        as_array: Any = partial(np.asarray, dtype=np.float64) if known else partial(jnp.asarray, dtype=float)
+        m, old_momentum, old_rate = map(as_array, (given, self.momentum, self.learning_rate))
         ratio = old_rate / (self.batch_size * (1 - old_momentum))
         if learning_rate is None:
             size = self.batch_size if batch_size is None else batch_size
             return Hyperparameters(ratio * size * (1 - m), size, m)
+        if not known:
+            raise ValueError(
+                "batch_size sets shapes, so inside jit, vmap or grad it cannot follow from learning_rate; "
+                "give batch_size and let the learning rate follow."
+            )
+        _checks.number("learning_rate", learning_rate, above=0)
         exact = np.asarray(learning_rate, np.float64) / (ratio * (1 - m))
         size = round(float(exact.flat[0]))
         # η is kept in float32, so the quotient is an integer to that accuracy only
         if size < 1 or not np.allclose(exact, size, rtol=1e-5):
             raise ValueError(
-                f"batch_size would be {exact.flat[0]:g} for learning_rate {learning_rate!r}, and must be the "
-                f"same positive integer for all chains; give batch_size and let the learning rate follow."
+                f"batch_size would be {exact.flat[0]:g} for learning_rate "
+                f"{_checks.short(learning_rate)}, and must be the same positive integer for all "
+                f"chains; give batch_size and let the learning rate follow."
             )
         return Hyperparameters(learning_rate, size, m)
 

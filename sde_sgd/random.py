@@ -77,7 +77,7 @@ def check_key(key: object) -> None:
     typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
     if not typed or getattr(key, "shape", None) != ():
         raise ValueError(
-            f"key must be one typed key such as jax.random.key(0), got {key!r}. "
+            f"key must be one typed key such as jax.random.key(0), got {_checks.short(key)}. "
             f"A seed or a raw array is not accepted; use jax.random.key or jax.random.wrap_key_data."
         )
 

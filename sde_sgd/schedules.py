@@ -65,7 +65,7 @@ class Schedule(Shown):
     def __init__(self, stages: Sequence[Stage], unit: str = "epochs"):
         listed = _listed(stages)
         if not listed or not all(isinstance(stage, Stage) for stage in listed):
-            raise ValueError(f"stages must be a list of at least one Stage, got {stages!r}.")
+            raise ValueError(f"stages must be a list of at least one Stage, got {_checks.short(stages)}.")
         object.__setattr__(self, "stages", tuple(listed))
         object.__setattr__(self, "unit", _checks.choice("unit", unit, ("epochs", "steps")))
 
@@ -99,6 +99,7 @@ def piecewise(
     Raises:
         ValueError: if a list has another length than `lengths`.
     """
+    lengths = _listed(lengths)
     count = len(lengths)
     rates = _spread("learning_rate", learning_rate, count)
     sizes = _spread("batch_size", batch_size, count)
@@ -169,7 +170,8 @@ def decay(
     """
     _checks.scalar("factor", factor, above=1)
     _checks.scalar("learning_rate", learning_rate, above=0, hint="A schedule of η goes into piecewise.")
-    if not len(lengths):
+    lengths = _listed(lengths)
+    if not lengths:
         raise ValueError("lengths must hold at least one stage.")
     ways = _spread("by", by, len(lengths) - 1, "change")
     stages = [Stage(lengths[0], learning_rate, batch_size, momentum)]

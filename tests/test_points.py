@@ -84,7 +84,12 @@ def test_equal_time_in_whole_steps(rate, momentum):
 def test_the_end_is_a_sample_where_every_divides_the_length():
     """0.1 is no binary fraction, and yet 0.3 holds it three times."""
     assert sample_steps(WELL, Clock("time", 0.3, 0.1)).tolist() == [0, 1, 2, 3]
-    assert sample_steps(WELL, Clock("time", 0.7, 0.2)).tolist() == [0, 2, 4, 6]
+    assert sample_steps(WELL, Clock("time", 0.8, 0.2)).tolist() == [0, 2, 4, 6, 8]
+
+
+def test_the_end_is_a_sample_where_every_does_not_divide_the_length():
+    assert sample_steps(WELL, Clock("time", 0.7, 0.2)).tolist() == [0, 2, 4, 6, 7]
+    assert sample_steps(WELL, Clock("steps", 10, 4)).tolist() == [0, 4, 8, 10]
 
 
 # Refusals
@@ -124,7 +129,7 @@ def refused(message, process=ss.SGD, problem=WELL, **options):
         ({**BOTH, "stop_loss": np.nan}, "stop_loss must be finite"),
         ({**BOTH, "record": ["lss"]}, "record: DoubleWell has no method 'lss' to observe"),
         ({**BOTH, "record": ["tilt"]}, "record: DoubleWell has no method 'tilt' to observe"),
-        ({**BOTH, "record": "loss"}, "record must be a list of method names or name → function"),
+        ({**BOTH, "record": 3}, "record must be name → function .*or a list of names of methods"),
         ({**BOTH, "record": {"seed": position}}, r"record: \['seed'\] name something else"),
         ({**BOTH, "record": {"ratio": position}}, r"record: \['ratio'\] name something else"),
         ({**BOTH, "process": ss.SGD(WELL, ss.Hyperparameters(0.1))}, "the sweep makes the hyperparameters"),

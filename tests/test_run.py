@@ -25,13 +25,14 @@ def test_records_start_and_every_so_many_steps(key):
     result = ss.run(
         ss.SGD(WELL, HYPER), chains=5, steps=23, every=4, record={"x²": square, "x": lambda x: x}, key=key
     )
-    np.testing.assert_array_equal(result.record_steps, [0, 4, 8, 12, 16, 20])
-    assert result.record["x²"].shape == (6, 5)
+    np.testing.assert_array_equal(result.record_steps, [0, 4, 8, 12, 16, 20, 23])
+    assert result.record["x²"].shape == (7, 5)
     np.testing.assert_allclose(result.record["x²"], result.record["x"] ** 2, rtol=1e-6)
     np.testing.assert_allclose(result.time, result.record_steps * 0.05, rtol=1e-6)
     assert result.steps == 23
     longer = ss.run(ss.SGD(WELL, HYPER), chains=5, steps=20, key=key)
-    np.testing.assert_array_equal(longer.theta, result.record["x"][-1])
+    np.testing.assert_array_equal(longer.theta, result.record["x"][-2])
+    np.testing.assert_array_equal(result.theta, result.record["x"][-1])
 
 
 def test_epochs_of_a_data_set(key):
@@ -394,7 +395,9 @@ def failing(_x):
         ({"every": 0}, "every must be an integer >= 1"),
         ({"burn_in": 10, "moments": {"x": square}}, "burn_in must be < 10"),
         ({"burn_in": 8, "every": 8, "moments": {"x": square}}, "burn_in must be < 8"),
-        ({"every": 11, "moments": {"x": square}}, "burn_in must be < 0"),
+        ({"every": 11, "moments": {"x": square}}, "every must be at most the length of the run, 10 steps"),
+        ({"burn_in": 11}, "burn_in must be at most the 10 steps of the run, got 11"),
+        ({"burn_in": 2**31}, "burn_in must be at most the 10 steps"),
         ({"key": 0}, "key must be one typed key"),
         ({"initial": np.zeros((3, 2))}, "initial has shapes"),
         ({"initial": np.arange(4)}, "parameters must be floating point"),

@@ -61,7 +61,7 @@ class DenseNetwork(Shown, eqx.Module):
         for number, layer in enumerate(theta):
             hidden = hidden @ layer["weight"]
             if self.bias:
-                hidden = hidden + layer["bias"]
+                hidden = hidden + layer["bias"][None]
             if number < len(theta) - 1:
                 hidden = ACTIVATIONS[self.activation](hidden)
         return hidden

@@ -152,14 +152,18 @@ def check_schedule(schedule: object) -> None:
     if schedule is not None and not callable(schedule):
         raise ValueError(
             f"schedule must be a function of the step that multiplies the learning rate, such as "
-            f"optax.cosine_decay_schedule(1.0, 1000), got {schedule!r}."
+            f"optax.cosine_decay_schedule(1.0, 1000), got {_checks.short(schedule)}."
         )
 
 
 def check_hyper(problem: object, hyper: object) -> None:
     """Refuse a process built from anything but a problem and its hyperparameters."""
     if not isinstance(problem, Problem):
-        raise ValueError(f"problem must be a sde_sgd problem such as problems.DoubleWell(), got {problem!r}.")
+        raise ValueError(
+            f"problem must be a sde_sgd problem such as problems.DoubleWell(), got {_checks.short(problem)}."
+        )
     check_contract(problem)
     if not isinstance(hyper, Hyperparameters):
-        raise ValueError(f"hyper must be Hyperparameters(learning_rate, batch_size), got {hyper!r}.")
+        raise ValueError(
+            f"hyper must be Hyperparameters(learning_rate, batch_size), got {_checks.short(hyper)}."
+        )

@@ -49,6 +49,11 @@ def check(solver: diffrax.AbstractSolver, problem: Problem, noise: str, incremen
             f"solver must be diffrax.Euler(), processes.LeimkuhlerMatthews(), an explicit Runge-Kutta method "
             f"such as diffrax.Heun(), or a stochastic Runge-Kutta method such as diffrax.ShARK(), got {name}."
         )
+    if isinstance(solver, diffrax.AbstractERK) and not isinstance(solver, diffrax.AbstractStratonovichSolver):
+        raise ValueError(
+            f"solver {name} is made for equations without noise: it asks for drift and diffusion apart, "
+            f"which are never formed. Use diffrax.Heun(), Midpoint() or Ralston(), or diffrax.ShARK()."
+        )
     if increments == "two_point" and noise != "none":
         raise ValueError(
             f"increments='two_point' needs solver=diffrax.Euler(), got {name}: methods of higher order "

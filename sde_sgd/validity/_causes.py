@@ -135,7 +135,7 @@ def causes(
         _sampling(pilot, hyper, sampling, dataset_size),
         _skewness(pilot, hyper, sampling, dataset_size),
         _momentum(hyper, steps),
-        _unexplained(pilot),
+        _all_examples() if _is_silent(hyper, sampling, dataset_size) else _unexplained(pilot),
         _measured(pilot),
         _anisotropy(pilot),
     ]
@@ -333,6 +333,16 @@ def _unexplained(pilot: Pilot) -> Cause:
         f"sampling make it"
     )
     return Cause("unexplained", "sde", effect, limit, interval, text)
+
+
+def _is_silent(hyper: Hyperparameters, sampling: str, dataset_size: int | None) -> bool:
+    """Whether every batch holds all examples once."""
+    return sampling != "replacement" and hyper.batch_size == dataset_size
+
+
+def _all_examples() -> Cause:
+    text = "every batch holds all examples, so that there is no temperature to explain"
+    return Cause("unexplained", "sde", 0.0, LIMITS["unexplained"], Interval(0.0, 0.0), text)
 
 
 def _measured(pilot: Pilot) -> Cause:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Key, PyTree
 from sde_sgd import _checks, _traces
 from sde_sgd._progress import Progress
 from sde_sgd._shown import Shown, short
+from sde_sgd.curvature._operators import check_theta
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import Process, check_hyper
@@ -195,13 +196,15 @@ def diagnose(
                 f"{name} must be one number, got shape {getattr(hyper, name).shape}; diagnose one run at a "
                 f"time, or draw `phase_diagram`."
             )
-    steps = _checks.integer("steps", steps, at_least=1)
+    # what is not given follows from steps, so that a message names what was given
+    least, hint = (2, "Or give pilot_steps.") if pilot_steps is None else (1, "")
+    steps = _checks.integer("steps", steps, at_least=least, hint=hint)
     followed = _checks.integer("directions_followed", directions_followed, at_least=1)
     length = min(steps, _PILOT_STEPS) if pilot_steps is None else pilot_steps
     length = _checks.integer("pilot_steps", length, at_least=2)
     started = time.perf_counter()
     keys = jax.random.split(key, 3)
-    began = _init(problem, keys[0]) if initial is None else initial
+    began = _init(problem, keys[0]) if initial is None else check_theta(problem, initial, "initial")
     chains = usual_chains(problem, began) if chains is None else _checks.integer("chains", chains, at_least=4)
     with (
         contextlib.closing(Progress(STAGES + 1, "diagnose", progress, unit="stage")) as bar,

@@ -66,11 +66,11 @@ def finer(
         additive = problem.noise.is_additive
         solver: diffrax.AbstractSolver = diffrax.Heun() if additive else diffrax.Euler()
         process: Process = Langevin(problem, hyper, substeps=substeps, solver=solver)
-        return Finer(process, 1, 0.0 if additive else rate / substeps, f"the SDE in {substeps} substeps")
+        return Finer(process, 1, 0.0 if additive else rate / substeps, _in_words(substeps))
     substeps = _power_of_two(max(1.0, rate * max(sharpest, 0.0) / _FINE))
     if 6.0 * (problem.dataset_size or 1) * numbers * substeps * steps <= _OPERATIONS:
         process = Langevin(problem, hyper, substeps=substeps, solver=diffrax.Euler())
-        return Finer(process, 1, rate / substeps, f"the SDE in {substeps} substeps")
+        return Finer(process, 1, rate / substeps, _in_words(substeps))
     size = hyper.batch_size
     smaller = max(
         part for part in range(1, size + 1) if (size % part == 0 and size >= wanted * part) or part == 1
@@ -84,6 +84,10 @@ def finer(
     name = f"B = {smaller}" if amplified == 1 else f"SVAG-{amplified} of B = {smaller}"
     process = SVAG(problem, matched, l=amplified)
     return Finer(process, units, rate / (units * amplified), name)
+
+
+def _in_words(substeps: int) -> str:
+    return f"the SDE in {substeps} substep{'s' if substeps > 1 else ''}"
 
 
 def _power_of_two(least: float) -> int:

@@ -264,7 +264,7 @@ FAULTS = [
     ),
     Fault(
         "settings of a list may hide behind a list for all",
-        _SWEEP,
+        _POINTS,
         "if any(np.ndim(value) for value in common.values()):",
         "if False:",
         "test_points.py::test_bad_lists",
