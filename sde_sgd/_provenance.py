@@ -14,7 +14,7 @@ import numpy as np
 
 from sde_sgd._fingerprint import fingerprint
 from sde_sgd._written import Writer, in_words
-from sde_sgd.data._names import name_of
+from sde_sgd.data._known_names import name_of
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import Process
 

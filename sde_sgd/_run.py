@@ -14,8 +14,8 @@ from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _checks, _devices, _length, _settings, _start, _tree
 from sde_sgd._asked import make_recorder
-from sde_sgd._checkpoint import Checkpoint, Store
-from sde_sgd._engine import Before, Outcome, Plan, Task, finished_moments, open_session, simulate
+from sde_sgd._checkpoint import Checkpoint
+from sde_sgd._engine import Before, Outcome, Task, finished_moments, simulate
 from sde_sgd._fingerprint import check_told, fingerprint, marked
 from sde_sgd._key_use import remember, warn_of_repeated_noise
 from sde_sgd._memory import MemoryPrediction

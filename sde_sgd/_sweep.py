@@ -17,7 +17,7 @@ from jaxtyping import Array, Key
 from sde_sgd import _checks, _devices, _settings, _start
 from sde_sgd._asked import make_recorder, named
 from sde_sgd._checkpoint import Checkpoint
-from sde_sgd._engine import Before, Outcome, Plan, Session, Task, open_session, simulate
+from sde_sgd._engine import Before, Outcome, Task, simulate
 from sde_sgd._fingerprint import fingerprint
 from sde_sgd._packing import do_jobs
 from sde_sgd._plan import Plan
@@ -25,7 +25,7 @@ from sde_sgd._points import Clock, Leg, Point, complete, listed_runs, make_point
 from sde_sgd._progress import Progress
 from sde_sgd._provenance import of_sweep, told_arguments
 from sde_sgd._recording import Observable, Recorder
-from sde_sgd._run import make_recorder, open_store
+from sde_sgd._run import open_store
 from sde_sgd._schedule_use import warn_of_absolute_schedule
 from sde_sgd._session import Session, open_session
 from sde_sgd._sweep_config import told

@@ -15,7 +15,7 @@ import numpy as np
 
 from sde_sgd._fingerprint import fingerprint
 from sde_sgd._structure import key_parts
-from sde_sgd.data._names import name_of
+from sde_sgd.data._known_names import name_of
 
 _SAMPLINGS = ("replacement", "subset", "shuffle")
 _MOST = 64  # entries of an array that are written out

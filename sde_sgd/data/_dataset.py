@@ -7,7 +7,7 @@ from jaxtyping import Array, Num
 
 from sde_sgd._shown import Shown
 from sde_sgd.data import _arrays, _labels
-from sde_sgd.data._names import keep_name
+from sde_sgd.data._known_names import keep_name
 
 
 class Dataset(Shown, eqx.Module):
