@@ -1,6 +1,8 @@
 """What is compiled and kept: found again by what functions read, not by which objects they are."""
 
 import collections
+import contextlib
+import ctypes
 import functools
 import gc
 import hashlib
@@ -79,6 +81,8 @@ def clear_cache(*, limit: int | Any | None = None) -> None:
     _reads.reads.cache_clear()
     _reads.checksum.cache_clear()
     gc.collect()  # a traced function and its trace hold each other
+    with contextlib.suppress(OSError, AttributeError):  # else the C library keeps what was freed for later
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def is_given(leaf: Any) -> bool:
