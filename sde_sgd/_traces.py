@@ -1,6 +1,8 @@
 """What is compiled and kept: found again by what functions read, not by which objects they are."""
 
 import collections
+import contextlib
+import ctypes
 import functools
 import gc
 import hashlib
@@ -61,6 +63,8 @@ def clear_cache(*, limit: int | Any | None = None) -> None:
     The programs of `run`, `sweep` and of the functions of `theory`, `curvature` and `validity` are kept, so
     that they are not compiled again: the 64 last used, of 1 to 8 MB each. They are told apart by what the
     functions in them read, so that a function built again with equal values finds the program of the first.
+    What the user has jitted keeps the globals of its first trace, as everywhere in JAX, until
+    `jax.clear_caches()`.
 
     Args:
         limit: from now on keep at most so many programs of `run` and `sweep`; 0 keeps none.
@@ -79,6 +83,8 @@ def clear_cache(*, limit: int | Any | None = None) -> None:
     _reads.reads.cache_clear()
     _reads.checksum.cache_clear()
     gc.collect()  # a traced function and its trace hold each other
+    with contextlib.suppress(OSError, AttributeError):  # else the C library keeps what was freed for later
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def is_given(leaf: Any) -> bool:

@@ -378,6 +378,22 @@ def test_a_run_with_something_unseen_is_refused_before_it_starts_not_when_it_res
     assert not (tmp_path / "none").exists()
 
 
+def test_a_run_whose_functions_read_other_values_is_not_resumed(tmp_path):
+    process = ss.SGD(ss.problems.DoubleWell(), ss.Hyperparameters(0.05, 2))
+
+    def go(folder, observable, **options):
+        options |= {"chains": 2, "steps": 2, "key": jax.random.key(0), "record": {"x": observable}}
+        return ss.run(process, **options, checkpoint=tmp_path / folder)
+
+    for name in ("global", "frozen dataclass in a closure"):
+        first = go(name, MAKERS[name](2))
+        np.testing.assert_array_equal(go(name, MAKERS[name](2), resume=True).theta, first.theta)
+        with pytest.raises(
+            ss.CheckpointError, match=r"recorder.record\['x'\].* is 3 here, 2 in the checkpoint"
+        ):
+            go(name, MAKERS[name](3), resume=True)
+
+
 def test_checkpoints_of_an_earlier_kind_are_told_as_such():
     config = {"key": "fry [0, 0]"}
     assert differences(marked(config), marked(config)) == []
