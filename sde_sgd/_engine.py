@@ -228,9 +228,9 @@ class _Loop:
         while self.done < plan.steps and not self.over:
             begin, length, gap = plan.stretch(self.done)
             block, size, keep = next_block(self.done - begin, length, gap, pace, self.capacity)
-            ends = plan.keep_end and self._sees_ends and self.done + block * size == plan.steps
+            ends = self._sees_ends and self._is_end(block * size)
             began = time.perf_counter()
-            self._chunk(block, size, keep=keep or ends, gather=keep)
+            self._chunk(block, size, keep=keep or ends)
             (spent,) = _devices.agree(time.perf_counter() - began)
             self.done += block * size
             self.session.bar.advance(block * size * self.cost)
@@ -254,11 +254,15 @@ class _Loop:
         """Whether start and end are samples: statistics alone begin after the start."""
         return bool(self.task.recorder.record) or self.task.recorder.stops
 
-    def _chunk(self, block: int, size: int, *, keep: bool, gather: bool = True) -> None:
+    def _is_end(self, length: int) -> bool:
+        """Whether a chunk of so many steps ends the run where no sample is due."""
+        return self.plan.keep_end and self.done + length == self.plan.steps
+
+    def _chunk(self, block: int, size: int, *, keep: bool) -> None:
         begin = self.plan.start + self.done
         counts = np.asarray([begin, block, size, self.plan.start + self.plan.burn_in], np.int32)
-        if not gather:
-            counts[3] = _NEVER
+        if self._is_end(block * size):
+            counts[3] = _NEVER  # it is no mark, so no statistics take it
         self.state, self.kept = self.ensemble.call(
             self.program, self.state, self.kept, counts, np.asarray(keep)
         )

@@ -64,7 +64,7 @@ def test_ranks_that_may_not_be_promoted_are_not(usual):
         for process in (
             ss.Langevin(softmax, HYPER),
             ss.UnderdampedLangevin(WELL, HEAVY),
-            ss.SVAG(softmax, HYPER),
+            ss.SVAG(softmax, HYPER, l=2),
         ):
             go(process, steps=2)
         go(ss.SGD(softmax, ss.Hyperparameters(np.full(4, 0.1), 8, 0.5), sampling="shuffle"), steps=2)
@@ -115,7 +115,7 @@ def test_what_was_made_in_float32_and_is_run_in_float64():
             ValueError, match=r"initial is a Result in float32.*float64.*initial=result.theta"
         ):
             go(new, initial=first)
-        assert go(new, initial=first.theta).theta.dtype == jnp.float64
+        assert go(new, initial=first.theta, key=jax.random.key(7)).theta.dtype == jnp.float64
         last = go(new)
     for wrong in ({"process": new}, {"process": new, "initial": last}):
         with pytest.raises(ValueError, match=r"process.* is float64, made while jax_enable_x64 was on"):
