@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from sde_sgd import _tree
 from sde_sgd.data._dataset import Dataset
 
 _MODELS = {
