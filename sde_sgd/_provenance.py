@@ -1,5 +1,6 @@
 """What a result is the result of: what sets it, and the call that repeats it."""
 
+import dataclasses
 import importlib.metadata
 import inspect
 import json
@@ -182,9 +183,9 @@ def data_targets(problem: Problem) -> np.ndarray | None:
 def described(value: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
     """The class of an object and what its fields hold."""
     fields = {
-        name: _value(getattr(value, name, None))
-        for name in getattr(value, "__dataclass_fields__", {})
-        if name not in leave_out
+        field.name: _value(getattr(value, field.name, None))
+        for field in (dataclasses.fields(value) if dataclasses.is_dataclass(value) else ())
+        if field.name not in leave_out
     }
     return {"class": type(value).__name__, **fields}
 
