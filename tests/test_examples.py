@@ -81,7 +81,7 @@ def test_the_sde_follows_sgd_on_digits_if_its_noise_is_right():
 def test_own_loss(tmp_path):
     """The share of the middle well is that of the law: 5.5 standard errors, and .01 for a finite η.
 
-    ηL'' is .12 there, and moves SGD's variance in a well by ηL''/2 = 6 %, its free energies by T/4 times that.
+    ηL'' is .12 there: SGD's variance in a well is 6 % larger, its free energies move by .03 T.
     """
     text = run_example("own_loss", tmp_path)
     rows = re.findall(
