@@ -81,7 +81,7 @@ def test_the_sde_follows_sgd_on_digits_if_its_noise_is_right():
 def test_own_loss(tmp_path):
     """The share of the middle well is that of the law: 5.5 standard errors, and .01 for a finite η.
 
-    ηL'' is .12 there, and moves SGD's variance in a well by ηL''/2 = 6 %, its free energies by T/4 of it.
+    ηL'' is .12 there: SGD's variance in a well is 6 % larger, its free energies move by .03 T.
     """
     text = run_example("own_loss", tmp_path)
     rows = re.findall(
@@ -154,23 +154,6 @@ def test_does_the_sde_hold(tmp_path):
     assert 1 / 1.25 < float(rows[".02", 256][2]) < float(rows[".02", 256][3]) < 1.25
     assert float(rows[".32", 48][2]) > 1
     assert "η/B invariance of 'loss'" in text
-
-
-def test_local_learning_coefficient(tmp_path):
-    """d/2 where minima are regular, less where they are singular, and the value of quadrature everywhere."""
-    text = run_example("local_learning_coefficient", tmp_path)
-    pattern = r"^ +(\S.*?)  +(\S+) +(\S+) +(\S+) +(\S+) ± (\S+) +(\S+) ± (\S+) +(\S+) ± (\S+)$"
-    rows = {name: rest for name, *rest in re.findall(pattern, text, re.MULTILINE)}
-    assert len(rows) == 8
-    for name, (half, coefficient, expected, value, error, rescaled, its_error, heat, its) in rows.items():
-        known = float(coefficient if expected == "-" else expected)
-        # errors below 5e-5 are 0 in the table; for a Gaussian or the limit in place of the law itself 2 %
-        slack = 5e-4 if name[0] == "x" or name.endswith("off") else 0.02 * known
-        assert abs(float(value) - known) < 5.5 * float(error) + slack, name
-        assert abs(float(rescaled) - known) < 5.5 * float(its_error) + slack, name
-        assert abs(float(heat) - 1) < 5.5 * float(its) + 5e-4, name
-        regular = name in ("x² + y²", "logistic regression")
-        assert (abs(float(value) - float(half)) < 5.5 * float(error) + slack) == regular, name
 
 
 def test_weak_order(tmp_path):

@@ -203,7 +203,7 @@ def test_a_problem_built_before_double_precision_runs_or_is_named() -> None:
         for process in (ss.SGD(network, hyper), ss.Langevin(network, hyper, substeps=1), ss.SGD(well, hyper)):
             done = ss.run(process, chains=2, steps=2, key=key, progress=False)
             assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(done.theta))
-        for kind in (ss.Langevin, ss.UnderdampedLangevin):
+        for kind in (ss.Langevin, ss.SecondOrderLangevin):
             with pytest.raises(
                 ValueError, match="jax_enable_x64 is on, got float32 from DoubleWell: build the"
             ):
