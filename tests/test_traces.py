@@ -169,7 +169,7 @@ def test_equal_functions_are_one_program(compiled):
 
 
 def test_what_cannot_be_looked_into_is_compiled_every_time(compiled):
-    values = iter((1.0, 2.0))
+    values = (value for value in (1.0, 2.0))
 
     def observe(x):
         return next(values) * x if first else x

@@ -319,10 +319,17 @@ FAULTS = [
         "test_run.py::test_epochs_of_a_data_set",
     ),
     Fault(
+        "a block of a schedule does not go on from the one before it",
+        _RESULT,
+        "np.concatenate([[total], block])",
+        "np.concatenate([[0.0], block])",
+        "test_schedules.py::test_the_time_of_many_steps_is_added_up_in_blocks",
+    ),
+    Fault(
         "SDE time is shifted by one step under a schedule",
         _RESULT,
-        "np.concatenate([[0.0], np.cumsum(factors, dtype=np.float64)])",
-        "np.concatenate([np.cumsum(factors, dtype=np.float64), [0.0]])",
+        "running[wanted[first:after] - begin]",
+        "np.append(running[1:], 0)[wanted[first:after] - begin]",
         "test_schedules.py::test_time_under_a_schedule_is_the_sum_of_the_rates",
     ),
     Fault(
