@@ -61,6 +61,14 @@ def _begin(base: Path, seed: int) -> Callable[[int], tuple[str, str | None]]:
     most = [0.0]
 
     def trial(number: int) -> tuple[str, str | None]:
+        # on a busy machine anything may take long once: what is slow itself is slow every time
+        for _ in range(3):
+            outcome, failure = once(number)
+            if failure is None or not failure.endswith(" s"):
+                break
+        return outcome, failure
+
+    def once(number: int) -> tuple[str, str | None]:
         kind, rng = KINDS[number % len(KINDS)], np.random.default_rng([seed, number])
         told = f"seed {seed}, trial {number}, {kind}"
         folder = home / f"trial-{number}"
