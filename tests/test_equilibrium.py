@@ -108,11 +108,14 @@ def recorded(rng, share, flips, samples=21, n=1000):
 
 
 def test_chains_that_have_not_crossed():
-    """Nine in ten on the left, where the law has half: no drift is seen, and nothing is known."""
+    """Nine in ten on the left, where the law has half, and none has changed: a drift could not be seen."""
     found = st.compare(recorded(np.random.default_rng(2), 0.1, 0.0), WELLS)
-    assert found.equilibrium == UNKNOWN
+    assert found.equilibrium == NOT
     assert found.verdict.startswith("different (p = ")
-    assert found.verdict.endswith(UNKNOWN)
+    assert found.verdict.endswith(NOT)
+    # with about one change for each chain, to and fro, the start may be forgotten or not
+    wrong = mixture((0.2, -2, 0.5), (0.8, 2, 0.5))
+    assert st.compare(recorded(np.random.default_rng(2), 0.5, 0.1), wrong).equilibrium == UNKNOWN
     text = str(found)
     assert "most of the difference is in these shares" in text
     assert "0 changes of well seen for each chain" in text
@@ -211,5 +214,4 @@ def test_a_barrier_that_was_not_crossed(key):
     assert "cannot tell whether the chains are at equilibrium" in found.verdict
     assert "most of the difference is in these shares" in str(found)
     assert all(len(line) <= 90 for line in str(found).splitlines())
-    with pytest.raises(ValueError, match=r"law\.marginal\(0\), observable=lambda theta: theta\[0\]"):
-        compare(result, law)
+    assert compare(result, law).ks == found.ks

@@ -171,6 +171,10 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
         ),
         ["'flat'", "[-5, 5]", "51 x 41", "error "],
     ),
+    ss.theory.Pushforward: (
+        lambda: ss.theory.Pushforward(np.array([-1.5, 2.5]), np.array([0.0, 1.0]), 0.5, 4 / 3, 1e-4, "sum"),
+        ["'sum' on -1.5 to 2.5", "mean 0.5", "variance 1.333", "error 0.0001"],
+    ),
     ss.theory.EffectiveTemperature: (
         lambda: ss.theory.effective_temperature(np.eye(2), np.eye(2), PLAIN),
         ["curvatures=[1, 1]", "temperatures=[0.01667, 0.01667]"],

@@ -20,7 +20,7 @@ CLOCKS = {"step": "SGD steps", "time": "SDE time t = ηk", "epochs": "epochs"}
 
 
 def curves(
-    observable: str,
+    observable: str | Any,
     *,
     clock: str | None = None,
     band: str = "deviation",
@@ -53,6 +53,7 @@ def curves(
     Raises:
         ValueError: if nothing was recorded under that name, or it is not a scalar.
     """
+    _check_name(observable)
     if clock is not None:
         _checks.choice("clock", clock, tuple(CLOCKS))
     _checks.choice("band", band, ("deviation", "error", "none"))
@@ -137,18 +138,24 @@ def _of_sweep(name: str, result: Any, observable: str, clock: str | None) -> lis
     return found
 
 
+def _check_name(observable: Any) -> None:
+    if not isinstance(observable, str):
+        raise ValueError(f"observable must be the name of what was recorded, got {short(observable)}.")
+
+
 def _check_result(name: str, result: Any) -> None:
     if not isinstance(result, Result):
         raise ValueError(f"{name} must be a Result of run or a SweepResult of sweep, got {short(result)}.")
 
 
-def curve(result: Result, observable: str) -> tuple[np.ndarray, np.ndarray]:
+def curve(result: Result | Any, observable: str | Any) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation over the chains that did not diverge, shape `(samples,)` each.
 
     Raises:
         ValueError: if nothing was recorded under that name, or it is not a scalar.
     """
     _check_result("result", result)
+    _check_name(observable)
     if observable not in result.record:
         listed = ", ".join(repr(name) for name in result.record) or "nothing"
         raise ValueError(

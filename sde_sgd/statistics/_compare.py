@@ -135,7 +135,9 @@ def compare(
     Where a sample does not follow a law it is asked whether its chains can be at equilibrium. If the law has
     several wells their shares are compared, and the distance inside them. If the sample is a `Result` that
     recorded what is compared (three samples or more, the last at the end), its law half-way is compared
-    with that at the end, and the changes of well between the two are counted. From the ends of the chains
+    with that at the end, and the changes of well between the two are counted: if more go one way than the
+    other, or so few change at all that shares which are not the law's are still those of the start, the
+    chains are not at equilibrium. From the ends of the chains
     alone nobody can tell.
 
     Two `Result`s of one key share their starting points, and their noise where their clocks overlap: chain i
