@@ -342,7 +342,9 @@ def _job(
     data_devices: Any,
     chunk: Any,
 ) -> _Job:
-    chains = _checks.integer("chains", chains, at_least=1, at_most=_MOST_CHAINS)
+    # all at once are a matter of memory, which is said with a way out
+    most = 2**53 if chunk is None else _MOST_CHAINS
+    chains = _checks.integer("chains", chains, at_least=1, at_most=most)
     chunk = chains if chunk is None else min(chains, _checks.integer("chunk", chunk, at_least=1))
     devices = None if devices is None else _devices.available(devices)
     data_devices = _checks.integer("data_devices", data_devices, at_least=1)

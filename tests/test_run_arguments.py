@@ -1,6 +1,7 @@
 """Whatever is given for an argument of `run`, `sweep` or `predict_memory`: it works, or it is named."""
 
 import re
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from helpers import bare
 
 import sde_sgd as ss
+from sde_sgd._schedule_use import warn_of_absolute_schedule
 
 WELL = ss.problems.DoubleWell()
 HYPER = ss.Hyperparameters(0.05, 2)
@@ -98,6 +100,7 @@ def test_run_names_what_is_wrong(name, key):
     assert offences(call, name, arguments) == []
 
 
+@pytest.mark.script
 @pytest.mark.usefixtures("only_accepted")
 @pytest.mark.parametrize("name", SWEEP)
 def test_sweep_names_what_is_wrong(name, key):
@@ -125,6 +128,7 @@ def test_sweep_names_what_is_wrong(name, key):
     assert offences(call, name, arguments, SWEEP) == []
 
 
+@pytest.mark.script
 @pytest.mark.usefixtures("only_accepted")
 @pytest.mark.parametrize("name", MEMORY)
 def test_predict_memory_names_what_is_wrong(name):
@@ -232,6 +236,7 @@ def test_checkpoints_lie_below_home(key, tmp_path, monkeypatch):
     assert (tmp_path / "saved").is_dir()
 
 
+ABSOLUTE_SAID = r"schedule multiplies learning_rate.*0\.05 itself.*give learning_rate=1\.0"
 ABSOLUTE = [
     optax.cosine_decay_schedule(0.05, 100),
     optax.warmup_cosine_decay_schedule(0.0, 0.05, 10, 100),
@@ -251,28 +256,30 @@ RELATIVE = [
 
 
 @pytest.mark.parametrize("schedule", ABSOLUTE)
-def test_a_schedule_that_gives_the_rate_itself_is_warned_of(schedule, key):
+def test_a_schedule_that_gives_the_rate_itself_is_warned_of(schedule):
     process = ss.SGD(WELL, HYPER, schedule=schedule)
     steps = 3000 if schedule is ABSOLUTE[-1] else 100
-    with pytest.warns(
-        UserWarning, match=r"schedule multiplies learning_rate.*0\.05 itself.*give learning_rate=1"
-    ):
-        ss.run(process, chains=2, steps=steps, key=key)
+    with pytest.warns(UserWarning, match=ABSOLUTE_SAID):
+        warn_of_absolute_schedule(process, steps, stacklevel=1)
+    several = ss.SGD(WELL, ss.Hyperparameters([0.02, 0.05]), schedule=schedule)
+    with pytest.warns(UserWarning, match=ABSOLUTE_SAID):
+        warn_of_absolute_schedule(several, steps, stacklevel=1)
 
 
 @pytest.mark.parametrize("schedule", RELATIVE)
-def test_a_schedule_of_factors_is_not_warned_of(schedule, key):
+def test_a_schedule_of_factors_is_not_warned_of(schedule):
     """Warnings are errors here."""
-    ss.run(ss.SGD(WELL, HYPER, schedule=schedule), chains=2, steps=100, key=key)
+    warn_of_absolute_schedule(ss.SGD(WELL, HYPER, schedule=schedule), 100, stacklevel=1)
     absolute = ss.SGD(WELL, ss.Hyperparameters(1.0), schedule=ABSOLUTE[0])
-    ss.run(absolute, chains=2, steps=100, key=key)
+    warn_of_absolute_schedule(absolute, 100, stacklevel=1)
 
 
-def test_a_sweep_warns_of_a_schedule_that_gives_the_rate_itself(key):
-    options = {"batch_size": 8, "steps": 100, "key": key, "record": ["loss"]}
-    with pytest.warns(UserWarning, match="schedule multiplies learning_rate"):
-        ss.sweep(lambda *at: ss.SGD(*at, schedule=ABSOLUTE[0]), NET, learning_rate=[0.02, 0.05], **options)
-    ss.sweep(lambda *at: ss.SGD(*at, schedule=RELATIVE[0]), NET, learning_rate=[0.02, 0.05], **options)
+def test_runs_and_sweeps_warn_of_a_schedule_that_gives_the_rate_itself(key):
+    options = {"steps": 9, "key": key, "record": ["loss"]}
+    with pytest.warns(UserWarning, match=ABSOLUTE_SAID):
+        ss.run(ss.SGD(WELL, HYPER, schedule=ABSOLUTE[3]), chains=2, **options)
+    with pytest.warns(UserWarning, match=ABSOLUTE_SAID):
+        ss.sweep(partial(ss.SGD, schedule=ABSOLUTE[3]), WELL, learning_rate=0.05, batch_size=2, **options)
 
 
 def test_a_solver_that_knows_of_no_noise_is_refused_at_once():
