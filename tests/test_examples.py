@@ -156,6 +156,23 @@ def test_does_the_sde_hold(tmp_path):
     assert "η/B invariance of 'loss'" in text
 
 
+def test_local_learning_coefficient(tmp_path):
+    """d/2 where minima are regular, less where they are singular, and the value of quadrature everywhere."""
+    text = run_example("local_learning_coefficient", tmp_path)
+    pattern = r"^ +(\S.*?)  +(\S+) +(\S+) +(\S+) +(\S+) ± (\S+) +(\S+) ± (\S+) +(\S+) ± (\S+)$"
+    rows = {name: rest for name, *rest in re.findall(pattern, text, re.MULTILINE)}
+    assert len(rows) == 8
+    for name, (half, coefficient, expected, value, error, rescaled, its_error, heat, its) in rows.items():
+        known = float(coefficient if expected == "-" else expected)
+        # errors below 5e-5 are 0 in the table; for a Gaussian or the limit in place of the law itself 2 %
+        slack = 5e-4 if name[0] == "x" or name.endswith("off") else 0.02 * known
+        assert abs(float(value) - known) < 5.5 * float(error) + slack, name
+        assert abs(float(rescaled) - known) < 5.5 * float(its_error) + slack, name
+        assert abs(float(heat) - 1) < 5.5 * float(its) + 5e-4, name
+        regular = name in ("x² + y²", "logistic regression")
+        assert (abs(float(value) - float(half)) < 5.5 * float(error) + slack) == regular, name
+
+
 def test_weak_order(tmp_path):
     """Slopes of E x: what is derived for the limit has order two, what is not has order one."""
     text = run_example("weak_order", tmp_path)
