@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo examples test test-scripts planted brute-force lint format figures benchmarks paper-checks clean
+.PHONY: help demo examples test test-scripts planted brute-force torture lint format figures benchmarks paper-checks clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ planted: $(READY)  ## plant faults in a copy, one by one, and see that the tests
 brute-force: $(READY)  ## diagnose judged on 40 drawn settings, twice: the table in docs; about twenty minutes
 	$(BIN)/python tests/diagnosis_brute_force.py --seed 5 1 --out docs/diagnosis_brute_force.md
 
+torture: $(READY)  ## kill runs, cut files short, flip their bits, thousands of times: the table in docs; about an hour
+	PYTHONPATH=tests $(BIN)/python -m torture --jobs $(CORES) --out docs/torture.md
+
 test-scripts: $(READY)  ## the examples, the cards of all papers at the smallest scale, runs that are killed
 	$(BIN)/python -m pytest -n $(CORES) -m script
 
@@ -49,7 +52,7 @@ format: $(READY)  ## put the code into shape
 
 figures: $(READY)  ## make the pictures of the README again
 	for script in double_well_histograms digits_mlp_sgd_vs_sde eta_over_batch_invariance two_minima \
-		sweep_eta_over_batch does_the_sde_hold weak_order; do \
+		sweep_eta_over_batch does_the_sde_hold weak_order own_loss local_learning_coefficient; do \
 		$(BIN)/python examples/$$script.py --out docs/figures || exit 1; done
 
 benchmarks: $(READY)  ## speed beside other libraries, installed first
