@@ -100,7 +100,12 @@ READERS = {
 }
 
 
-@pytest.mark.parametrize("name", READERS)
+QUICK = ("record", "loss of a problem, SDE", "prediction", "schedule", "trace", "slice", "variance", "Gibbs")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.script) for name in READERS]
+)
 def test_a_changed_global_is_seen(name, monkeypatch):
     read = READERS[name]
     before = np.asarray(read())
@@ -213,6 +218,7 @@ def test_a_compiled_function_gives_what_the_bare_one_gives():
     assert inside == 9
 
 
+@pytest.mark.script  # others would compile again what is cleared here
 def test_no_more_is_kept_than_the_limit_and_the_last_used_stay(compiled, monkeypatch):
     monkeypatch.setattr(_traces, "_MOST", _traces._MOST)
     try:
@@ -237,6 +243,7 @@ def test_no_more_is_kept_than_the_limit_and_the_last_used_stay(compiled, monkeyp
         ss.clear_cache(limit=-1)
 
 
+@pytest.mark.script  # others would compile again what is cleared here
 def test_results_do_not_depend_on_what_was_cleared():
     first = go(steps=5, record={"x": scaled}, every=1)
     trace = ss.curvature.trace(RISK, jnp.ones(2), key=KEY).value
