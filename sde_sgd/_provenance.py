@@ -223,6 +223,8 @@ def _value(value: Any) -> Any:
         return {str(name): _value(entry) for name, entry in value.items()}
     if type(value).__name__ == "Function" and hasattr(value, "function"):
         value = value.function
+    if hasattr(value, "__self__") and hasattr(value, "__func__"):
+        return f"{type(value.__self__).__name__}.{value.__func__.__name__}"
     ours = type(value).__module__.startswith("sde_sgd")
     if isinstance(value, eqx.Module) and ours:
         return described(value)

@@ -13,6 +13,7 @@ from torture.result_files import content, made
 
 import sde_sgd as ss
 from sde_sgd import _files, _seal
+from sde_sgd._sweep_result import build_dataset
 
 BOTH = pytest.mark.parametrize("suffix", [".nc", ".zarr"])
 
@@ -275,6 +276,14 @@ def test_reading_a_damaged_file_is_quick(tmp_path):
     with pytest.raises(ss.FileError):
         ss.read_sweep(path)
     assert time.perf_counter() - begun < 2
+
+
+def test_a_record_may_be_called_like_the_axis_of_another(tmp_path):
+    variables = {"x": np.zeros((1, 1, 2, 3)), "x_0": np.ones((1, 1, 2))}
+    given = build_dataset({"run": [0]}, 1, ("step", np.arange(2)), variables, {}, {"created_by": "sde_sgd"})
+    assert given["x"].dims == ("run", "seed", "step", "x_0_")
+    path = ss.SweepResult(given).save(tmp_path / "sweep.nc")
+    xr.testing.assert_identical(ss.read_sweep(path).dataset, given)
 
 
 @pytest.mark.script
