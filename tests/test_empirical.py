@@ -606,19 +606,22 @@ def test_accuracy_of_real_targets_is_refused() -> None:
         problem.training_accuracy(problem.init(KEY))
 
 
-def test_equinox_modules_with_integer_arrays_are_refused() -> None:
-    class Counter(eqx.Module):
+def test_integer_arrays_of_an_equinox_module_are_constants() -> None:
+    class Ordered(eqx.Module):
         weight: jax.Array
-        count: jax.Array
+        order: jax.Array
 
         def __call__(self, x: jax.Array) -> jax.Array:
-            return x @ self.weight
+            return x[self.order] @ self.weight
 
-    def make(key: jax.Array) -> Counter:
-        return Counter(jax.random.normal(key, (2, 3)), jnp.asarray(0))
+    def make(key: jax.Array) -> Ordered:
+        return Ordered(jax.random.normal(key, (2, 3)), jnp.asarray([1, 0]))
 
-    with pytest.raises(ValueError, match=r"arrays that are not floating point \(int32"):
-        problems.from_equinox(make, CLASSES)
+    problem = problems.from_equinox(make, CLASSES)
+    theta = problem.init(KEY)
+    assert [leaf.shape for leaf in jax.tree.leaves(theta)] == [(2, 3)]
+    outputs = np.asarray(CLASSES.inputs)[:, ::-1] @ np.asarray(theta.weight)
+    np.testing.assert_allclose(problem.predict(theta, CLASSES.inputs), outputs, rtol=1e-5, atol=1e-6)
 
 
 def test_one_logit_and_more_outputs_than_classes_are_accepted() -> None:

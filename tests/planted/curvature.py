@@ -111,7 +111,7 @@ FAULTS = [
     Fault(
         "the Gauss-Newton matrix without λI",
         _OPERATORS,
-        "return result + problem.l2.astype(flat.dtype) * vector if problem.regularised else result",
+        "return result + problem.l2.astype(flat.dtype) * penalised",
         "return result",
         "test_curvature_by_hand.py::test_the_gauss_newton_matrix_holds_the_l2_term",
     ),
