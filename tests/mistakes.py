@@ -180,7 +180,6 @@ MISTAKES = (
         "uint32",
         "jax.random.wrap_key_data",
     ),
-    Mistake("ss.run(sgd, chains=10, steps=10)", "no key", "key", "", "key", error=TypeError),
     Mistake(
         "ss.run(sgd, chains=1e6 + 0.5, steps=10, key=key)",
         "chains not whole",
