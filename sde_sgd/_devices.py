@@ -128,12 +128,12 @@ def lanes(problem: Any) -> int:
 def available(devices: Sequence[jax.Device] | Any | None) -> list[jax.Device]:
     """The devices to use: those given, the default device where one is set, or all of all hosts."""
     if devices is not None:
-        listed = isinstance(devices, Sequence | np.ndarray) and len(devices) > 0
-        if not listed or not all(isinstance(device, jax.Device) for device in devices):
+        some = list(devices) if isinstance(devices, Sequence) or np.ndim(devices) == 1 else []
+        if not some or not all(isinstance(device, jax.Device) for device in some):
             raise ValueError(
                 f"devices must be a list such as jax.local_devices(), got {_checks.short(devices)}."
             )
-        return list(devices)
+        return some
     chosen = getattr(jax.config, "jax_default_device", None)
     if isinstance(chosen, str):
         return jax.local_devices(backend=chosen)[:1]

@@ -45,7 +45,10 @@ def own_settings() -> Iterator[bool]:
 
 
 def without_mesh(tree: Any) -> Any:
-    """The same with arrays that were made inside a mesh of explicit axes taken out of it, onto one device."""
+    """The same with arrays that were made inside a mesh of explicit axes taken out of it.
+
+    By way of the host: `device_put` would leave the mesh in their type, and tie them to one device.
+    """
 
     def inside(leaf: Any) -> bool:
         if not isinstance(leaf, jax.Array) or not isinstance(leaf.sharding, jax.sharding.NamedSharding):
@@ -60,8 +63,9 @@ def without_mesh(tree: Any) -> Any:
         if not inside(leaf):
             return leaf
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return jax.device_put(leaf, jax.local_devices()[0])
-        return jnp.asarray(np.asarray(leaf))  # by way of the host: `device_put` leaves the mesh in its type
+            data = jnp.asarray(np.asarray(jax.random.key_data(leaf)))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+        return jnp.asarray(np.asarray(leaf))
 
     return jax.tree.map(taken_out, tree)
 

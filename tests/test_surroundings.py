@@ -42,6 +42,7 @@ def same(one, other):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.script
 def test_a_mesh_around_everything_changes_nothing(usual):
     with jax.set_mesh(jax.make_mesh((2,), ("x",))):
         before = jax.sharding.get_abstract_mesh()
@@ -57,6 +58,7 @@ def test_a_run_is_compiled_where_jit_is_switched_off(usual):
         same(usual[:1], [go(moments=["loss"], histograms=ss.Histogram(-2, 2, 5)).theta])
 
 
+@pytest.mark.script
 def test_ranks_that_may_not_be_promoted_are_not(usual):
     with jax.numpy_rank_promotion("raise"):
         same(usual, ends(jax.random.key(1)))
@@ -70,6 +72,7 @@ def test_ranks_that_may_not_be_promoted_are_not(usual):
         go(ss.SGD(softmax, ss.Hyperparameters(np.full(4, 0.1), 8, 0.5), sampling="shuffle"), steps=2)
 
 
+@pytest.mark.script
 def test_dtypes_that_may_be_promoted_are_as_those_that_may_not(usual):
     """The tests run under strict promotion; users do not."""
     with jax.numpy_dtype_promotion("standard"):
