@@ -314,7 +314,6 @@ class _Job:
             "chains": str(self.chains),
             "chunk": str(self.chunk),
             "burn_in": str(self.plan.burn_in),
-            **({"end": "recorded"} if self.plan.keep_end else {}),
         }
 
     def _initial_of(self, here: slice) -> PyTree | None:

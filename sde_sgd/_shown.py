@@ -27,7 +27,9 @@ def described(thing: Any, fields: Mapping[str, Any] | None = None) -> str:
     anything else, and are shown as what they are.
     """
     if fields is None:
-        names = getattr(thing, "_fields", None) or [field.name for field in dataclasses.fields(thing)]
+        names = getattr(thing, "_fields", None) or [
+            field.name for field in dataclasses.fields(thing) if field.repr
+        ]
         fields = {name: getattr(thing, name, None) for name in names}
     inside = ", ".join(f"{name}={short(value)}" for name, value in fields.items() if value is not None)
     return f"{type(thing).__name__}({inside})"

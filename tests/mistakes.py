@@ -36,7 +36,6 @@ class Mistake:
         wrong: what is wrong with it.
         error: the type of the error.
         argument, value, way_out: what the message must hold.
-        owner: whose part of the code will have to say it, if it does not yet.
     """
 
     code: str
@@ -45,7 +44,6 @@ class Mistake:
     value: str
     way_out: str
     error: type[Exception] = ValueError
-    owner: str = ""
 
 
 def names() -> dict[str, Any]:
@@ -95,7 +93,6 @@ MISTAKES = (
         "dataset",
         "tuple",
         "Dataset(",
-        owner="problems",
     ),
     Mistake(
         "ss.data.Dataset(x, np.eye(3)[y], classes=3)",
@@ -103,7 +100,6 @@ MISTAKES = (
         "targets",
         "(20, 3)",
         "argmax",
-        owner="data",
     ),
     Mistake(
         "ss.data.Dataset(x, y[:10], classes=3)",
@@ -119,9 +115,8 @@ MISTAKES = (
         "inputs",
         "Tensor",
         "array of numbers",
-        owner="data",
     ),
-    Mistake("ss.Hyperparameters('0.1', 4)", "η as text", "learning_rate", "'0.1'", "number", owner="runs"),
+    Mistake("ss.Hyperparameters('0.1', 4)", "η as text", "learning_rate", "'0.1'", "number"),
     Mistake("ss.Hyperparameters(-0.1, 4)", "η below 0", "learning_rate", "-0.1", "> 0"),
     Mistake("ss.Hyperparameters(0.1, 4, momentum=1.0)", "momentum 1", "momentum", "1", "momentum=0"),
     Mistake(
@@ -200,7 +195,6 @@ MISTAKES = (
         "record",
         "'los'",
         "'loss'",
-        owner="runs",
     ),
     Mistake(
         "ss.run(sgd, chains=10, steps=10, initial=np.zeros((1, 10)), key=key)",
@@ -229,7 +223,6 @@ MISTAKES = (
         "process",
         "SGD",
         "function",
-        owner="runs",
     ),
     Mistake(
         "ss.theory.gibbs(net, hyper)",
@@ -306,7 +299,7 @@ MISTAKES = (
         "'figures/loss.png'",
         "figure",
     ),
-    Mistake("ss.compilation_cache(3)", "a number for a folder", "directory", "3", "folder", owner="programs"),
+    Mistake("ss.compilation_cache(3)", "a number for a folder", "directory", "3", "folder"),
     Mistake("ss.Checkpoint('')", "no folder", "directory", "''", "folder"),
     Mistake("ss.read_sweep('results.csv')", "a file of another kind", "path", "'results.csv'", ".nc"),
     Mistake(
@@ -335,13 +328,12 @@ def missing(mistake: Mistake, said: str) -> list[str]:
 
 
 def table(known: dict[str, Any]) -> Iterator[str]:
-    """The table, line by line; without those that are not said yet."""
+    """The table, line by line."""
     yield from (HEAD, "| mistake | code | what it says |", "|---|---|---|")
     for one in MISTAKES:
-        if not one.owner:
-            said = re.sub("0x[0-9a-f]+", "0x…", " ".join(message(one, known).split()))
-            cells = one.wrong, f"`{one.code}`", f"{one.error.__name__}: {said}"
-            yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+        said = re.sub("0x[0-9a-f]+", "0x…", " ".join(message(one, known).split()))
+        cells = one.wrong, f"`{one.code}`", f"{one.error.__name__}: {said}"
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 if __name__ == "__main__":

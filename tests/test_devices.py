@@ -147,8 +147,7 @@ def test_every_device_holds_its_part_of_the_examples(key, monkeypatch):
 
     def call(self, *args, whole=Ensemble.call):
         found = whole(self, *args)
-        process, _ = self._placed[0]
-        seen.append(process.problem.inputs)
+        seen.extend(leaf for leaf in self._placed[0] if leaf.shape == problem.inputs.shape)
         return found
 
     monkeypatch.setattr(Ensemble, "call", call)

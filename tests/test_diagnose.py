@@ -198,7 +198,7 @@ def test_bad_input(key):
         validity.diagnose(well, ss.Hyperparameters([0.1, 0.2]), steps=10, key=key)
     for options, message in (
         ({"chains": 2}, "chains must be an integer >= 4, got 2"),
-        ({"steps": 0}, "steps must be an integer >= 1, got 0"),
+        ({"steps": 0}, "steps must be an integer >= 2, got 0"),
         ({"directions_followed": 0}, "directions_followed must be an integer >= 1"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -20,7 +20,7 @@ WELL, HYPER = ss.problems.DoubleWell(), ss.Hyperparameters(0.05, 2)
         ({"steps": 0, "pilot_steps": 10}, "steps must be an integer >= 1, got 0"),
         ({"initial": np.zeros(2)}, "initial must be the parameters of one chain, of shapes"),
         ({"initial": 1}, "initial has dtype int"),
-        ({"initial": "here"}, "initial has dtype"),
+        ({"initial": "here"}, "initial must be the parameters of one chain, of shapes"),
     ],
 )
 def test_a_diagnosis_names_what_was_given(change, message, key):

@@ -275,7 +275,7 @@ def test_checkpoints_of_another_sweep_are_refused_by_name(tmp_path):
         r"points\[1\]\['stages'\]\[0\]\['batch_size'\] is 3 here, 2 in": {"batch_size": [1, 3]},
         r"points\[0\]\['momentum'\] is 0.5 here, 0.0 in": {"momentum": 0.5},
         "key is .* here": {"key": jax.random.key(5)},
-        r"record\['y'\] is position .* here, not set in": {"record": {"x": position, "y": position}},
+        r"record\['y'\] is as record\['x'\] here, not set in": {"record": {"x": position, "y": position}},
         "seeds is 3 here, 2 in": {"seeds": 3},
         r"steps is 20 here, but the checkpoint is at step 30 already": {"steps": 20},
         r"by step 30 the run in the checkpoint has looked at 3 samples, 10 .* at 2 samples, 15": {

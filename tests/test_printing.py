@@ -96,6 +96,13 @@ def diagram() -> Any:
 EXAMPLES: dict[type, tuple[Any, list[str]]] = {
     ss.Checkpoint: (lambda: ss.Checkpoint("folder", seconds=60), ["'folder'", "60", "keep=2"]),
     ss.CheckpointError: (lambda: ss.CheckpointError("no folder"), ["no folder"]),
+    ss.FileError: (lambda: ss.FileError("no file"), ["no file"]),
+    ss.bayes.LearningCoefficient: (
+        lambda: ss.bayes.local_learning_coefficient(
+            pr.Quadratic([1.0]), jnp.zeros(1), key=KEY, learning_rate=0.1, steps=20, chains=4, samples=100
+        ),
+        ["value=", "standard_error=", "temperature_ratio=", "samples=100", "chains=4"],
+    ),
     ss.MemoryPrediction: (
         lambda: ss.MemoryPrediction(10, 2000, 100.0, 30, None),
         ["10 chains", "2 kB", "100 bytes", "30 bytes"],

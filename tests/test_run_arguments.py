@@ -1,5 +1,6 @@
 """Whatever is given for an argument of `run`, `sweep` or `predict_memory`: it works, or it is named."""
 
+import contextlib
 import re
 from functools import partial
 
@@ -61,7 +62,8 @@ def only_accepted(monkeypatch):
         raise StartedError
 
     monkeypatch.setattr("sde_sgd._engine.Task.prepare", stop)
-    monkeypatch.setattr("sde_sgd._checkpoint.Store.__init__", lambda *_args, **_options: None)
+    monkeypatch.setattr("sde_sgd._store.Store.__init__", lambda *_args, **_options: None)
+    monkeypatch.setattr("sde_sgd._store.Store.opened", lambda _store: contextlib.nullcontext())
 
 
 def offences(call, name, arguments, names=()):

@@ -211,5 +211,5 @@ def test_bad_input(key):
         ss.theory.gibbs(well, hyper(0.1)).sample(0, key=key)
     with pytest.raises(ValueError, match="one number per point"):
         ss.theory.gibbs(well, hyper(0.1)).expectation(lambda x: jnp.stack([x, x]))
-    with pytest.raises(ValueError, match="no minimum near"):
+    with pytest.raises(ValueError, match="point must lie near a minimum"):
         ss.theory.refine_minimum(well, jnp.asarray(0.0))

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from sde_sgd import _traces
 from sde_sgd.bayes._localised import Localised
 from sde_sgd.problems._base import Theta
 from sde_sgd.problems._finite_sum import FiniteSumProblem
@@ -40,6 +41,6 @@ def _losses(localised: Localised, theta: Theta) -> Float[Array, "..."]:
     return problem.example_losses(theta) if isinstance(problem, FiniteSumProblem) else problem.loss(theta)
 
 
-@eqx.filter_jit
+@_traces.jit
 def _reference(localised: Localised) -> Float[Array, "..."]:
     return _losses(localised, localised.at)

@@ -15,7 +15,17 @@ from planted._fault import Fault
 from planted._runner import Runner, remembered
 
 ROOT = Path(__file__).parents[2]
-LISTS = ("conventions", "engine", "problems", "data", "processes", "theory", "curvature", "statistics")
+LISTS = (
+    "bayes",
+    "conventions",
+    "engine",
+    "problems",
+    "data",
+    "processes",
+    "theory",
+    "curvature",
+    "statistics",
+)
 LISTS += ("validity", "plot")
 
 

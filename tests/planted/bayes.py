@@ -1,0 +1,78 @@
+"""Faults in the posterior around a minimum."""
+
+from planted._fault import Fault
+
+_COEFFICIENT = "sde_sgd/bayes/_learning_coefficient.py"
+_ENERGY = "sde_sgd/bayes/_energy.py"
+_ESTIMATE = "sde_sgd/bayes/_estimate.py"
+_LOCALISED = "sde_sgd/bayes/_localised.py"
+_TEMPER = "sde_sgd/bayes/_temper.py"
+
+FAULTS = [
+    Fault(
+        "T = 1/(nβ) for 2/(nβ)",
+        _COEFFICIENT,
+        "_process(localised, eta, 2 / scale, batch_size, sampling)",
+        "_process(localised, eta, 1 / scale, batch_size, sampling)",
+        "test_bayes.py::test_a_quadratic_has_half_its_dimension",
+    ),
+    Fault(
+        "the virial over 2d for d",
+        _COEFFICIENT,
+        "scale / d * kept[:, alive, 1]",
+        "scale / (2 * d) * kept[:, alive, 1]",
+        "test_bayes.py::test_a_quadratic_has_half_its_dimension",
+    ),
+    Fault(
+        "the burn-in is averaged over too",
+        _COEFFICIENT,
+        "late = result.record_steps > burn_in",
+        "late = result.record_steps >= 0",
+        "test_bayes.py::test_a_chain_does_not_depend_on_the_others"
+        " test_bayes.py::test_a_quadratic_has_half_its_dimension"
+        " test_bayes.py::test_too_short_a_run_says_so",
+    ),
+    Fault(
+        "β = 1/log10 n for 1/ln n",
+        _TEMPER,
+        "return 1 / math.log(samples)",
+        "return 1 / math.log10(samples)",
+        "test_bayes.py::test_the_gaussian_value_by_hand",
+    ),
+    Fault(
+        "the localisation left out where the loss is quadratic",
+        _TEMPER,
+        "weighted + gamma, 1.0",
+        "weighted, 1.0",
+        "test_bayes.py::test_the_gaussian_value_by_hand",
+    ),
+    Fault(
+        "a standard error with n for n − 1",
+        _ESTIMATE,
+        "return float(values.std(ddof=1) / len(values) ** 0.5)",
+        "return float(values.std() / len(values) ** 0.5)",
+        "test_bayes.py::test_a_quadratic_has_half_its_dimension",
+    ),
+    Fault(
+        "the drift with the wrong sign",
+        _ESTIMATE,
+        "energy[-half:].mean(axis=0) - energy[:half].mean(axis=0)",
+        "energy[:half].mean(axis=0) - energy[-half:].mean(axis=0)",
+        "test_bayes.py::test_too_short_a_run_says_so",
+    ),
+    Fault(
+        "the virial without the spring",
+        _ENERGY,
+        "jnp.sum(far * (g + pull.astype(far.dtype) * far))",
+        "jnp.sum(far * g)",
+        "test_bayes.py::test_a_quadratic_has_half_its_dimension"
+        " test_bayes.py::test_all_examples_heat_nothing",
+    ),
+    Fault(
+        "white noise of the variance for its root",
+        _LOCALISED,
+        "size = diffusion * jnp.sqrt(self.variance)",
+        "size = diffusion * self.variance",
+        "test_bayes.py::test_a_problem_in_a_heat_bath_has_white_noise",
+    ),
+]
