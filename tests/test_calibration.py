@@ -209,7 +209,13 @@ def assert_uniform(p):
     assert stats.binomtest(hits, len(p), 0.05).pvalue > ALARM, f"5 % level hit {hits} times in {len(p)}"
 
 
-@pytest.mark.parametrize("name", TESTS)
+# by the bootstrap, which takes its time
+LONG = ("exponent", "slope", "slope through single points")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.script) if name in LONG else name for name in TESTS]
+)
 def test_p_values_are_uniform_under_the_null(name, keys):
     test, monte_carlo = TESTS[name]
     drawn = 20 if "one large" in name or "cells" in name else DRAWS + 1

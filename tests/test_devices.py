@@ -32,6 +32,7 @@ def same_to_rounding(one, other):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:1 of .* chains diverged")
+@pytest.mark.script
 def test_eight_devices_give_what_one_gives(tmp_path, monkeypatch):
     """Chains that the devices do not divide: 15 and 9 on two of them, 60 on all, 5 whose data are shared."""
     monkeypatch.setattr(_engine, "next_block", fixed_pace)
@@ -129,7 +130,7 @@ def test_a_batch_that_is_shared_wrongly_is_seen(key, one_device, monkeypatch):
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.slow
+@pytest.mark.script
 def test_the_residual_network_is_shared(key, one_device):
     digits = ss.data.digits(train_size=32)
     problem = ss.problems.resnet(digits, depth=8, width=4, groups=2, image_shape=(8, 8))

@@ -164,7 +164,7 @@ def test_a_well_whose_curvature_is_not_the_same_everywhere(rate, variance, exact
         assert 1 + step.interval.high > exact / 1.1
 
 
-@pytest.mark.slow
+@pytest.mark.script
 def test_a_step_too_large_where_the_loss_is_far_from_quadratic():
     """Logistic regression: 3.8 times the variance along e₁ by brute force, where 2/(2 − ηλ₁) is 2.5."""
     net = ss.problems.logistic_regression(ss.data.breast_cancer(), l2=0.05)

@@ -27,6 +27,7 @@ def expected(name):
 
 
 @pytest.mark.usefixtures("blocks")
+@pytest.mark.script
 def test_two_hosts_give_what_one_gives_and_both_have_all_of_it(tmp_path):
     """Two devices each: 9 chains on four, where two hold copies only; and examples shared by all four."""
     names = (*EXACT, "network/4")
@@ -43,6 +44,7 @@ def test_two_hosts_give_what_one_gives_and_both_have_all_of_it(tmp_path):
     same_to_rounding(expected("network"), found["network/4"])
 
 
+@pytest.mark.script
 def test_a_signal_to_one_host_stops_both_and_one_alone_goes_on(tmp_path, blocks):
     folder = tmp_path / "run"
     first, second = two_hosts("langevin", tmp_path / "out.npz", "--folder", folder, "--pause", 0.1)

@@ -78,6 +78,7 @@ def test_what_is_killed_at_random_moments_ends_with_the_bits_of_what_was_not(nam
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.script
 def test_a_signal_saves_first_and_then_acts(name, tmp_path, blocks):
     number = signal.Signals[name]
     folder, out = tmp_path / "run", tmp_path / "out.npz"
@@ -278,6 +279,7 @@ def test_outside_the_main_thread_signals_are_left_alone(key, tmp_path):
     assert seen[1] is before
 
 
+@pytest.mark.script
 def test_a_file_that_cannot_grow(tmp_path, blocks):
     """The operating system refuses files beyond a size, as a quota does: the checkpoint before stays.
 
@@ -313,6 +315,7 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.usefixtures("blocks")
+@pytest.mark.script
 def test_a_full_disk(small_disk):
     disk, make_room = small_disk
     process = ss.Langevin(ss.problems.DoubleWell(), ss.Hyperparameters(0.05))

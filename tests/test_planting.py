@@ -73,6 +73,7 @@ print(json.dumps([found, [verdict.status for verdict in again.values()], len(run
 """
 
 
+@pytest.mark.script
 def test_every_fate_of_a_fault_is_told(tmp_path):
     root = tmp_path / "root"
     for name, text in (

@@ -99,7 +99,13 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
     ss.FileError: (lambda: ss.FileError("no file"), ["no file"]),
     ss.bayes.LearningCoefficient: (
         lambda: ss.bayes.local_learning_coefficient(
-            pr.Quadratic([1.0]), jnp.zeros(1), key=KEY, learning_rate=0.1, steps=20, chains=4, samples=100
+            ss.problems.Quadratic([1.0]),
+            jnp.zeros(1),
+            key=KEY,
+            learning_rate=0.1,
+            steps=20,
+            chains=4,
+            samples=100,
         ),
         ["value=", "standard_error=", "temperature_ratio=", "samples=100", "chains=4"],
     ),

@@ -232,6 +232,7 @@ def test_inputs_take_the_precision_of_the_parameters() -> None:
 # Training
 
 
+@pytest.mark.script
 def test_chains_learn_digits() -> None:
     """Far below ln 10, what a guess costs, after 60 steps; two chains from two starts."""
     data = digits(300)

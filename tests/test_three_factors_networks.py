@@ -66,6 +66,7 @@ def test_the_convolutional_network_starts_as_the_others_do():
     assert problem.example_losses(theta).shape == (100,)
 
 
+@pytest.mark.script
 def test_the_convolutional_network_learns_and_has_a_sharpness():
     problem = _networks.convolutional_digits(channels=2, size=64, label_noise=0.0)
     options = {"learning_rate": [0.1, 0.2], "batch_size": 4, "epochs": 30, "seeds": 2, "every": 15}
