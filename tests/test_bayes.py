@@ -140,6 +140,7 @@ def test_a_quadratic_has_half_its_dimension():
     np.testing.assert_allclose(found.per_chain.mean(), found.value)
 
 
+@pytest.mark.script
 def test_linear_regression_has_half_its_dimension():
     data = regression_data(size=400, features=4)
     x, y = np.asarray(data.inputs, np.float64), np.asarray(data.targets, np.float64)
@@ -203,6 +204,7 @@ def test_what_quadrature_tends_to(name):
     assert abs(exact(1e8, 1.0) - expected) < 0.13 * expected
 
 
+@pytest.mark.script
 def test_intervals_cover():
     """Of 95 % intervals on 40 keys each, for λ̂ as it is and rescaled, the binomial number misses.
 
@@ -231,6 +233,7 @@ def tilted(variance=1.0, size=64):
     )
 
 
+@pytest.mark.script
 def test_minibatches_heat_as_the_docstring_says():
     """SGLD on a quadratic is exact at any η: (1 + ηnβ c/(2B))/(1 − ηh/2) in each direction."""
     eta, gamma, size, batch_size = 0.2, 0.3, 64, 4
@@ -334,6 +337,7 @@ def test_chains_that_diverge_are_left_out_and_named():
         )  # fmt: skip
 
 
+@pytest.mark.script
 def test_double_precision():
     with float64():
         found = COEFFICIENT(

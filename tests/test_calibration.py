@@ -209,8 +209,11 @@ def assert_uniform(p):
     assert stats.binomtest(hits, len(p), 0.05).pvalue > ALARM, f"5 % level hit {hits} times in {len(p)}"
 
 
-# by the bootstrap, which takes its time
-LONG = ("exponent", "slope", "slope through single points")
+# by the bootstrap, or of large samples, which takes its time
+LONG = ("exponent", "slope", "slope through single points", "equivalence of laws, at the margin")
+LONG += ("equivalence of a mean, at the lower margin", "equivalence of means, at the margin")
+LONG += ("equivalence of variances, at the margin", "time average")
+LONG += ("temperature of a network", "temperature from the curvature", "temperature with any covariance")
 
 
 @pytest.mark.parametrize(
@@ -222,6 +225,7 @@ def test_p_values_are_uniform_under_the_null(name, keys):
     assert_uniform(p_values(test, keys, steps=drawn if monte_carlo else None))
 
 
+@pytest.mark.script
 def test_equivalence_of_laws_at_the_margin_is_conservative(keys):
     """Where F − G is flat at its top, D is the largest of many gaps: the level is hit less often."""
     rng = np.random.default_rng(0)
@@ -269,6 +273,7 @@ def _outcome(found):
     return Outcome(found.p if hasattr(found, "p") else found.pvalue)
 
 
+@pytest.mark.script
 def test_temperature_test_has_power_99_percent_for_5_percent():
     """T 5 % too high, 2·10⁴ chains, level .05: above .99 by the lower 99 % confidence limit."""
     rng, hits, replicates = np.random.default_rng(2), 0, 4000

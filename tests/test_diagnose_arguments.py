@@ -35,7 +35,7 @@ def test_a_number_is_a_start(key):
     np.testing.assert_array_equal(one.pilot.loss, other.pilot.loss)
 
 
-@pytest.mark.slow
+@pytest.mark.script
 def test_batches_of_all_examples_leave_nothing_unexplained(key):
     """There is no noise: the order of the examples is why SGD is not its SDE, and it alone is named."""
     net = ss.problems.softmax_regression(class_data(size=12), l2=0.1)

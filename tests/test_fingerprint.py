@@ -157,6 +157,7 @@ print(fingerprint([chosen, {"x", "y", "z"}, ss.problems.DoubleWell().loss], "it"
 """
 
 
+@pytest.mark.script
 def test_the_same_in_every_process():
     """The order of a set of strings follows hashes that are new in every process."""
     texts = {

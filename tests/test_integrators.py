@@ -93,7 +93,11 @@ def test_the_default_has_the_stationary_variance_of_the_sde_within_a_hundredth(n
     assert one_step.max() > 1.2
 
 
-@pytest.mark.parametrize(("momentum", "noise"), [(0.95, NORMAL), (0.3, BENT)], ids=["QUICSORT", "Verlet"])
+@pytest.mark.parametrize(
+    ("momentum", "noise"),
+    [pytest.param(0.95, NORMAL, marks=pytest.mark.script), (0.3, BENT)],
+    ids=["QUICSORT", "Verlet"],
+)
 def test_the_underdamped_default_has_the_stationary_variance_within_a_hundredth(momentum, noise, key):
     """Null: T/(2h) with T = η/(1 − m), at ηh = ½; one solver step is 6 and 4 % off there."""
     many, hyper = 400_000, ss.Hyperparameters(0.5, 1, momentum=momentum)

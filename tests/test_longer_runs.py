@@ -97,6 +97,7 @@ def sweep(folder=None, **change):
         ({"time": 5}, {"time": 15}),
     ],
 )
+@pytest.mark.script
 def test_a_sweep_can_be_made_longer(shorter, longer, tmp_path):
     """Equal steps, with and without samples on the way; equal time, which is other steps for each rate."""
     sweep(tmp_path / "sweep", **shorter)

@@ -52,6 +52,7 @@ def test_it_grows_in_proportion_to_the_chains():
     assert more > 10 * ss.predict_memory(PROCESS, chains=100_000).per_chain
 
 
+@pytest.mark.script
 def test_the_largest_that_is_said_to_fit_fits_and_a_little_more_does_not(key):
     limit = 10_000_000
     with pytest.raises(MemoryError) as refused:
@@ -108,6 +109,7 @@ def test_what_is_available_is_read_from_the_system(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux")
+@pytest.mark.script
 def test_the_prediction_is_what_a_run_takes():
     """Within a factor of two of the true growth, and a million chains stay below a gigabyte in all."""
     out, _ = finished(launch(MILLION, script="memory_of_a_run.py"))

@@ -176,6 +176,7 @@ def test_a_jitted_loss_is_that_of_its_own_problem() -> None:
     assert hash(wells[0]) != hash(problems.Quadratic())
 
 
+@pytest.mark.script
 def test_steps_of_a_process_can_be_jitted() -> None:
     for process in (ss.SGD(problems.DoubleWell(), HYPER), ss.SGD(Own(), HYPER, optimizer=optax.adam)):
         theta = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), process.problem.init(KEY))
@@ -194,6 +195,7 @@ def test_jit_inside_jit_says_that_it_is_not_needed() -> None:
         jax.jit(jax.jit(well.loss))(jnp.asarray(1.0))
 
 
+@pytest.mark.script
 def test_a_problem_built_before_double_precision_runs_or_is_named() -> None:
     """Built in float32, run in float64."""
     network = problems.mlp(DATA, hidden=2, l2=0.1)

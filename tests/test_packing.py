@@ -311,6 +311,7 @@ print(json.dumps([found.count("cache_hits"), found.count("cache_misses"), files,
 """
 
 
+@pytest.mark.script
 def test_programs_are_found_by_the_next_session(tmp_path):
     """Another η is another number, not another program; and what is found computes the same."""
     told = []

@@ -196,6 +196,7 @@ def test_losses_follow_their_examples() -> None:
     np.testing.assert_allclose(some, np.asarray(losses)[order], rtol=1e-5)
 
 
+@pytest.mark.script
 def test_gradient_is_that_of_finite_differences() -> None:
     """In float64, along one random direction in every array of parameters."""
     with float64():

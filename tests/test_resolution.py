@@ -286,7 +286,7 @@ def test_moments_of_other_noise_do_not_depend_on_whether_points_are_odd(noise_la
 # Fokker-Planck
 
 
-@pytest.mark.parametrize("rate", [1 / 8, 1 / 128, pytest.param(1 / 1024, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rate", [1 / 8, 1 / 128, pytest.param(1 / 1024, marks=pytest.mark.script)])
 def test_a_transient_at_small_eta_has_its_variance(rate):
     """D(1 − e^{−2t}) of x²/2, which is narrower than D/|L'| for 600 cells at the smaller two."""
     law = theory.fokker_planck(ss.problems.Quadratic(1.0), hyper(rate), initial=1.5, times=[0.5, 1.0])

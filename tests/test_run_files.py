@@ -121,6 +121,7 @@ def test_what_was_read_is_taken_for_a_result(analytic, tmp_path):
         found.epochs  # noqa: B018
 
 
+@pytest.mark.script
 def test_a_run_that_was_read_goes_on_to_the_same_bits(analytic, adam, tmp_path):
     process, result = adam
     for number, (law, given) in enumerate([(analytic.process, analytic), (process, result)]):

@@ -56,6 +56,7 @@ def test_calibration_power_and_errors():
     assert stats.kstest([r.ks_p for r in pairs], "uniform").pvalue > 1e-6
 
 
+@pytest.mark.script
 def test_stated_power():
     """Variance 5 % too large: found in 60 of 60 trials with n = 10⁵, in under a fifth with n = 10³.
 

@@ -53,9 +53,11 @@ def test_a_mesh_around_everything_changes_nothing(usual):
         assert go(initial=ended).steps == 12
 
 
-def test_a_run_is_compiled_where_jit_is_switched_off(usual):
+def test_a_run_is_compiled_where_jit_is_switched_off():
+    options = {"moments": ["loss"], "histograms": ss.Histogram(-2, 2, 5)}
+    usual = [go(**options).theta]
     with jax.disable_jit():
-        same(usual[:1], [go(moments=["loss"], histograms=ss.Histogram(-2, 2, 5)).theta])
+        same(usual, [go(**options).theta])
 
 
 @pytest.mark.script
@@ -107,6 +109,7 @@ def test_sweep_and_predict_memory_inside_jit_are_refused(key):
         jax.jit(lambda x: ss.predict_memory(ss.SGD(WELL, HYPER), chains=2).total + x)(1.0)
 
 
+@pytest.mark.script
 def test_what_was_made_in_float32_and_is_run_in_float64():
     old, first, kernel = ss.SGD(WELL, HYPER), go(), ss.Langevin(WELL, HYPER)
     with jax.enable_x64(True):

@@ -76,6 +76,7 @@ def test_every_run_is_that_chain_of_run(name, key):
             np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.script
 def test_a_network_on_noisy_labels_is_that_chain_of_run(key):
     clean = class_data()
     noisy = ss.data.with_label_noise(clean, 0.5, key=jax.random.key(3))

@@ -57,6 +57,7 @@ def test_a_shared_sweep_is_made_once_and_the_same_for_a_card_alone():
     assert alone is not first and (alone["loss"].values == first["loss"].values).all()
 
 
+@pytest.mark.script
 def test_the_convolutional_network_starts_as_the_others_do():
     problem = _networks.convolutional_digits(channels=4, size=100)
     theta = problem.init(jax.random.key(0))

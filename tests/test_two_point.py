@@ -152,6 +152,7 @@ def test_any_cut_and_step_by_step_give_the_same_chains(process):
 
 
 @pytest.mark.parametrize(("problem", "substeps"), [(WELL, 1), (WELL, 3), (FREE, 4)], ids=["1", "3", "free"])
+@pytest.mark.script
 def test_runs_resumed_in_a_group_spread_over_devices_and_in_a_crowd(problem, substeps, one_device):
     process = two_point(problem, UNIT if problem is FREE else HYPER, substeps=substeps)
     whole = ss.run(process, chains=1000, steps=150, key=KEY)

@@ -27,6 +27,7 @@ def settled(process, chains, dimension=()):
     return np.stack([np.asarray(state.theta), p], axis=1)
 
 
+@pytest.mark.script
 def test_stationary_covariance_on_a_quadratic():
     """C = diag(σ₁², σ₂²), H = diag(1, 3): Cov(θ_i, p_i) = diag(T_i/2h_i, T_i/2), T_i = ησ_i²/((1 − m)B).
 
