@@ -99,7 +99,7 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
     ss.FileError: (lambda: ss.FileError("no file"), ["no file"]),
     ss.bayes.LearningCoefficient: (
         lambda: ss.bayes.local_learning_coefficient(
-            ss.problems.Quadratic([1.0]),
+            ss.problems.Quadratic(np.eye(1)),
             jnp.zeros(1),
             key=KEY,
             learning_rate=0.1,
