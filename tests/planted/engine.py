@@ -285,9 +285,9 @@ FAULTS = [
     ),
     Fault(
         "a file is overwritten unasked",
-        _SWEPT,
-        "if target.exists() and not overwrite:",
-        "if target.is_dir() and not overwrite:",
+        "sde_sgd/_dataset_file.py",
+        "if not overwrite and _found(target) is not None:",
+        "if not overwrite and target.is_dir():",
         "test_sweep_result.py::test_nothing_is_overwritten_unasked",
     ),
     Fault(

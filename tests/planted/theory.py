@@ -42,8 +42,8 @@ FAULTS = [
     Fault(
         "low and high bounds may be swapped",
         _GIBBS,
-        "        if not low < high:\n",
-        "        if low == high:\n",
+        "if np.shape(bounds) != (2,) or not bounds[0] < bounds[1]:",
+        "if np.shape(bounds) != (2,) or bounds[0] == bounds[1]:",
         "test_theory.py::test_bad_input",
     ),
     Fault(
