@@ -161,6 +161,13 @@ FAULTS = [
         " test_covariance.py::test_shuffled_epochs_by_brute_force",
     ),
     Fault(
+        "a last batch as noisy as the others",
+        _MODES,
+        "(noise.of(number) - noise.own) * newest",
+        "0.0 * newest",
+        "test_covariance.py::test_shuffled_epochs_by_brute_force",
+    ),
+    Fault(
         "2 for 2(1 + m) where SGD becomes unstable",
         _SETTING,
         "return 2 * (1 + self.momentum) / self.rate",
