@@ -60,7 +60,7 @@ def weights(batch: int, steps: int, chains: int, key: Any) -> np.ndarray:
 # Which examples, and with which weights
 
 
-@pytest.mark.parametrize("batch", [2, 3, 4])
+@pytest.mark.parametrize("batch", [2, pytest.param(3, marks=pytest.mark.script)])
 def test_every_example_comes_once_an_epoch_and_the_last_ones_weigh_more(batch: int, key: Any) -> None:
     """B of 5 examples at 1/B, and then the r that are left at 1/r."""
     epoch, chains = -(-5 // batch), 40
@@ -73,6 +73,7 @@ def test_every_example_comes_once_an_epoch_and_the_last_ones_weigh_more(batch: i
     assert len(np.unique((found[:, 0] > 0.01).reshape(3, -1), axis=0)) == 3  # a new order each epoch
 
 
+@pytest.mark.script
 def test_every_example_is_the_last_one_equally_often(key: Any) -> None:
     """Null: uniform over 5 examples, 4000 times; χ² at 1e-6. With the first epoch alone for each chain."""
     last = weights(2, 3, 4000, key)[2].argmax(axis=-1)
@@ -174,6 +175,7 @@ def test_a_sweep_of_epochs_counts_batches(key: Any) -> None:
     np.testing.assert_array_equal(found["updates"].values.reshape(2, 2), [[0, 6], [0, 3]])
 
 
+@pytest.mark.script
 def test_a_schedule_of_epochs_counts_the_batches_of_every_stage(key: Any) -> None:
     """Stages of 3 and 4 steps; each begins an epoch of its own, which visits every example once."""
     schedule = piecewise([1, 2], learning_rate=1.0, batch_size=[2, 3])
