@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _samplings
 from sde_sgd.processes._base import LAST_STEP, Process
 from sde_sgd.schedules import nearest
 
@@ -32,7 +32,8 @@ class Length:
 
 
 def in_steps(process: Process, *, steps: Any, epochs: Any, time: Any, every: Any, burn_in: Any) -> Length:
-    """The length of a run in steps, from one of steps, epochs kB/N and SDE time ηk/(1 − m).
+    """The length of a run in steps, from one of steps, epochs kB/N (k/⌈N/B⌉ for sampling="shuffle_all")
+    and SDE time ηk/(1 − m).
 
     `every` and `burn_in` are in the unit of the length. Samples lie at the nearest step.
 
@@ -89,7 +90,8 @@ def _steps_in_one(process: Process, unit: str) -> float:
             raise ValueError(
                 f"epochs need a data set, which {type(process.problem).__name__} has not; give steps or time."
             )
-        return size / hyper.batch_size
+        steps, whole = _samplings.epoch(hyper.batch_size, size, _samplings.of(process))
+        return steps / whole
     worth = np.unique(np.asarray(hyper.effective_learning_rate, np.float64))
     if len(worth) > 1 or process.schedule is not None:
         why = "a schedule" if process.schedule is not None else "a learning rate or momentum for each chain"

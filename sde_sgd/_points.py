@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _samplings
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import LAST_STEP
 from sde_sgd.schedules import Schedule, Stage, nearest
@@ -171,9 +171,13 @@ def complete(setting: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make_point(
-    problem: tuple[str, Problem], schedule: Schedule | None, values: Mapping[str, Any], clock: Clock
+    problem: tuple[str, Problem],
+    schedule: Schedule | None,
+    values: Mapping[str, Any],
+    clock: Clock,
+    sampling_of: Callable[[Problem, Stage], str | None] = lambda *_: None,
 ) -> Point:
-    """The point with these values, its stages cut into steps."""
+    """The point with these values, its stages cut into steps; `sampling_of` a stage sets its epochs."""
     if schedule is None:
         stage = Stage(clock.length, values["learning_rate"], values["batch_size"], values["momentum"])
         stages: tuple[Stage, ...] = (stage,)
@@ -185,20 +189,24 @@ def make_point(
                 f"all schedules of a sweep must be as long as the sweep, {clock.length:g} {clock.unit}, "
                 f"got {schedule.length:g} {unit}."
             )
-    legs = _legs(stages, [_steps_per_unit(stage, unit, problem[1].dataset_size) for stage in stages], clock)
+    legs = _legs(stages, [_steps_per_unit(stage, unit, problem[1], sampling_of) for stage in stages], clock)
     rates = tuple(1.0 if callable(stage.learning_rate) else float(stage.learning_rate) for stage in stages)
     return Point(problem, legs, rates, tuple(float(stage.momentum) for stage in stages), values)
 
 
-def _steps_per_unit(stage: Stage, unit: str, size: int | None) -> float:
+def _steps_per_unit(
+    stage: Stage, unit: str, problem: Problem, sampling_of: Callable[[Problem, Stage], str | None]
+) -> float:
     if unit == "time":
         assert not callable(stage.learning_rate)
         return (1 - stage.momentum) / stage.learning_rate
     if unit == "steps":
         return 1.0
+    size = problem.dataset_size
     if size is None:
         raise ValueError("this problem has no data set, hence no epochs; give time=... or steps=....")
-    return size / stage.batch_size
+    steps, whole = _samplings.epoch(stage.batch_size, size, sampling_of(problem, stage))
+    return steps / whole
 
 
 def _legs(stages: Sequence[Stage], rates: Sequence[float], clock: Clock) -> tuple[Leg, ...]:

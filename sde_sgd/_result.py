@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from sde_sgd import _provenance, _start
+from sde_sgd import _provenance, _samplings, _start
 from sde_sgd._dataset_file import read_dataset, write_dataset
 from sde_sgd._recording import HistogramCounts, Moments
 from sde_sgd._result_file import from_dataset, to_dataset
@@ -113,7 +113,7 @@ class Result(Shown, eqx.Module):
 
     @property
     def epochs(self) -> np.ndarray:
-        """Epochs kB/N of the records, shape `(samples,)`.
+        """Epochs kB/N of the records, or k/⌈N/B⌉ with sampling="shuffle_all", shape `(samples,)`.
 
         Raises:
             ValueError: if the problem has no data set.
@@ -123,7 +123,8 @@ class Result(Shown, eqx.Module):
             raise ValueError(
                 f"{type(self.process.problem).__name__} has no data set, hence no epochs; use time."
             )
-        return self.record_steps * self.process.hyper.batch_size / size
+        steps, whole = _samplings.epoch(self.process.hyper.batch_size, size, _samplings.of(self.process))
+        return self.record_steps * whole / steps
 
     @property
     def provenance(self) -> dict[str, Any]:

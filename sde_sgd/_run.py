@@ -69,8 +69,8 @@ def run(
     Args:
         process: `SGD(problem, hyper)`, `Langevin(problem, hyper)`, …
         chains: number of chains.
-        steps, epochs, time: how long, one of them: SGD steps to go; epochs, kB/N of them; or SDE time,
-            ηk/(1 − m), where it is the same for all chains.
+        steps, epochs, time: how long, one of them: SGD steps to go; epochs, kB/N of them, or k/⌈N/B⌉ with
+            sampling="shuffle_all"; or SDE time, ηk/(1 − m), where it is the same for all chains.
         key: `jax.random.key(seed)`; the same key gives the same chains.
         initial: where to start: parameters of one chain (all start there), parameters with a
             leading axis of chains, a `Result` to continue, or None for the problem's own start. A `Result`

@@ -6,6 +6,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import PyTree
 
+from sde_sgd import _samplings
 from sde_sgd._structure import made_of
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
@@ -59,6 +60,7 @@ class SavedProcess(Process):
     Attributes:
         name: its class, such as "SGD".
         times: SDE time of the records.
+        sampling: how it drew its batches; None if it drew none, or the file does not say.
     """
 
     problem: Problem
@@ -67,6 +69,7 @@ class SavedProcess(Process):
     origin: Any
     name: str = eqx.field(static=True)
     times: np.ndarray
+    sampling: str | None = eqx.field(static=True)
 
     init = _Refusal()
     streams = _Refusal()
@@ -95,6 +98,7 @@ def saved_process(process: Process, times: np.ndarray) -> SavedProcess:
             "batch_size": hyper.batch_size,
             "has_momentum": hyper.has_momentum,
             "origin": int(process.origin),
+            "sampling": _samplings.of(process),
         },
         {"learning_rate": np.asarray(hyper.learning_rate), "momentum": np.asarray(hyper.momentum)},
         times,
@@ -110,6 +114,7 @@ def facts(process: SavedProcess) -> dict[str, Any]:
         "batch_size": process.hyper.batch_size,
         "has_momentum": process.hyper.has_momentum,
         "origin": int(process.origin),
+        "sampling": process.sampling,
     }
 
 
@@ -123,5 +128,6 @@ def rebuilt(told: dict[str, Any], rates: dict[str, np.ndarray], times: np.ndarra
         "origin": np.int32(told["origin"]),
         "name": told["process"],
         "times": times,
+        "sampling": told.get("sampling"),
     }
     return made_of(SavedProcess, fields)

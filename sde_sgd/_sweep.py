@@ -19,6 +19,7 @@ from sde_sgd._asked import make_recorder, named
 from sde_sgd._checkpoint import Checkpoint
 from sde_sgd._engine import Before, Outcome, Task, simulate
 from sde_sgd._fingerprint import fingerprint
+from sde_sgd._making import MakeProcess, SamplingOf, made
 from sde_sgd._packing import do_jobs
 from sde_sgd._plan import Plan
 from sde_sgd._points import Clock, Leg, Point, complete, listed_runs, make_point, settings
@@ -37,7 +38,6 @@ from sde_sgd.processes._base import Process
 from sde_sgd.random import check_key
 from sde_sgd.schedules import Schedule
 
-MakeProcess = Callable[..., Process]
 # each is listed with its point and seed, and has its row in the result
 _MOST_RUNS = 2**24
 
@@ -96,7 +96,8 @@ def sweep(
         seeds: runs of each setting.
         paired_starts: False: every run has a start of its own, that of the chain whose noise it has. Problems
             whose parameters have other shapes or laws start where their own law says, paired or not.
-        epochs, time, steps: how long: equal epochs kB/N, equal SDE time ηk/(1 − m), or equal steps.
+        epochs, time, steps: how long: equal epochs kB/N, or k/⌈N/B⌉ with sampling="shuffle_all"; equal SDE
+            time ηk/(1 − m); or equal steps.
         every: between samples, in the same unit; by default only start and end. The end is a sample too where
             `every` does not divide the length.
         stop_loss: a run stays where it is from the first sample with L(θ) ≤ this.
@@ -226,19 +227,8 @@ class _SweepPlan:
             has_momentum=self.has_momentum,
         )
         schedule = points[0].legs[leg].schedule
-        try:
-            made = self.make(problem, hyper, **({} if schedule is None else {"schedule": schedule}))
-        except TypeError as error:
-            more = "" if schedule is None else ", schedule=...)"
-            raise ValueError(
-                f"process must make a process from (problem, hyper{more or ')'}, but "
-                f"{_checks.short(self.make)} failed: {error}"
-            ) from error
-        if not isinstance(made, Process):
-            raise ValueError(
-                f"process must make a process from (problem, hyper), got {_checks.short(made)} from it."
-            )
-        return eqx.tree_at(lambda at: at.origin, made, jnp.asarray(begin, jnp.int32))
+        process = made(self.make, problem, hyper, schedule)
+        return eqx.tree_at(lambda at: at.origin, process, jnp.asarray(begin, jnp.int32))
 
     def jobs(self, chunk: int | None) -> list[_Job]:
         """Runs grouped by what is compiled for them, in groups of at most `chunk`."""
@@ -300,7 +290,7 @@ class _SweepPlan:
                 f"{lost} of {shape[0] * shape[1]} runs diverged; SweepResult.diverged() lists them.",
                 stacklevel=3,
             )
-        made = self.process(self.points[0].problem[1], 0, self.points[:1], 0)
+        first = self.process(self.points[0].problem[1], 0, self.points[:1], 0)
         dataset = build_dataset(
             self.axes,
             self.seeds,
@@ -308,7 +298,7 @@ class _SweepPlan:
             variables,
             self._per_point(),
             {
-                **of_sweep(self.make, made, dict(point.problem for point in self.points), key, shape, asked),
+                **of_sweep(self.make, first, dict(point.problem for point in self.points), key, shape, asked),
                 "starts": "one for each seed" if self.paired_starts else "one for each run",
                 "length": f"{self.clock.length:g} {self.clock.unit}",
                 "seconds": seconds,
@@ -431,16 +421,13 @@ def _plan(
         grid, chosen = settings(axes)
     else:
         grid, chosen = listed_runs(runs, axes)
-    points = []
+    points, sampling_of = [], SamplingOf(process)
     for setting in chosen:
         schedule = schedules.get(setting.get("schedule", ""), axes["schedule"])
         values = {} if isinstance(schedule, Schedule) else complete(setting)
         which = setting.get("problem", "")
-        points.append(
-            make_point(
-                (which, problems[which]), schedule if isinstance(schedule, Schedule) else None, values, clock
-            )
-        )
+        staged = schedule if isinstance(schedule, Schedule) else None
+        points.append(make_point((which, problems[which]), staged, values, clock, sampling_of))
     if seeds * len(points) > _MOST_RUNS:
         raise ValueError(
             f"seeds x points must be at most {_MOST_RUNS}, got {seeds} x {len(points)}; each run has its own "

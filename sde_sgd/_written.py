@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from sde_sgd._fingerprint import fingerprint
+from sde_sgd._samplings import SAMPLINGS
 from sde_sgd._structure import key_parts
 from sde_sgd.data._known_names import name_of
 
-_SAMPLINGS = ("replacement", "subset", "shuffle")
 _MOST = 64  # entries of an array that are written out
 
 
@@ -190,7 +190,7 @@ def _constructor_arguments(value: Any) -> dict[str, Any] | None:
             (required if is_needed else optional)[name] = short
     tries: list[dict[str, Any]] = [{}, optional, renamed, {**renamed, **optional}]
     if "sampling" in free:
-        tries += [{**optional, "sampling": one} for one in _SAMPLINGS]
+        tries += [{**optional, "sampling": one} for one in SAMPLINGS]
     for chosen in tries:
         if _makes(type(value), {**required, **chosen}, value):
             kept = dict(chosen)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from sde_sgd import _checks, _names
+from sde_sgd import _checks, _names, _samplings
 from sde_sgd._shown import Shown, described, short
 
 # XLA counts in 32 bits
@@ -165,9 +165,9 @@ class Hyperparameters(Shown, eqx.Module):
         """Number of steps k = t (1 − m) / η (a real number) that SDE time t takes."""
         return time_to_steps(time, self.learning_rate, self.momentum)
 
-    def epochs(self, steps: ArrayLike, dataset_size: int) -> Array:
-        """Passes through the data after k steps: k B / N."""
-        return steps_to_epochs(steps, self.batch_size, dataset_size)
+    def epochs(self, steps: ArrayLike, dataset_size: int, *, sampling: str | None = None) -> Array:
+        """Passes through the data after k steps: k B / N, or k / ⌈N/B⌉ with sampling="shuffle_all"."""
+        return steps_to_epochs(steps, self.batch_size, dataset_size, sampling=sampling)
 
     def noise_scale(self, dataset_size: int) -> Array:
         """Smith & Le's g = ε (N/B − 1) / (1 − m); see `noise_scale`."""
@@ -215,17 +215,32 @@ def time_to_steps(time: ArrayLike, learning_rate: ArrayLike, momentum: ArrayLike
     return jnp.asarray(time, dtype=float) / effective_learning_rate(learning_rate, momentum)
 
 
-def steps_to_epochs(steps: ArrayLike, batch_size: ArrayLike, dataset_size: int) -> Array:
-    """Epochs = k B / N."""
+def steps_to_epochs(
+    steps: ArrayLike, batch_size: ArrayLike, dataset_size: int, *, sampling: str | None = None
+) -> Array:
+    """Epochs = k B / N, or k / ⌈N/B⌉ with sampling="shuffle_all", which leaves no example out."""
     size = _checks.integer("dataset_size", dataset_size, at_least=1)
-    return jnp.asarray(steps, dtype=float) * jnp.asarray(batch_size, dtype=float) / size
+    count, whole = _epoch(batch_size, size, sampling)
+    return jnp.asarray(steps, dtype=float) * whole / count
 
 
-def epochs_to_steps(epochs: ArrayLike, batch_size: ArrayLike, dataset_size: int) -> Array:
-    """k = epochs N / B, the inverse of `steps_to_epochs` (a real number, not rounded)."""
+def epochs_to_steps(
+    epochs: ArrayLike, batch_size: ArrayLike, dataset_size: int, *, sampling: str | None = None
+) -> Array:
+    """k = epochs N / B, or epochs ⌈N/B⌉: the inverse of `steps_to_epochs` (a real number, not rounded)."""
     size = _checks.integer("dataset_size", dataset_size, at_least=1)
     _checks.number("batch_size", batch_size, above=0)
-    return jnp.asarray(epochs, dtype=float) * size / jnp.asarray(batch_size, dtype=float)
+    count, whole = _epoch(batch_size, size, sampling)
+    return jnp.asarray(epochs, dtype=float) * count / whole
+
+
+def _epoch(batch_size: ArrayLike, size: int, sampling: str | None) -> tuple[Any, Any]:
+    """Steps in an epoch as a fraction, also for an array of batch sizes."""
+    if sampling is not None:
+        _checks.choice("sampling", sampling, _samplings.SAMPLINGS)
+        _checks.number("batch_size", batch_size, above=0)
+    count, whole = _samplings.epoch(jnp.asarray(batch_size), size, sampling)
+    return jnp.asarray(count, dtype=float), jnp.asarray(whole, dtype=float)
 
 
 def noise_scale(

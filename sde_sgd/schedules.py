@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sde_sgd import _checks, _names
+from sde_sgd import _checks, _names, _samplings
 from sde_sgd._shown import Shown
 
 Rate = float | Callable[[Any], Any]
@@ -38,13 +38,14 @@ class Stage(Shown):
         _checks.integer("batch_size", self.batch_size, at_least=1)
         _checks.scalar("momentum", self.momentum, at_least=0, below=1, kept=True)
 
-    def steps(self, unit: str, dataset_size: int | None) -> float:
-        """The length in steps, a real number: epochs · N/B."""
+    def steps(self, unit: str, dataset_size: int | None, *, sampling: str | None = None) -> float:
+        """The length in steps, a real number: epochs · N/B, or epochs · ⌈N/B⌉ for "shuffle_all"."""
         if unit == "steps":
             return float(self.length)
         if dataset_size is None:
             raise ValueError("this problem has no data set, hence no epochs; give the schedule unit='steps'.")
-        return self.length * dataset_size / self.batch_size
+        steps, whole = _samplings.epoch(self.batch_size, dataset_size, sampling)
+        return float(self.length * steps / whole)
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,7 +54,8 @@ class Schedule(Shown):
 
     Args:
         stages: what follows what.
-        unit: of their lengths: "epochs" (kB/N, the same amount of data whatever B) or "steps".
+        unit: of their lengths: "epochs" (kB/N, the same amount of data whatever B; k/⌈N/B⌉ where a run has
+            sampling="shuffle_all") or "steps".
 
     Raises:
         ValueError: without stages or for an unknown unit.
@@ -74,9 +76,12 @@ class Schedule(Shown):
         """Length of all stages together."""
         return float(sum(stage.length for stage in self.stages))
 
-    def updates(self, dataset_size: int | None = None) -> int:
-        """Number of parameter updates, Σ epochs · N/B."""
-        return int(nearest(sum(stage.steps(self.unit, dataset_size) for stage in self.stages)))
+    def updates(self, dataset_size: int | None = None, *, sampling: str | None = None) -> int:
+        """Number of parameter updates, Σ epochs · N/B, or Σ epochs · ⌈N/B⌉ with sampling="shuffle_all"."""
+        if sampling is not None:
+            _checks.choice("sampling", sampling, _samplings.SAMPLINGS)
+        steps = [stage.steps(self.unit, dataset_size, sampling=sampling) for stage in self.stages]
+        return int(nearest(sum(steps)))
 
 
 def nearest(steps: Any) -> Any:

@@ -106,16 +106,19 @@ def test_three_samplings_by_the_table(rate, batch, replacement, subset, shuffle)
     np.testing.assert_allclose(end[0, 0], shuffled_closed_form(rate, batch, 64), rtol=1e-6)
 
 
+@pytest.mark.parametrize("sampling", ["shuffle", "shuffle_all"])
 @pytest.mark.parametrize("momentum", [0.0, 0.6])
-def test_shuffled_epochs_by_brute_force(momentum):
-    """The noise of a whole epoch as one long vector with its covariance written out; N = 23, B = 5."""
+def test_shuffled_epochs_by_brute_force(momentum, sampling):
+    """The noise of a whole epoch as one long vector with its covariance written out; N = 23, B = 5, and a
+    last batch of the 3 that are left or none."""
     H, C = matrices(3)
     rate, m, batch, size = float(np.float32(0.1)), float(np.float32(momentum)), 5, 23
-    one, count = np.eye(3), size // batch
+    one, sizes = np.eye(3), np.array([5, 5, 5, 5, 3][: 4 if sampling == "shuffle" else 5])
+    count = len(sizes)
     A = np.block([[one - rate * H, -rate * m * one], [H, m * one]])
     b = np.vstack([-rate * one, one])
-    own, cross = (size - batch) / (batch * (size - 1)), -1 / (size - 1)
-    between = np.kron(np.full((count, count), cross) + (own - cross) * np.eye(count), C)
+    own, cross = (size - sizes) / (sizes * (size - 1)), -1 / (size - 1)
+    between = np.kron(np.full((count, count), cross) + np.diag(own - cross), C)
 
     def added(steps):
         columns = [np.linalg.matrix_power(A, steps - 1 - j) @ b for j in range(steps)]
@@ -127,7 +130,7 @@ def test_shuffled_epochs_by_brute_force(momentum):
         np.linalg.matrix_power(A, j) @ end @ np.linalg.matrix_power(A, j).T + added(j)
         for j in range(1, count + 1)
     ]
-    options = {"sampling": "shuffle", "dataset_size": size}
+    options = {"sampling": sampling, "dataset_size": size}
     setting = hyper(batch=batch, momentum=momentum)
     np.testing.assert_allclose(theory.discrete_covariance(H, C, setting, **options), end[:3, :3], rtol=1e-9)
     mean = np.mean(within, axis=0)[:3, :3]

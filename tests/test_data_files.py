@@ -150,6 +150,9 @@ def test_read_idx_of_what_is_no_file(tmp_path: Path) -> None:
     for bad in (None, 0, b"bytes", "", "a\0b"):
         with pytest.raises(ValueError, match="path must be a path"):
             read_idx(bad)
+    for long in ("a" * 5000, "b/" * 3000, Path("c" * 5000)):
+        with pytest.raises(ValueError, match=r"path must be a path, got .{,200} characters, .* too long"):
+            read_idx(long)
     for limit in (0, -1, 1.5, "2 GiB", None):
         with pytest.raises(ValueError, match="max_bytes must be an integer >= 1"):
             read_idx(tmp_path / "a", max_bytes=limit)

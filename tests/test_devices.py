@@ -68,6 +68,8 @@ def processes():
     made = {
         f"SGD, {how}": ss.SGD(problem, hyper, sampling=how) for how in ("replacement", "subset", "shuffle")
     }
+    # batches of 10, 10 and 4: the last is all on one device
+    made["SGD, shuffle_all"] = ss.SGD(problem, ss.Hyperparameters(0.1, 10), sampling="shuffle_all")
     for noise in ("problem", "isotropic", "diagonal", "none"):
         made[f"Langevin, {noise}"] = ss.Langevin(problem, hyper, noise=noise, substeps=2)
     return made

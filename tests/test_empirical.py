@@ -48,6 +48,7 @@ CHAINS, BATCH = 30_000, 4
 LINEAR = regression_data(20, 5)
 CLASSES = class_data(12, 2, 3)
 TWO_CLASSES = class_data(10, 3, 2, seed=1)
+EMPTY = Dataset(np.ones((6, 0)), np.zeros(6), name="nothing")
 
 
 def absolute_error(theta: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -563,6 +564,12 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     ),
     (lambda: problems.mlp(CLASSES, activation="sin"), "activation must be one of .*, got 'sin'"),
     (lambda: problems.mlp(CLASSES, hidden=(3, 0)), "hidden must be an integer >= 1, got 0"),
+    (lambda: problems.mlp(EMPTY), r"'nothing' must have inputs with at least one number .*\(6, 0\)"),
+    (lambda: problems.linear_regression(EMPTY), r"'nothing' must have inputs .* got shape \(6, 0\)"),
+    (
+        lambda: problems.linear_regression(Dataset(np.ones((6, 2)), np.ones((6, 0)))),
+        r"must have targets with at least one number for each example, got shape \(6, 0\)",
+    ),
     (lambda: problems.mlp(CLASSES, gain=0.0), "gain must be finite and > 0, got 0"),
     (lambda: problems.linear_regression(CLASSES), "has class labels; linear_regression needs real"),
     (lambda: problems.logistic_regression(CLASSES), "needs 2 classes, dataset 'data' has 3"),

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "sde_sgd"
 FLOORS = {
     "_checks": 0,
     "_names": 0,
+    "_samplings": 0,
     "_shown": 0,
     "_compensated": 0,
     "_tree": 0,
@@ -67,6 +68,7 @@ FLOORS = {
     "_packing": 3,
     "_cache": 0,
     "_points": 3,
+    "_making": 3,
     "_sweep": 3,
     "_sweep_result": 3,
     "_sweep_config": 3,

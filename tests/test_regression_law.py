@@ -83,15 +83,24 @@ def fixed_point(operator):
     return (vector / vector[-1]).reshape(side, side)
 
 
-@pytest.mark.parametrize(("size", "batch", "momentum"), [(5, 1, 0.0), (6, 2, 0.0), (5, 2, 0.6)])
-def test_shuffled_epochs_by_all_their_orders(size, batch, momentum):
+@pytest.mark.parametrize(
+    ("size", "batch", "momentum", "sampling"),
+    [
+        (5, 1, 0.0, "shuffle"),
+        (6, 2, 0.0, "shuffle"),
+        (5, 2, 0.6, "shuffle"),
+        (5, 2, 0.0, "shuffle_all"),
+        (5, 3, 0.6, "shuffle_all"),
+    ],
+)
+def test_shuffled_epochs_by_all_their_orders(size, batch, momentum, sampling):
     hyper = ss.Hyperparameters(0.05, batch, momentum)
     problem = regression(size)
     _, examples = _examples(problem)
     total, count = 0.0, 0
     for order in itertools.permutations(range(size)):
         epoch = np.eye(5 if momentum else 3)
-        for j in range(size // batch):
+        for j in range(size // batch if sampling == "shuffle" else -(-size // batch)):
             chosen = list(order[j * batch : (j + 1) * batch])
             hessian, gradient = (
                 examples.hessians[chosen].mean(axis=0),
@@ -101,11 +110,11 @@ def test_shuffled_epochs_by_all_their_orders(size, batch, momentum):
         total, count = total + np.kron(epoch, epoch), count + 1
     exact = fixed_point(total / count)
     bias = exact[:2, -1]
-    found = theory.regression_covariance(problem, hyper, sampling="shuffle")
+    found = theory.regression_covariance(problem, hyper, sampling=sampling)
     np.testing.assert_allclose(found.bias, bias, rtol=1e-6, atol=1e-12)
     np.testing.assert_allclose(found.covariance, exact[:2, :2] - np.outer(bias, bias), rtol=1e-7)
     drawn = theory.regression_covariance(
-        problem, hyper, sampling="shuffle", orders=4000, key=jax.random.key(1)
+        problem, hyper, sampling=sampling, orders=4000, key=jax.random.key(1)
     )
     # jackknife errors from 20 groups: Student's t with 19 degrees of freedom, 8 there is 1e-7
     z = deviations(drawn.covariance, found.covariance, drawn.standard_error)

@@ -383,7 +383,7 @@ def test_batches_larger_than_the_data_need_replacement() -> None:
 @pytest.mark.parametrize("name", ["", "with replacement", "Shuffle"])
 def test_unknown_samplings_are_refused(name: str) -> None:
     problem = problems.linear_regression(DATA)
-    message = f"sampling must be one of 'replacement', 'subset', 'shuffle', got '{name}'"
+    message = f"sampling must be one of 'replacement', 'subset', 'shuffle', 'shuffle_all', got '{name}'"
     for call in (
         lambda: problem.sampler(name, 2),
         lambda: ss.SGD(problem, ss.Hyperparameters(0.1, 2), sampling=name),

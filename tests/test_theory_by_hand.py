@@ -124,3 +124,6 @@ def test_random_orders_of_examples_of_one_curvature_need_no_luck(momentum):
     setting = Setting(0.3, 2, momentum)
     few = _orders._sampled(examples, setting, 100, rng)
     np.testing.assert_allclose(few, _orders._enumerated(examples, setting), atol=1e-10)
+    setting = Setting(0.3, 4, momentum)  # and then two that are left
+    few = _orders._sampled(examples, setting, 100, rng, every_one=True)
+    np.testing.assert_allclose(few, _orders._enumerated(examples, setting, every_one=True), atol=1e-10)

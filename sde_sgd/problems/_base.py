@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     Theta = Any
 else:
     Theta = PyTree[Float[Array, "..."]]
-SAMPLINGS: tuple[str, ...] = ("replacement", "subset", "shuffle")
 
 
 class NotKnownError(ValueError):

@@ -9,7 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, PyTree
 
 from sde_sgd.problems._base import NotKnownError, Problem, Sampler, Theta
-from sde_sgd.problems._sampling import index_sampler
+from sde_sgd.problems._sampling import PartialBatch, ShuffleAllSampler, index_sampler
 
 
 class FiniteSumProblem(Problem):
@@ -41,10 +41,22 @@ class FiniteSumProblem(Problem):
         return jax.tree.map(self._mean_over_devices, local)
 
     def sampler(self, sampling: str, batch_size: int) -> Sampler:
-        return index_sampler(sampling, batch_size, self._examples)
+        sampler = index_sampler(sampling, batch_size, self._examples)
+        own = type(self).batch_gradient is not FiniteSumProblem.batch_gradient
+        if own and isinstance(sampler, ShuffleAllSampler):
+            raise ValueError(
+                f"sampling must not be 'shuffle_all' for {type(self).__name__} where batch_size = "
+                f"{batch_size} does not divide its {self._examples} examples: it has a batch_gradient of its "
+                f"own, for whole batches. Use sampling='shuffle', which leaves the rest out, or give "
+                f"example_losses alone."
+            )
+        return sampler
 
-    def batch_gradient(self, theta: Theta, batch: Int[Array, " batch"]) -> Theta:
-        local = jax.grad(lambda at: jnp.mean(self.example_losses(at, batch)))(theta)
+    def batch_gradient(self, theta: Theta, batch: Int[Array, " batch"] | PartialBatch) -> Theta:
+        if isinstance(batch, PartialBatch):
+            local = jax.grad(lambda at: self._mean_of_those_there(at, batch))(theta)
+        else:
+            local = jax.grad(lambda at: jnp.mean(self.example_losses(at, batch)))(theta)
         return jax.tree.map(self._mean_over_devices, local)
 
     def weighted_gradient(self, theta: Theta, weights: Float[Array, " examples"]) -> Theta:
@@ -86,6 +98,16 @@ class FiniteSumProblem(Problem):
         rows = self.example_gradients(theta)
         centred = rows - jnp.mean(rows, axis=0)
         return centred.T @ centred / self._examples
+
+    def _mean_of_those_there(self, theta: Theta, batch: PartialBatch) -> Float[Array, ""]:
+        """(1/r) Σ ℓ_n over the r examples of a batch; of a device's share what makes that their mean."""
+        losses = self.example_losses(theta, batch.indices)
+        share = losses.shape[0]
+        begin = 0 if self.axis is None else share * lax.axis_index(self.axis)
+        there = begin + jnp.arange(share, dtype=jnp.int32) < batch.count
+        devices = batch.indices.shape[0] // share
+        total = jnp.sum(jnp.where(there, losses, jnp.zeros_like(losses)))
+        return total * devices / batch.count.astype(losses.dtype)
 
     def _mean_over_devices(self, value: Array) -> Array:
         return value if self.axis is None else lax.pmean(value, self.axis)

@@ -151,6 +151,13 @@ def _dense(
 ) -> EmpiricalRisk:
     dataset = check_dataset(dataset)
     _checks.number("gain", gain, above=0)
+    for name, given in (("inputs", dataset.inputs), ("targets", dataset.targets)):
+        if given.size == 0:
+            raise ValueError(
+                f"dataset {dataset.name!r} must have {name} with at least one number for each example, got "
+                f"shape {given.shape}. Give Dataset {name} of shape (N, k), k >= 1; where there are none, a "
+                f"column of ones."
+            )
     if outputs is None:
         outputs = dataset.classes or math.prod(dataset.targets.shape[1:])
     inputs = math.prod(dataset.inputs.shape[1:])

@@ -1,4 +1,4 @@
-"""How batches are drawn from N examples: three processes with three noise levels."""
+"""How batches are drawn from N examples: processes of different noise."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from jax import lax
 from jaxtyping import Array, Int, UInt32
 
 from sde_sgd import _checks, random
-from sde_sgd.problems._base import SAMPLINGS, Sampler
+from sde_sgd._samplings import SAMPLINGS, last_batch
+from sde_sgd.problems._base import Sampler
 from sde_sgd.random import Words
 
 Batches = Int[Array, "chains batch"]
@@ -28,8 +29,11 @@ def index_sampler(sampling: str, batch_size: int, dataset_size: int) -> Sampler:
             f"batch_size must be <= {dataset_size} examples with sampling={sampling!r}, got "
             f"{batch_size}. Use a smaller batch or sampling='replacement'."
         )
-    sampler = SubsetSampler if sampling == "subset" else ShuffleSampler
-    return sampler(batch_size, dataset_size)
+    if sampling == "subset":
+        return SubsetSampler(batch_size, dataset_size)
+    if sampling == "shuffle" or last_batch(batch_size, dataset_size) == batch_size:
+        return ShuffleSampler(batch_size, dataset_size)
+    return ShuffleAllSampler(batch_size, dataset_size)
 
 
 class ReplacementSampler(Sampler):
@@ -110,15 +114,67 @@ class ShuffleSampler(Sampler):
         chain: UInt32[Array, " chains"],
         origin: Array | int = 0,
     ) -> tuple[Batches, Any]:
-        batches = self.dataset_size // self.batch_size
-        position = (step - origin) % batches
-
-        def shuffle(order: Array) -> Array:
-            here = random.at(words["shuffle"], step)
-            first, second = random.bits(here, chain, (self.dataset_size,))
-            identity = lax.broadcasted_iota(jnp.int32, order.shape, 1)
-            return lax.sort((first, second, identity), dimension=1, num_keys=2)[2]
-
-        order = lax.cond(position == 0, shuffle, lambda order: order, state)
+        position, order = _order(state, words, step, chain, origin, self.dataset_size // self.batch_size)
         start = position * self.batch_size
         return lax.dynamic_slice_in_dim(order, start, self.batch_size, axis=1), order
+
+
+class PartialBatch(eqx.Module):
+    """A batch that may hold fewer examples than there is room for.
+
+    Attributes:
+        indices: of the examples. Those from `count` on are some of the first ones again, so that the room
+            is filled with losses no worse than theirs, and belong to no mean.
+        count: how many there are, 1 ≤ count ≤ B.
+    """
+
+    indices: Int[Array, "*chains batch"]
+    count: Int[Array, "*chains"]
+
+
+class ShuffleAllSampler(Sampler):
+    """A new order every epoch, cut into ⌈N/B⌉ batches, the last of which has N mod B examples.
+
+    Every example comes once an epoch. B does not divide N, else it is `ShuffleSampler`.
+    """
+
+    batch_size: int = eqx.field(static=True)
+    dataset_size: int = eqx.field(static=True)
+
+    def init(self, chain: UInt32[Array, " chains"]) -> Int[Array, "chains examples"]:
+        return ShuffleSampler(self.batch_size, self.dataset_size).init(chain)
+
+    def draw(
+        self,
+        state: Any,
+        words: dict[str, Words],
+        step: Array,
+        chain: UInt32[Array, " chains"],
+        origin: Array | int = 0,
+    ) -> tuple[PartialBatch, Any]:
+        position, order = _order(state, words, step, chain, origin, -(-self.dataset_size // self.batch_size))
+        start = jnp.asarray(position * self.batch_size, jnp.int32)
+        count = jnp.minimum(self.batch_size, self.dataset_size - start)
+        places = start + jnp.arange(self.batch_size, dtype=jnp.int32) % count
+        indices = jnp.take(order, places, axis=1, mode="clip")
+        return PartialBatch(indices, jnp.broadcast_to(count, chain.shape)), order
+
+
+def _order(
+    order: Int[Array, "chains examples"],
+    words: dict[str, Words],
+    step: Array,
+    chain: UInt32[Array, " chains"],
+    origin: Array | int,
+    batches: int,
+) -> tuple[Int[Array, ""], Int[Array, "chains examples"]]:
+    """Which batch of its epoch a step takes, and the order of the data, new where an epoch begins."""
+    position = (step - origin) % batches
+
+    def shuffle(order: Array) -> Array:
+        here = random.at(words["shuffle"], step)
+        first, second = random.bits(here, chain, order.shape[1:])
+        identity = lax.broadcasted_iota(jnp.int32, order.shape, 1)
+        return lax.sort((first, second, identity), dimension=1, num_keys=2)[2]
+
+    return position, lax.cond(position == 0, shuffle, lambda order: order, order)

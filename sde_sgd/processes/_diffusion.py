@@ -9,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, PyTree
 
 from sde_sgd import random
+from sde_sgd._samplings import is_shuffled
 from sde_sgd.hyperparameters import Hyperparameters, finite_population_factor
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
@@ -75,9 +76,9 @@ def population_factor(problem: Problem, hyper: Hyperparameters, sampling: str) -
             problem does not know; or parameters in float32 where this session computes in float64.
     """
     _check_precision(problem)
-    if sampling == "shuffle":
+    if is_shuffled(sampling):
         raise ValueError(
-            "sampling='shuffle' has no matching SDE: its noise is anti-correlated over an epoch. "
+            f"sampling={sampling!r} has no matching SDE: its noise is anti-correlated over an epoch. "
             "Compare with sampling='replacement' or 'subset'."
         )
     problem.sampler(sampling, hyper.batch_size)

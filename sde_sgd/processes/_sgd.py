@@ -33,12 +33,21 @@ class SGD(Process):
 
         v ← m v + ĝ_B(θ),   θ ← θ − η v          (heavy ball; plain SGD for m = 0)
 
+    What a last batch of r < B examples does with "shuffle_all": its gradient has the covariance
+    (N − r)/(r(N − 1)) C, about B/r times that of the others, and its step is as long, so that each of its
+    examples moves θ B/r times as much as another one in that epoch. Over the epochs all weigh the same.
+    No white noise, hence no SDE, matches that; `theory.discrete_covariance` and
+    `theory.regression_covariance` know it. An epoch has ⌈N/B⌉ steps, for `epochs` of `run` and `sweep` too.
+
     Args:
         problem: what is minimised. Analytic problems draw the noise of B examples from its law;
             finite sums draw B real examples.
         hyper: η, B and m. η and m may differ from chain to chain.
         sampling: "replacement" (B independent examples; the SDE's own model), "subset" (B
-            different ones, afresh each step) or "shuffle" (a new order each epoch).
+            different ones, afresh each step), "shuffle" (a new order each epoch, cut into ⌊N/B⌋ batches; the
+            N mod B examples at its end sit out) or "shuffle_all" (the same in ⌈N/B⌉ batches, the last of
+            which holds the r = N mod B that are left, and the mean over those, as data loaders do by
+            default; where B divides N it is "shuffle", to the last bit).
         optimizer: a function of the learning rate that returns an optax transformation, such as
             `optax.adam` or `functools.partial(optax.sgd, nesterov=True, momentum=0.9)`. It is
             given each chain's η. Default: heavy ball with `hyper.momentum`. Where it draws random numbers,

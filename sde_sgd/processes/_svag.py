@@ -9,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
 from sde_sgd import _checks, _tree, random
+from sde_sgd._samplings import is_shuffled
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import (
@@ -67,9 +68,9 @@ class SVAG(Process):
         check_hyper(problem, hyper)
         way_out = "Use η/(1 − m) without momentum, or UnderdampedLangevin."
         refuse_momentum(hyper, type(self).__name__, way_out)
-        if sampling == "shuffle":
+        if is_shuffled(sampling):
             raise ValueError(
-                "sampling='shuffle' has no SVAG: its batches must be independent, and no SDE matches "
+                f"sampling={sampling!r} has no SVAG: its batches must be independent, and no SDE matches "
                 "shuffled epochs. Use sampling='replacement' or 'subset'."
             )
         problem.sampler(sampling, hyper.batch_size)

@@ -123,7 +123,7 @@ class SGLD(Process):
         problem: what is minimised.
         hyper: η, B and m; with momentum the noise has a velocity too, as in `WhiteNoiseGD`.
         temperature: T ≥ 0 of the injected noise alone.
-        sampling: as for `SGD`: "replacement", "subset" or "shuffle".
+        sampling: as for `SGD`: "replacement", "subset", "shuffle" or "shuffle_all".
         schedule: multiplies η; T stays.
 
     Raises:

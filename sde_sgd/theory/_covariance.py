@@ -67,9 +67,10 @@ def discrete_covariance(
         hessian: H, symmetric and positive definite, shape `(d, d)`.
         gradient_covariance: C, of one example's gradient, divided by N not N − 1, shape `(d, d)`.
         hyper: one η, B and m, with ηλ_max < 2(1 + m).
-        sampling: "replacement", "subset" (a fresh one each step) or "shuffle".
-        dataset_size: N, for the latter two.
-        average: for "shuffle", over the steps of an epoch in place of its end. (The steps of an
+        sampling: "replacement", "subset" (a fresh one each step), "shuffle" or "shuffle_all", whose last
+            batch of r examples has the covariance (N − r)/(r(N − 1)) C.
+        dataset_size: N, for all but the first.
+        average: for shuffled epochs, over the steps of an epoch in place of its end. (The steps of an
             epoch are not alike: in the middle the variance is larger.)
 
     Returns:

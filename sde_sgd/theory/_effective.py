@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from sde_sgd import _checks
+from sde_sgd._samplings import SAMPLINGS, is_shuffled
 from sde_sgd._shown import Shown, described
 from sde_sgd.hyperparameters import Hyperparameters
-from sde_sgd.problems._base import SAMPLINGS
 from sde_sgd.theory._covariance import eigenmodes
 from sde_sgd.theory._matrix_free import directional_variance
 from sde_sgd.theory._setting import batch_noise, law_noise, one_setting
@@ -83,10 +83,16 @@ def effective_temperature(
         `EffectiveTemperature`.
 
     Raises:
-        ValueError: as in `discrete_covariance`.
+        ValueError: as in `discrete_covariance`, or for sampling="shuffle_all".
 
     Source: derived here; first order: Jastrzębski et al. 2017 (arXiv:1711.04623).
     """
+    if sampling == "shuffle_all":
+        raise ValueError(
+            "sampling='shuffle_all' has no one η C/B to be compared with, as its last batch is noisier than "
+            "the others. Use sampling='shuffle', which leaves the rest out, or "
+            "2 λ directional_variance(..., sampling='shuffle_all') for its temperatures alone."
+        )
     values, vectors, C = eigenmodes(hessian, gradient_covariance)
     options: dict[str, Any] = {"sampling": sampling, "dataset_size": dataset_size}
     variances = directional_variance(values, np.diag(C), hyper, law=law, average=average, **options)
@@ -123,7 +129,7 @@ def virial(
         E[θ·∇L], units of the loss; times 2/d it is a temperature.
 
     Raises:
-        ValueError: for values out of range, momentum, or sampling="shuffle".
+        ValueError: for values out of range, momentum, or shuffled epochs.
 
     Source: Yaida 2019 (arXiv:1810.00004), a fluctuation-dissipation relation.
     """
@@ -136,9 +142,10 @@ def virial(
             f"Use virial_with_momentum(hyper, square_velocity=...)."
         )
     _checks.choice("sampling", sampling, SAMPLINGS)
-    if sampling == "shuffle":
+    if is_shuffled(sampling):
         raise ValueError(
-            "sampling must be 'replacement' or 'subset': within a shuffled epoch the batch depends on theta."
+            f"sampling must be 'replacement' or 'subset', got {sampling!r}: "
+            "within a shuffled epoch the batch depends on theta."
         )
     noise = batch_noise(sampling, setting, dataset_size)
     return setting.rate / 2 * (float(square_gradient) + noise.own * float(noise_trace))

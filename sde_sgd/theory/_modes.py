@@ -21,7 +21,7 @@ def sgd_response(
     Modes of a quadratic do not mix, so their covariance depends on nothing else. With
     A = [[1 − ηλ, −ηm], [λ, m]] acting on (θ, v), b = (−η, 1) and u_l = A^l b, an epoch of n batches
     gives X ← A_λⁿ X A_μⁿᵀ + own·P + cross·(s sᵀ − P) with P = Σ u_l u_lᵀ, s = Σ u_l. White noise is
-    n = 1.
+    n = 1. Where the last batch has another variance, that is the factor of its term u_0 u_0ᵀ.
 
     Args:
         first, second: λ and μ, arrays of one shape.
@@ -51,10 +51,12 @@ def _response(
     sums = [np.zeros_like(kick) for kick in kicks]
     own = np.zeros_like(added)
     within = []
-    for _ in range(noise.batches):
+    newest = kicks[0][:, :, None] * kicks[1][:, None, :]
+    for number in range(noise.batches):
         own += kicks[0][:, :, None] * kicks[1][:, None, :]
         sums = [total + kick for total, kick in zip(sums, kicks, strict=True)]
         added = noise.own * own + noise.cross * (sums[0][:, :, None] * sums[1][:, None, :] - own)
+        added = added + (noise.of(number) - noise.own) * newest
         kicks = [np.einsum("pij,pj->pi", a, kick) for a, kick in zip(maps, kicks, strict=True)]
         powers = [a @ power for a, power in zip(maps, powers, strict=True)]
         if average:

@@ -42,28 +42,42 @@ class Examples:
         return self.gradients.T @ self.gradients / self.size
 
 
+def batch_sizes(size: int, batch: int, *, every_one: bool) -> list[int]:
+    """How an epoch is cut: what is left of N by whole batches sits out, or, with `every_one`, is the last."""
+    sizes, rest = [batch] * (size // batch), size % batch
+    return [*sizes, rest] if every_one and rest else sizes
+
+
 def epoch_operators(
-    examples: Examples, setting: Setting, orders: int | None, generator: np.random.Generator
+    examples: Examples,
+    setting: Setting,
+    orders: int | None,
+    generator: np.random.Generator,
+    *,
+    every_one: bool = False,
 ) -> np.ndarray:
     r"""E[G ⊗ G] for z ← G z over an epoch, z = (e, v, 1) or (e, 1), over the random order of the data.
 
     Exact if there are few examples and `orders` is None. Else averaged over random orders, in
-    groups, with what the same orders do to examples of equal Hessian as a control variate.
+    groups, with what the same orders do to examples of equal Hessian as a control variate. With `every_one`
+    the rest of the examples is a last, smaller batch.
 
     Returns:
         Shape `(groups, p², p²)`; one group if exact.
     """
-    batches = examples.size // setting.batch
+    sizes = batch_sizes(examples.size, setting.batch, every_one=every_one)
+    used = [sum(sizes[:j]) for j in range(len(sizes))]
     steps = sum(
-        math.comb(examples.size, j * setting.batch)
-        * math.comb(examples.size - j * setting.batch, setting.batch)
-        for j in range(batches)
+        math.comb(examples.size, done) * math.comb(examples.size - done, count)
+        for done, count in zip(used, sizes, strict=True)
     )
     if orders is None and steps <= _ENUMERATED:
-        return _enumerated(examples, setting)[None]
+        return _enumerated(examples, setting, every_one=every_one)[None]
     count = max(_GROUPS, (20_000 if orders is None else orders) // _GROUPS * _GROUPS)
     per_group = count // _GROUPS
-    return np.stack([_sampled(examples, setting, per_group, generator) for _ in range(_GROUPS)])
+    return np.stack(
+        [_sampled(examples, setting, per_group, generator, every_one=every_one) for _ in range(_GROUPS)]
+    )
 
 
 def step_maps(hessians: np.ndarray, gradients: np.ndarray, setting: Setting) -> np.ndarray:
@@ -83,18 +97,23 @@ def step_maps(hessians: np.ndarray, gradients: np.ndarray, setting: Setting) -> 
     return maps
 
 
-def _enumerated(examples: Examples, setting: Setting) -> np.ndarray:
+def _enumerated(examples: Examples, setting: Setting, *, every_one: bool = False) -> np.ndarray:
     """Over all orders at once, by the set of examples already used."""
-    size, batch = examples.size, setting.batch
+    size, used = examples.size, 0
 
     def twice(chosen: tuple[int, ...]) -> np.ndarray:
         rows = list(chosen)
         one = step_maps(examples.hessians[rows].mean(axis=0), examples.gradients[rows].mean(axis=0), setting)
         return np.kron(one, one)
 
-    steps = {chosen: twice(chosen) for chosen in itertools.combinations(range(size), batch)}
-    states = {frozenset[int](): np.eye(next(iter(steps.values())).shape[0])}
-    for used in range(0, size - size % batch, batch):
+    steps: dict[tuple[int, ...], np.ndarray] = {}
+    states = {frozenset[int](): np.eye(len(twice((0,))))}
+    for batch in batch_sizes(size, setting.batch, every_one=every_one):
+        steps |= {
+            chosen: twice(chosen)
+            for chosen in itertools.combinations(range(size), batch)
+            if chosen not in steps
+        }
         ways = math.comb(size - used, batch)
         following: dict[frozenset[int], np.ndarray] = {}
         for done, operator in states.items():
@@ -103,15 +122,22 @@ def _enumerated(examples: Examples, setting: Setting) -> np.ndarray:
                 then = done | frozenset(chosen)
                 moved = steps[chosen] @ operator / ways
                 following[then] = following[then] + moved if then in following else moved
-        states = following
+        states, used = following, used + batch
     return np.asarray(sum(states.values()))
 
 
-def _sampled(examples: Examples, setting: Setting, count: int, generator: np.random.Generator) -> np.ndarray:
+def _sampled(
+    examples: Examples,
+    setting: Setting,
+    count: int,
+    generator: np.random.Generator,
+    *,
+    every_one: bool = False,
+) -> np.ndarray:
     """Over random orders, with the examples of equal Hessian, whose answer is known, as control."""
     size, batch = examples.size, setting.batch
     dimension = examples.gradients.shape[1]
-    batches = size // batch
+    sizes = batch_sizes(size, batch, every_one=every_one)
     mean = examples.hessian
     side = step_maps(mean, examples.gradients[0], setting).shape[0]
     total, control = np.zeros((side * side, side * side)), np.zeros((side * side, side * side))
@@ -121,15 +147,15 @@ def _sampled(examples: Examples, setting: Setting, count: int, generator: np.ran
         order = generator.permuted(np.tile(np.arange(size), (rows, 1)), axis=1)
         varied = np.tile(np.eye(side), (rows, 1, 1))
         equal = varied.copy()
-        for j in range(batches):
-            chosen = order[:, j * batch : (j + 1) * batch]
+        for j, held in enumerate(sizes):
+            chosen = order[:, j * batch : j * batch + held]
             gradients = examples.gradients[chosen].mean(axis=1)
             hessians = examples.hessians[chosen].mean(axis=1)
             varied = step_maps(hessians, gradients, setting) @ varied
             equal = step_maps(np.broadcast_to(mean, hessians.shape), gradients, setting) @ equal
         total += _pairs(varied)
         control += _pairs(equal)
-    return (total - control) / count + _control(examples, setting, batches)
+    return (total - control) / count + _control(examples, setting, sizes)
 
 
 def _pairs(maps: np.ndarray) -> np.ndarray:
@@ -140,10 +166,9 @@ def _pairs(maps: np.ndarray) -> np.ndarray:
     return product.transpose(0, 2, 1, 3).reshape(side * side, side * side)
 
 
-def _control(examples: Examples, setting: Setting, batches: int) -> np.ndarray:
+def _control(examples: Examples, setting: Setting, sizes: list[int]) -> np.ndarray:
     """E[G ⊗ G] where every example has the mean Hessian: A^n on both, and the noise of an epoch."""
-    size, batch = examples.size, setting.batch
-    own = (size - batch) / (batch * max(size - 1, 1))
+    size = examples.size
     cross = -1 / max(size - 1, 1)
     drift = step_maps(examples.hessian, np.zeros_like(examples.gradients[0]), setting)
     side = len(drift)
@@ -151,13 +176,15 @@ def _control(examples: Examples, setting: Setting, batches: int) -> np.ndarray:
     columns = (vectors * np.sqrt(np.clip(values, 0, None))).T
     kicks = step_maps(np.zeros_like(examples.hessian), columns, setting)[:, :-1, -1]
     inner, power = drift[:-1, :-1], np.eye(side - 1)
-    single, together = np.zeros((side - 1, side - 1)), np.zeros((len(columns), side - 1))
-    for _ in range(batches):
+    single, weighted = np.zeros((side - 1, side - 1)), np.zeros((side - 1, side - 1))
+    together = np.zeros((len(columns), side - 1))
+    for held in reversed(sizes):  # what the last batch does is not moved on any more
         here = kicks @ power.T
         single += here.T @ here
+        weighted += (size - held) / (held * max(size - 1, 1)) * (here.T @ here)
         together += here
         power = inner @ power
-    noise = own * single + cross * (together.T @ together - single)
+    noise = weighted + cross * (together.T @ together - single)
     whole = np.zeros((side, side))
     whole[:-1, :-1], whole[-1, -1] = power, 1.0
     result = np.kron(whole, whole).reshape(side, side, side, side)

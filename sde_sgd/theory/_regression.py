@@ -11,9 +11,9 @@ from jaxtyping import Array, Key
 from scipy.sparse.linalg import LinearOperator, gmres
 
 from sde_sgd import _checks, _traces
+from sde_sgd._samplings import SAMPLINGS, is_shuffled
 from sde_sgd._shown import Shown
 from sde_sgd.hyperparameters import Hyperparameters
-from sde_sgd.problems._base import SAMPLINGS
 from sde_sgd.problems._finite_sum import FiniteSumProblem
 from sde_sgd.processes._base import check_hyper
 from sde_sgd.random import check_key
@@ -69,7 +69,7 @@ def regression_covariance(
     Args:
         problem: finite sum of quadratic losses, such as `linear_regression`, with or without l2.
         hyper: one η, B and m.
-        sampling: "replacement", "subset" or "shuffle".
+        sampling: "replacement", "subset", "shuffle" or "shuffle_all".
         orders: random orders of shuffled epochs; by default all where they can be enumerated, else
             20 000. Memory and time grow with d⁴.
         key: draws the orders; by default always the same ones.
@@ -95,13 +95,14 @@ def regression_covariance(
     noise = batch_noise(sampling, setting, problem.dataset_size)
     minimum, examples = _examples(problem)
     positive_curvatures(np.linalg.eigvalsh(examples.hessian), setting)
-    if sampling != "shuffle":
+    if not is_shuffled(sampling):
         covariance = _independent(examples, setting, noise.own)
         zero = np.zeros_like(covariance)
         return RegressionLaw(minimum, zero[0], covariance, zero)
     if orders is not None:
         orders = _checks.integer("orders", orders, at_least=100)
-    operators = epoch_operators(examples, setting, orders, _generator(key))
+    every_one = sampling == "shuffle_all"
+    operators = epoch_operators(examples, setting, orders, _generator(key), every_one=every_one)
     return _shuffled(minimum, examples, operators)
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from sde_sgd import _checks
+from sde_sgd._samplings import SAMPLINGS, is_shuffled, last_batch
 from sde_sgd._shown import short
 from sde_sgd.hyperparameters import Hyperparameters, finite_population_factor
-from sde_sgd.problems._base import SAMPLINGS
 
 LAWS = ("sgd", "sde")
 
@@ -63,16 +63,22 @@ def without_momentum(hyper: Any, what: str) -> Setting:
 class BatchNoise:
     """Covariance of batch gradients in units of C: `own` of one, `cross` of two of the same epoch.
 
-    An epoch has `batches` of them; white noise is an epoch of one batch.
+    An epoch has `batches` of them, the last of which has `last` in place of `own` where it is smaller; white
+    noise is an epoch of one batch.
     """
 
     own: float
     cross: float = 0.0
     batches: int = 1
+    last: float | None = None
+
+    def of(self, number: int) -> float:
+        """What batch `number` of an epoch has, counted from 0."""
+        return self.own if self.last is None or number < self.batches - 1 else self.last
 
 
 def batch_noise(sampling: str, setting: Setting, dataset_size: Any) -> BatchNoise:
-    """1/B with replacement; (N − B)/(B(N − 1)) without; −1/(N − 1) between batches of an epoch.
+    """1/B with replacement; (N − B)/(B(N − 1)) without; −1/(N − 1) between batches of an epoch, of any sizes.
 
     Raises:
         ValueError: for an unknown sampling, or where N is needed and missing or below B.
@@ -86,17 +92,21 @@ def batch_noise(sampling: str, setting: Setting, dataset_size: Any) -> BatchNois
     own = finite_population_factor(setting.batch, size) / setting.batch
     if sampling == "subset":
         return BatchNoise(own)
-    return BatchNoise(own, -1 / max(size - 1, 1), size // setting.batch)
+    if sampling == "shuffle":
+        return BatchNoise(own, -1 / max(size - 1, 1), size // setting.batch)
+    rest = last_batch(setting.batch, size)
+    last = finite_population_factor(rest, size) / rest
+    return BatchNoise(own, -1 / max(size - 1, 1), -(-size // setting.batch), last)
 
 
 def law_noise(law: str, sampling: str, setting: Setting, dataset_size: Any) -> BatchNoise:
     """The batch noise of SGD or of its SDE, which knows no epochs."""
     _checks.choice("law", law, LAWS)
     _checks.choice("sampling", sampling, SAMPLINGS)
-    if law == "sde" and sampling == "shuffle":
+    if law == "sde" and is_shuffled(sampling):
         raise ValueError(
-            "shuffled epochs have anti-correlated noise and no matching SDE; use law='sgd', or "
-            "sampling='replacement' or 'subset'."
+            f"sampling={sampling!r}: shuffled epochs have anti-correlated noise and no matching SDE; use "
+            f"law='sgd', or sampling='replacement' or 'subset'."
         )
     return batch_noise(sampling, setting, dataset_size)
 

@@ -182,13 +182,20 @@ def diagnose(
         `Diagnosis`.
 
     Raises:
-        ValueError: for arguments out of range, a process in place of a problem, or an optimizer.
+        ValueError: for arguments out of range, sampling="shuffle_all", a process in place of a problem, or an
+            optimizer.
 
     Source: d Var(θ_i)/dt = −2 Cov(θ_i, ∂_iL) + T_i + step · Var(∂_iL) holds for any loss; the factor of
     sampling is exact for quadratics (`theory.discrete_covariance`).
     """
     _refuse_process(problem, optimizer)
     check_hyper(problem, hyper)
+    if sampling == "shuffle_all":
+        raise ValueError(
+            "sampling must not be 'shuffle_all' for diagnose: the batches of an epoch have noise and "
+            "skewness of two kinds, and one is judged. Use sampling='shuffle', which leaves the last N mod B "
+            "examples of an epoch out, and is the same where B divides N."
+        )
     check_key(key)
     for name in ("learning_rate", "momentum"):
         if getattr(hyper, name).ndim:

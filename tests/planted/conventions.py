@@ -73,8 +73,8 @@ FAULTS = [
     Fault(
         "epochs to steps by B/N for N/B",
         _HYPER,
-        "jnp.asarray(epochs, dtype=float) * size / jnp.asarray(batch_size, dtype=float)",
-        "jnp.asarray(epochs, dtype=float) / size * jnp.asarray(batch_size, dtype=float)",
+        "jnp.asarray(epochs, dtype=float) * count / whole",
+        "jnp.asarray(epochs, dtype=float) / count * whole",
         "test_hyperparameters.py",
     ),
     Fault(
@@ -136,8 +136,8 @@ FAULTS = [
     Fault(
         "⌊N/B⌋ for N/B steps in an epoch",
         _SCHEDULES,
-        "self.length * dataset_size / self.batch_size",
-        "self.length * (dataset_size // self.batch_size)",
+        "float(self.length * steps / whole)",
+        "float(self.length * (steps // whole))",
         "test_schedules.py::test_updates_are_counted_in_epochs_or_steps",
     ),
     Fault(

@@ -314,8 +314,8 @@ FAULTS = [
     Fault(
         "epochs of records without the batch size",
         _RESULT,
-        "self.record_steps * self.process.hyper.batch_size / size",
-        "self.record_steps / size",
+        "self.record_steps * whole / steps",
+        "self.record_steps / steps",
         "test_run.py::test_epochs_of_a_data_set",
     ),
     Fault(

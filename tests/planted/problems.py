@@ -191,6 +191,27 @@ FAULTS = [
         "test_sampling.py::test_epochs_are_orders_of_the_data_cut_into_batches",
     ),
     Fault(
+        "a last batch is divided by the room that there is for it",
+        _FINITE,
+        "return total * devices / batch.count.astype(losses.dtype)",
+        "return total / share",
+        "test_last_batch.py::test_the_gradient_of_a_part_is_the_mean_of_its_examples",
+    ),
+    Fault(
+        "what fills the room of a last batch counts",
+        _FINITE,
+        "jnp.where(there, losses, jnp.zeros_like(losses))",
+        "losses",
+        "test_last_batch.py::test_the_gradient_of_a_part_is_the_mean_of_its_examples",
+    ),
+    Fault(
+        "the room of a last batch is filled with examples that are not in it",
+        _SAMPLING,
+        "jnp.arange(self.batch_size, dtype=jnp.int32) % count",
+        "jnp.arange(self.batch_size, dtype=jnp.int32)",
+        "test_last_batch.py::test_what_fills_the_last_batch_is_in_it",
+    ),
+    Fault(
         "θᵀHθ for ½ θᵀHθ",
         _WELLS,
         "0.5 * jnp.vdot(theta, self.matrix @ theta",

@@ -161,6 +161,13 @@ FAULTS = [
         " test_covariance.py::test_shuffled_epochs_by_brute_force",
     ),
     Fault(
+        "a last batch as noisy as the others",
+        _MODES,
+        "(noise.of(number) - noise.own) * newest",
+        "0.0 * newest",
+        "test_covariance.py::test_shuffled_epochs_by_brute_force",
+    ),
+    Fault(
         "2 for 2(1 + m) where SGD becomes unstable",
         _SETTING,
         "return 2 * (1 + self.momentum) / self.rate",
@@ -406,15 +413,15 @@ FAULTS = [
     Fault(
         "one batch too many in an epoch that batches do not divide",
         _ORDERS,
-        "for used in range(0, size - size % batch, batch):",
-        "for used in range(0, size - batch, batch):",
+        "return [*sizes, rest] if every_one and rest else sizes",
+        "return [*sizes, rest] if rest else sizes",
         "test_regression_law.py::test_shuffled_epochs_by_all_their_orders",
     ),
     Fault(
         "the control variate's noise without that between batches",
         _ORDERS,
-        "noise = own * single + cross * (together.T @ together - single)",
-        "noise = own * single",
+        "noise = weighted + cross * (together.T @ together - single)",
+        "noise = weighted",
         "test_theory_by_hand.py::test_random_orders_of_examples_of_one_curvature_need_no_luck",
     ),
     Fault(
