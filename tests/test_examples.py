@@ -107,8 +107,8 @@ def test_readme_code_runs(tmp_path, monkeypatch):
         "1_000_000": "1_000",
         "20_000,\n    key": "200,\n    key",
     }
-    assert len(blocks) == 8
-    for block in blocks[:7]:
+    assert len(blocks) == 9
+    for block in blocks[1:8]:  # the first is for a process that has not begun to compute
         small = block
         for written, smaller in sizes.items():
             small = small.replace(written, smaller)
