@@ -93,36 +93,6 @@ def test_own_loss(tmp_path):
         assert (float(law) - float(gibbs) > 0.1) == (noise == "outwards")
 
 
-def test_readme_code_runs(tmp_path, monkeypatch):
-    """The blocks of the README before it comes to speed, as they stand, but for their size."""
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    names: dict[str, object] = {}
-    sizes = {
-        "steps=4_000": "steps=200",
-        "steps=1600": "steps=320",
-        "steps=4000": "steps=100",
-        "[4, 8, 16, 32]": "[16, 32]",
-        "seeds=4": "seeds=2",
-        "1_000_000": "1_000",
-        "20_000,\n    key": "200,\n    key",
-    }
-    assert len(blocks) == 9
-    for block in blocks[1:8]:  # the first is for a process that has not begun to compute
-        small = block
-        for written, smaller in sizes.items():
-            small = small.replace(written, smaller)
-        exec(small, names)
-    assert (tmp_path / "figures" / "wells.png").exists()
-    assert names["sgd"].record["accuracy"].shape == (3, 8)
-    assert dict(names["result"].dataset.sizes) == {"batch_size": 2, "ratio": 4, "seed": 2, "epoch": 6}
-    assert ss.read_sweep("results/digits.nc").dataset.identical(names["result"].dataset)
-    assert names["curves"]["loss"].shape == (3, 2, 7)
-    assert names["diagnosis"].pilot.chains == 32
-    assert names["watch"]["λ₁"](names["theta"]) > 0
-    assert (tmp_path / "checkpoints" / "well" / "sde_sgd.json").exists()
-
-
 def test_sweep_eta_over_batch(tmp_path):
     text = run_example("sweep_eta_over_batch", tmp_path)
     shares = [float(share) for share in re.findall(r"accounts for (\S+)% of the variance", text)]
