@@ -18,6 +18,7 @@ from jax import lax
 from jax.experimental import multihost_utils
 
 from sde_sgd import _checks
+from sde_sgd._files import first_line, free
 from sde_sgd._shown import Shown
 from sde_sgd._telling import log
 
@@ -76,7 +77,8 @@ class Checkpoint(Shown):
     keep: int = 2
 
     def __post_init__(self) -> None:
-        if not isinstance(self.directory, str | os.PathLike) or not str(self.directory):
+        is_path = isinstance(self.directory, str | os.PathLike)
+        if not is_path or not str(self.directory) or "\0" in str(self.directory):
             raise ValueError(f"directory must be the path of a folder, got {self.directory!r}.")
         _checks.number("seconds", self.seconds, at_least=0)
         _checks.integer("keep", self.keep, at_least=1)
@@ -158,7 +160,7 @@ class Part:
             rest = "There is no earlier one." if kept is None else f"The one of step {kept} is untouched."
             raise CheckpointError(
                 f"the checkpoint of step {step} ({size / 1e6:.3g} MB) could not be written to "
-                f"{str(self._folder)!r} ({_free(self._folder)}): {first_line(error)}. {rest} Make room "
+                f"{str(self._folder)!r} ({free(self._folder)}): {first_line(error)}. {rest} Make room "
                 f"and run the same again with resume=True."
             ) from error
 
@@ -284,13 +286,6 @@ def _checksum_on_devices(leaf: Any) -> Any:
     return jnp.sum(words * odd, dtype=jnp.uint32)
 
 
-def _free(folder: Path) -> str:
-    for path in (folder, *folder.parents):
-        with contextlib.suppress(OSError):
-            return f"{shutil.disk_usage(path).free / 1e6:.3g} MB free"
-    return "free space unknown"
-
-
 def due(last: float, now: float, ask: Checkpoint) -> bool:
     """Whether it is time for the next checkpoint."""
     return now - last >= ask.seconds
@@ -300,8 +295,3 @@ def barrier() -> None:
     """Wait for all hosts."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices("sde_sgd checkpoint")
-
-
-def first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300] if lines else ''}".rstrip(": ")

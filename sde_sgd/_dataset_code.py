@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sde_sgd import _seal
-from sde_sgd._files import FileError
+from sde_sgd._files import FileError, digest_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,7 +59,7 @@ def encoded(dataset: "xr.Dataset", kind: str) -> "xr.Dataset":
             variables[names[str(name)]] = (dims, held, _native(variable.attrs))
     attributes = _plain(dataset.attrs)
     content = {"format": FORMAT, "kind": kind, "variables": told, "attributes": attributes}
-    content["checksum"] = _text_checksum([told, attributes])
+    content["checksum"] = digest_of([told, attributes])
     coordinates = [names[str(name)] for name in dataset.coords if names[str(name)] in variables]
     mark = {_seal.MARK: json.dumps(content)}
     return xr.Dataset(variables, attrs={**_native(dataset.attrs), **mark}).set_coords(coordinates)
@@ -75,7 +75,7 @@ def decoded(stored: "xr.Dataset", kind: str) -> "xr.Dataset":
     if content["kind"] != kind:
         other = content["kind"]
         raise FileError(f"it holds a {other}; read it with {_READERS.get(other, other)}")
-    if content["checksum"] != _text_checksum([content["variables"], content["attributes"]]):
+    if content["checksum"] != digest_of([content["variables"], content["attributes"]]):
         raise FileError("its attributes do not have their checksum")
     data: dict[str, Any] = {}
     coords: dict[str, Any] = {}
@@ -141,10 +141,6 @@ def _checksum(values: np.ndarray) -> str:
     else:
         found.update(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
     return found.hexdigest()
-
-
-def _text_checksum(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _file_names(names: list[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import hashlib
+import json
 import os
 import secrets
 import shutil
@@ -10,6 +11,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 _PARTIAL, _ASIDE = ".partial", ".aside"
 _AT_FDCWD, _EXCHANGE = -100, 2  # of renameat2(2)
@@ -54,7 +56,7 @@ def replaced(path: Path, size: int, what: str) -> Iterator[Path]:
     except Exception as error:  # whatever the libraries for NetCDF and Zarr make of a full disk
         there = "What was there before is untouched." if os.path.lexists(target) else "Nothing is left there."
         raise FileError(
-            f"{what} ({size / 1e6:.3g} MB) could not be written to {str(path)!r} ({_free(target)}): "
+            f"{what} ({size / 1e6:.3g} MB) could not be written to {str(path)!r} ({free(target.parent)}): "
             f"{first_line(error)}. {there} Make room or name another path."
         ) from error
 
@@ -80,6 +82,24 @@ def digest(path: Path, end: int | None = None) -> str:
             found.update(block)
             left -= len(block)
     return found.hexdigest()
+
+
+def free(folder: Path) -> str:
+    """How much room is left where a folder is or would be, in words."""
+    for path in (folder, *folder.parents):
+        with contextlib.suppress(OSError):
+            return f"{shutil.disk_usage(path).free / 1e6:.3g} MB free"
+    return "free space unknown"
+
+
+def canonical(content: Any) -> str:
+    """JSON that is the same for the same content."""
+    return json.dumps(content, sort_keys=True)
+
+
+def digest_of(content: Any) -> str:
+    """SHA-256 of what JSON can hold."""
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
 def first_line(error: BaseException) -> str:
@@ -195,10 +215,3 @@ def _remove(path: Path) -> None:
     else:
         with contextlib.suppress(OSError):
             path.unlink()
-
-
-def _free(target: Path) -> str:
-    for folder in target.parents:
-        with contextlib.suppress(OSError):
-            return f"{shutil.disk_usage(folder).free / 1e6:.3g} MB free"
-    return "free space unknown"

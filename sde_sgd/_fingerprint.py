@@ -5,13 +5,7 @@ from typing import Any
 
 from sde_sgd._reading import Reading
 
-# What a fingerprint says of its own kind: another number, and none of its texts can be compared.
-_KIND, _NUMBER = "fingerprint", "2"
 _UNSEEN = "not to be told: "
-_EARLIER = (
-    "an earlier version of sde_sgd wrote them, which did not look at all that functions read, so it cannot "
-    "be told whether they are of this run: only that version can resume them"
-)
 
 
 def fingerprint(value: Any, name: str) -> dict[str, str]:
@@ -25,11 +19,6 @@ def fingerprint(value: Any, name: str) -> dict[str, str]:
     reading = Reading()
     reading.read(value, name)
     return {**reading.found, **{where: f"{_UNSEEN}{what}" for where, what in reading.unseen.items()}}
-
-
-def marked(config: Mapping[str, str]) -> dict[str, str]:
-    """A fingerprint that says how it was taken."""
-    return {_KIND: _NUMBER, **config}
 
 
 def check_told(config: Mapping[str, str]) -> None:
@@ -50,8 +39,6 @@ def check_told(config: Mapping[str, str]) -> None:
 
 def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
     """Lines that say what differs between two fingerprints."""
-    if here.get(_KIND) != there.get(_KIND):
-        return [_EARLIER]
     missing = "not set"
     return [
         f"{name} is {here.get(name, missing)} here, {there.get(name, missing)} in the checkpoint"

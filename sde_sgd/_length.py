@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sde_sgd import _checks, _samplings
+from sde_sgd._plan import as_marks
 from sde_sgd.processes._base import LAST_STEP, Process
 from sde_sgd.schedules import nearest
 
@@ -65,7 +66,7 @@ def in_steps(process: Process, *, steps: Any, epochs: Any, time: Any, every: Any
         raise ValueError(f"every must be at least one step, which is {1 / rate:g} {unit}, got {every:g}.")
     count = math.floor(length / every + 1e-9)
     marks = np.unique(np.minimum(nearest(np.arange(1, count + 1) * apart), whole))
-    return Length(whole, _evenly(marks), begin)
+    return Length(whole, as_marks(marks), begin)
 
 
 def _of_steps(steps: Any, every: Any, burn_in: Any) -> Length:
@@ -105,10 +106,3 @@ def _in_range(name: str, steps: float) -> int:
     if steps > LAST_STEP:
         raise ValueError(f"{name} must end by {LAST_STEP} steps on the clock, got {steps:.10g} of them.")
     return int(nearest(steps)) if isinstance(steps, float) else steps
-
-
-def _evenly(marks: np.ndarray) -> range | np.ndarray:
-    """Evenly spaced marks as a range, which the engine takes in larger chunks."""
-    if len(marks) and (marks == marks[0] * np.arange(1, len(marks) + 1)).all():
-        return range(int(marks[0]), int(marks[-1]) + 1, int(marks[0]))
-    return np.asarray(marks, int)

@@ -1,8 +1,10 @@
 """Whose code it is: the user's own, which is looked into, or a library's, which its version tells."""
 
+import contextlib
 import functools
 import importlib.metadata
 import importlib.util
+import platform
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +13,15 @@ from types import ModuleType
 VERSIONED = ("sde_sgd", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy")
 _STANDARD = frozenset(sys.stdlib_module_names) | frozenset(sys.builtin_module_names)
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
+
+
+def versions(*others: str) -> dict[str, str]:
+    """Of Python, of the libraries in `VERSIONED`, and of others, as far as they are installed."""
+    found = {"python": platform.python_version()}
+    for name in (*VERSIONED, *others):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def is_own(module: str | None) -> bool:

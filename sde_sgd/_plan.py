@@ -1,9 +1,18 @@
 """When a run looks at its chains, in steps."""
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+
+def as_marks(steps: Sequence[int] | np.ndarray) -> range | np.ndarray:
+    """Steps at which samples are taken; evenly spaced ones as a range, which is taken in larger chunks."""
+    marks = np.asarray(steps, np.int64)
+    if len(marks) and (marks == marks[0] * np.arange(1, len(marks) + 1)).all():
+        return range(int(marks[0]), int(marks[-1]) + 1, int(marks[0]))
+    return marks
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,8 @@
 """What a result is the result of: what sets it, and the call that repeats it."""
 
 import dataclasses
-import importlib.metadata
 import inspect
 import json
-import platform
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from sde_sgd._fingerprint import fingerprint
+from sde_sgd._origin import versions
 from sde_sgd._written import Writer, in_words
 from sde_sgd.data._known_names import name_of
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import Process
 
-_LIBRARIES = ("sde_sgd", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy")
 # what does not change the numbers
 _OTHER = {"progress", "devices", "memory_limit", "checkpoint", "resume", "throw"}
 _DATA = ("inputs", "targets", "test_inputs", "test_targets")
@@ -192,16 +190,10 @@ def described(value: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
 
 def environment() -> dict[str, Any]:
     """Versions, and on what kind of device JAX computes."""
-    versions = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     device = jax.local_devices()[0]
     kind = device.device_kind
     return {
-        "versions": versions,
+        "versions": versions(),
         "device": kind if kind == device.platform else f"{device.platform}: {kind}",
         "x64": _in_float64(),
     }

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -16,7 +16,7 @@ from sde_sgd import _checks, _devices, _length, _settings, _start, _tree
 from sde_sgd._asked import make_recorder
 from sde_sgd._checkpoint import Checkpoint
 from sde_sgd._engine import Before, Outcome, Task, finished_moments, simulate
-from sde_sgd._fingerprint import check_told, fingerprint, marked
+from sde_sgd._fingerprint import check_told, fingerprint
 from sde_sgd._key_use import remember, warn_of_repeated_noise
 from sde_sgd._memory import MemoryPrediction
 from sde_sgd._plan import Plan
@@ -228,20 +228,20 @@ def open_store(
             raise ValueError("resume=True needs checkpoint=..., the folder to resume from.")
         return None
     ask = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(_folder(checkpoint))
-    told = marked(config())
+    told = config()
     check_told(told)
-    return Store(replace(ask, directory=_folder(ask.directory)), told, resume=resume)
+    return Store(ask, told, resume=resume)
 
 
 def _folder(given: Any) -> str:
-    """The path of a folder, with `~` for the user's own."""
+    """The path of a folder, by the name that the argument has here."""
     text = os.fspath(given) if isinstance(given, str | os.PathLike) else ""
     if not isinstance(text, str) or not text or "\0" in text:
         raise ValueError(
             f"checkpoint must be the path of a folder, or Checkpoint(folder, seconds, keep), got "
             f"{_checks.short(given)}."
         )
-    return os.path.expanduser(text)  # noqa: PTH111 - leaves a user it does not know as it is
+    return text
 
 
 @dataclass(frozen=True)
@@ -310,7 +310,7 @@ class _Job:
             **fingerprint(self.process, "process"),
             **fingerprint(self.key, "key"),
             **fingerprint(initial, "initial"),
-            **_kept(fingerprint(self.recorder, "recorder")),
+            **fingerprint(self.recorder, "recorder"),
             "chains": str(self.chains),
             "chunk": str(self.chunk),
             "burn_in": str(self.plan.burn_in),
@@ -322,11 +322,6 @@ class _Job:
         template = _tree.shapes(self.process.problem.init, self.key)
         whole = _start.given_start(template, _checks.floating("initial", self.initial), self.chains)
         return jax.tree.map(lambda leaf: leaf[here], whole)
-
-
-def _kept(recorder: dict[str, str]) -> dict[str, str]:
-    """The fingerprint of a recorder; without a condition to stop it is that of versions without one."""
-    return {name: text for name, text in recorder.items() if (name, text) != ("recorder.stop", "None")}
 
 
 def _job(

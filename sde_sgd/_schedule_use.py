@@ -1,9 +1,12 @@
 """A schedule multiplies the learning rate; one that gives the rate itself, as optax's do, is noticed."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sde_sgd import _traces
 from sde_sgd._telling import warn
 from sde_sgd.processes._base import Process
 
@@ -28,7 +31,7 @@ def warn_of_absolute_schedule(process: Process, steps: int, stacklevel: int) -> 
         return
     at = np.unique(np.linspace(0, steps - 1, min(steps, _LOOKS)).astype(np.int32))
     with jax.numpy_dtype_promotion("standard"):  # optax schedules mix integers and floats
-        factors = np.asarray(jax.jit(jax.vmap(process.schedule))(jnp.asarray(at)), np.float64)
+        factors = np.asarray(_factors(process.schedule, jnp.asarray(at)), np.float64)
     if factors.shape != at.shape or not np.isfinite(factors).all():
         return
     place = int(factors.argmax())
@@ -45,3 +48,8 @@ def warn_of_absolute_schedule(process: Process, steps: int, stacklevel: int) -> 
             f"schedule=lambda step: schedule(step) / {rate:.3g}.",
             stacklevel=stacklevel + 1,
         )
+
+
+@_traces.jit
+def _factors(schedule: Any, steps: Any) -> Any:
+    return jax.vmap(schedule)(steps)

@@ -4,14 +4,13 @@ The libraries that read HDF5 may crash or take any time and memory over a damage
 looked at before any of them is.
 """
 
-import hashlib
 import json
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sde_sgd._files import FileError, digest
+from sde_sgd._files import FileError, canonical, digest, digest_of
 
 MARK = "sde_sgd_file"  # the attribute with what a reader of ours needs to know
 MANIFEST, SEAL = "sde_sgd_manifest", "sde_sgd_seal"
@@ -80,7 +79,7 @@ def seal_folder(path: Path) -> None:
     attributes[MANIFEST] = {
         name: [(path / name).stat().st_size, digest(path / name)] for name in _listed(path)
     }
-    attributes[SEAL] = _digest_of(attributes)
+    attributes[SEAL] = digest_of(attributes)
     gathered["metadata"][".zattrs"] = attributes
     for name, content in ((".zattrs", attributes), (".zmetadata", gathered)):
         (path / name).write_text(json.dumps(content, indent=1), "utf-8")
@@ -100,7 +99,7 @@ def check_folder(path: Path) -> bool:
         missing = "" if both.strip() else ", or its metadata are lost"
         raise FileError(f"{str(path)!r} {WRITTEN_BY}{missing}. xarray.open_zarr opens other folders.")
     attributes, gathered = (_object(path / name, text) for name, text in texts.items())
-    if attributes.pop(SEAL, None) != _digest_of(attributes):
+    if attributes.pop(SEAL, None) != digest_of(attributes):
         raise _damaged(path, "'.zattrs' does not have the checksum that was written with it")
     manifest, there = attributes[MANIFEST], set(_listed(path))
     for name, (size, found) in manifest.items():
@@ -115,7 +114,7 @@ def check_folder(path: Path) -> bool:
         for name in (".zattrs", *there)
         if name.rpartition("/")[2].startswith(".z")
     }
-    if _canonical(gathered) != _canonical({"metadata": described, "zarr_consolidated_format": 1}):
+    if canonical(gathered) != canonical({"metadata": described, "zarr_consolidated_format": 1}):
         raise _damaged(path, "'.zmetadata' is not what the other files say")
     return True
 
@@ -144,14 +143,6 @@ def _object(path: Path, text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise _damaged(path.parent, f"{path.name!r} is no JSON object")
     return found
-
-
-def _canonical(content: Any) -> str:
-    return json.dumps(content, sort_keys=True)
-
-
-def _digest_of(content: Any) -> str:
-    return hashlib.sha256(_canonical(content).encode()).hexdigest()
 
 
 def _damaged(path: Path, why: str) -> FileError:

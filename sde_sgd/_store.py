@@ -1,10 +1,8 @@
 """The folder with the checkpoints of one run or sweep: whose it is, who uses it, what was not written."""
 
 import contextlib
-import hashlib
-import importlib.metadata
 import json
-import platform
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,13 +12,14 @@ import jax
 
 from sde_sgd import _devices
 from sde_sgd._checkpoint import FORMAT, Checkpoint, CheckpointError, Part, barrier
+from sde_sgd._files import digest_of
 from sde_sgd._fingerprint import differences
 from sde_sgd._lock import FolderLock
+from sde_sgd._origin import versions
 from sde_sgd._telling import log, warn
 
 _MARKER, _LOCK = "sde_sgd.json", "sde_sgd.lock"
 _TEMPORARY = "sde_sgd.tmp"
-_LIBRARIES = ("sde_sgd", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy", "orbax-checkpoint")
 
 
 class Store:
@@ -39,7 +38,8 @@ class Store:
     def __init__(self, ask: Checkpoint, config: Mapping[str, str], *, resume: bool):
         self.ask = ask
         self._config, self._resume = dict(config), resume
-        self._folder = Path(ask.directory).expanduser().absolute()
+        # not `Path.expanduser`, which refuses a user that it does not know
+        self._folder = Path(os.path.expanduser(ask.directory)).absolute()  # noqa: PTH111
         self._marker = self._folder / _MARKER
         self._lock = FolderLock(self._folder / _LOCK)
         self._text = ""
@@ -65,8 +65,9 @@ class Store:
 
     def part(self, name: str) -> Part:
         """The checkpoints of one part of the run."""
-        digest = hashlib.sha256(json.dumps(self._config, sort_keys=True).encode()).hexdigest()
-        return Part(self._folder / name, self.ask.keep, {"run": digest, "part": name}, self._ready)
+        return Part(
+            self._folder / name, self.ask.keep, {"run": digest_of(self._config), "part": name}, self._ready
+        )
 
     def note(self, part: str, failure: CheckpointError | None, *, again: bool) -> None:
         """Remember that the newest state of a part could not be written, or forget it: now it was.
@@ -124,7 +125,7 @@ class Store:
             )
 
     def _write_marker(self) -> None:
-        content = {"format": FORMAT, "libraries": _versions(), "config": self._config}
+        content = {"format": FORMAT, "libraries": versions("orbax-checkpoint"), "config": self._config}
         self._text = self._text or json.dumps(content, indent=1, ensure_ascii=False)
         temporary = self._folder / _TEMPORARY
         temporary.write_text(self._text, encoding="utf-8")
@@ -222,7 +223,7 @@ class Store:
 
 
 def _warn_of_versions(libraries: Mapping[str, str]) -> None:
-    now = _versions()
+    now = versions("orbax-checkpoint")
     other = [
         f"{name} {old} then, {now.get(name)} now" for name, old in libraries.items() if now.get(name) != old
     ]
@@ -232,15 +233,3 @@ def _warn_of_versions(libraries: Mapping[str, str]) -> None:
             f"differ from an uninterrupted run in the last bits.",
             stacklevel=8,  # where `run` or `sweep` was called, which open the folder by two context managers
         )
-
-
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **dict(_installed())}
-
-
-def _installed() -> Iterator[tuple[str, str]]:
-    for name in _LIBRARIES:
-        try:
-            yield name, importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue

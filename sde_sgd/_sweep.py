@@ -21,7 +21,7 @@ from sde_sgd._engine import Before, Outcome, Task, simulate
 from sde_sgd._fingerprint import fingerprint
 from sde_sgd._making import MakeProcess, SamplingOf, made
 from sde_sgd._packing import do_jobs
-from sde_sgd._plan import Plan
+from sde_sgd._plan import Plan, as_marks
 from sde_sgd._points import Clock, Leg, Point, complete, listed_runs, make_point, settings
 from sde_sgd._progress import Progress
 from sde_sgd._provenance import of_sweep, told_arguments
@@ -260,8 +260,8 @@ class _SweepPlan:
             "chunk": str(chunk),
             "clock": repr(self.clock) if lasting else self.clock.unit,
             "runs of the same program": f"{zlib.crc32(groups.encode()):08x}",
-            **(fingerprint(self.stop, "stop") if self.stop is not None else {}),
-            **({"paired_starts": "True"} if self.paired_starts else {}),
+            **fingerprint(self.stop, "stop"),
+            "paired_starts": str(self.paired_starts),
         }
 
     def result(self, jobs: list[_Job], key: Any, seconds: float, asked: Any, *, theta: bool) -> SweepResult:
@@ -354,7 +354,7 @@ def _run_job(
         process = plan.process(job.problem[1], stage, points, begin)
         session.bar.note(f"B = {leg.batch_size}")
         recorder = plan.recorder(process)
-        schedule = Plan(begin, leg.steps, _marks(leg.marks), sample_start=stage == 0)
+        schedule = Plan(begin, leg.steps, as_marks(leg.marks), sample_start=stage == 0)
         task = Task(layout, process, recorder, key, schedule)
         if state is None:
             shapes = _start.abstract_start(process, len(numbers), key, None)
@@ -461,13 +461,6 @@ def _clock(schedule: Any, epochs: Any, time: Any, steps: Any, every: Any) -> Clo
     if every > length * (1 + 1e-9):
         raise ValueError(f"every must be at most the length, {length:g} {unit}, got {every:g}.")
     return Clock(unit, float(length), float(every))
-
-
-def _marks(marks: tuple[int, ...]) -> range | np.ndarray:
-    """Evenly spaced marks as a range, which the engine takes in larger chunks."""
-    if marks and all(mark == marks[0] * (number + 1) for number, mark in enumerate(marks)):
-        return range(marks[0], marks[-1] + 1, marks[0])
-    return np.asarray(marks, int)
 
 
 def _same(state: Any) -> Any:

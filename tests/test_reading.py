@@ -18,7 +18,7 @@ import optax
 import pytest
 
 import sde_sgd as ss
-from sde_sgd._fingerprint import check_told, differences, fingerprint, marked
+from sde_sgd._fingerprint import check_told, fingerprint
 
 CONSTANT = 0
 settings = types.ModuleType("settings_of_a_test")
@@ -392,10 +392,3 @@ def test_a_run_whose_functions_read_other_values_is_not_resumed(tmp_path):
             ss.CheckpointError, match=r"recorder.record\['x'\].* is 3 here, 2 in the checkpoint"
         ):
             go(name, MAKERS[name](3), resume=True)
-
-
-def test_checkpoints_of_an_earlier_kind_are_told_as_such():
-    config = {"key": "fry [0, 0]"}
-    assert differences(marked(config), marked(config)) == []
-    (line,) = differences(marked(config), config)
-    assert "earlier version of sde_sgd" in line
