@@ -81,7 +81,7 @@ class Diagnosis(Shown):
         "measured" and "unexplained" are what the others should explain, and not named where it can be
         helped: if they stand alone, the worst cause that is likely, though not shown, to be beyond its limit
         comes first. Where the steps are too long and the noise is too skewed, the step size comes first:
-        smaller steps shrink the skewness of θ as well, which by itself has no other cure.
+        smaller steps of the same batches shrink the skewness of θ as well, and larger batches only that.
         """
         asked = [cause for cause in self.causes if breaks in (None, cause.breaks)]
         beyond = [cause for cause in asked if not cause.holds]
