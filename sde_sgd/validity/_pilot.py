@@ -394,8 +394,12 @@ def _seen(
         view = one(jax.tree.map(lambda leaf: leaf[number], points))
         return jax.tree.map(lambda all_, new: all_.at[number].set(new), views, view)
 
-    shapes = jax.eval_shape(one, jax.tree.map(lambda leaf: leaf[0], points))
-    empty = jax.tree.map(lambda leaf: jnp.zeros((most, *leaf.shape), leaf.dtype), shapes)
+    shapes = _View((k,), (k, size), (k,), (k,), (k,), _probes_shape(size)[:1])
+    empty = jax.tree.map(
+        lambda shape: jnp.zeros((most, *shape), directions.dtype),
+        shapes,
+        is_leaf=lambda node: isinstance(node, tuple),
+    )
     return lax.fori_loop(0, count, put, empty)
 
 
@@ -422,7 +426,11 @@ def _probes(size: int, key: Key[Array, ""]) -> Float[Array, "probes d"]:
     """Random signs over √d, or all unit vectors of few parameters."""
     if size <= _EXACT:
         return jnp.eye(size)
-    return jax.random.rademacher(key, (_PROBES, size), float) / size**0.5
+    return jax.random.rademacher(key, _probes_shape(size), float) / size**0.5
+
+
+def _probes_shape(size: int) -> tuple[int, int]:
+    return (size if size <= _EXACT else _PROBES), size
 
 
 def _mean_noise(probes: np.ndarray, size: int) -> tuple[float, float]:
