@@ -386,6 +386,7 @@ def small(seed):
     return ss.problems.mlp(helpers.class_data(seed=seed), hidden=(2,))
 
 
+@pytest.mark.script
 def test_recorded_during_a_run_with_one_program_for_all_numbers(monkeypatch, one_device):
     """Other η, data, examples, start vector and grid compile nothing."""
     compiled = []

@@ -216,6 +216,7 @@ def test_chains_are_spread_evenly(chains, count):
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("block", [5, 8, 100])
+@pytest.mark.script
 def test_losses_and_gradients_do_not_depend_on_the_block(block, key):
     """Neither where blocks divide the examples nor where they do not."""
     whole, cut = (

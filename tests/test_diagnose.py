@@ -109,6 +109,7 @@ def test_what_diverges_is_a_step_too_large():
     assert found.weak_error is None
 
 
+@pytest.mark.script
 def test_a_network_of_few_examples():
     """Real minibatches: noise along the sharpest direction far above the mean; all numbers are there."""
     net = ss.problems.mlp(class_data(size=24), hidden=(6,))

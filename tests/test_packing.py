@@ -78,6 +78,7 @@ FEW = {"learning_rate": 0.05, "batch_size": [1, 2, 4], "steps": 60, "every": 20}
 
 
 @pytest.mark.parametrize("process", [ss.SGD, ss.Langevin])
+@pytest.mark.script
 def test_jobs_of_one_run_go_side_by_side_and_give_the_bits_of_one_device(process, key, placed):
     options = {**FEW, "record": {"x": position}, "keep_theta": True, "key": key}
     both = ss.sweep(process, WELL, **options, devices=TWO)

@@ -256,6 +256,7 @@ def test_chains_learn_digits() -> None:
         (SQUARE, lambda outputs, targets: outputs[:, 0] ** 2, 3),
     ],
 )
+@pytest.mark.script
 def test_losses(dataset: Dataset, loss: Any, outputs: int) -> None:
     problem = problems.resnet(dataset, **TINY, loss=loss)
     theta = jax.eval_shape(problem.init, KEY)

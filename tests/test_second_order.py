@@ -145,6 +145,7 @@ def test_corrected_form_has_slope_two_at_fixed_ratio():
     assert plain + bound() * plain_error < 1.5
 
 
+@pytest.mark.script
 def test_in_the_plane_with_any_additive_noise():
     """A full C that does not commute with ∇∇L; B = 1, η = 1/16."""
 
@@ -243,6 +244,7 @@ def test_correction_at_fixed_ratio_is_half_of_what_normal_ordering_leaves():
         assert abs(without - wanted) > 1e-3
 
 
+@pytest.mark.script
 def test_on_data_the_noise_is_the_exact_covariance_and_the_order_two():
     """Linear regression, where C depends on θ: an octave of η divides the error by four, not two."""
     problem = ss.problems.linear_regression(regression_data(10, 2))

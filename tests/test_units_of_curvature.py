@@ -49,6 +49,7 @@ def everything(problem):
 
 
 @pytest.mark.parametrize("unit", [1e25, 1e-25])
+@pytest.mark.script
 def test_estimates_are_the_same_in_any_unit(unit):
     """Relative to an eigenvalue, 10 roundings of float32 at most (a standard error may be all rounding)."""
     (plain, ratios, _), (scaled, others, density) = everything(problem_in(1.0)), everything(problem_in(unit))
