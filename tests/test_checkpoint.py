@@ -365,7 +365,7 @@ def test_a_sweep_with_paired_starts_is_not_the_one_without(tmp_path):
     options = {"learning_rate": [0.05, 0.1], "batch_size": 2, "steps": 4, "key": jax.random.key(1)}
     well = ss.problems.DoubleWell()
     ss.sweep(ss.SGD, well, **options, paired_starts=False, checkpoint=tmp_path / "run")
-    with pytest.raises(ss.CheckpointError, match="paired_starts is True here, not set in the checkpoint"):
+    with pytest.raises(ss.CheckpointError, match="paired_starts is True here, False in the checkpoint"):
         ss.sweep(ss.SGD, well, **options, checkpoint=tmp_path / "run", resume=True)
 
 
