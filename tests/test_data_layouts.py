@@ -316,6 +316,8 @@ BATCH = python_batch(PICTURES, labels=[1, 2])
         (b"\x80\x02T\xff\xff\xff\x7fabc.", r"it is truncated"),
         (b"\x80\x02]e.", r"is not a batch"),
         (b"", r"it is truncated"),
+        # tuples that hold the one before twice: 2⁶⁰ entries to whoever writes them all out
+        (b"\x80\x02)q\x00" + b"h\x00h\x00\x86q\x00" * 60 + b"h\x00\x93.", r"it names "),
         (python_batch(PICTURES, labels=[1, 10]), r"holds label 10 for example 1"),
     ],
 )

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
+from sde_sgd import _checks
 from sde_sgd.data import _files
 
 PIXELS = 3 * 32 * 32
@@ -59,7 +60,7 @@ def read_python_batch(
             )
     try:
         return _batch(_Machine(data).result(), labels.encode())
-    except (_RefusedError, IndexError, TypeError, KeyError, AttributeError) as error:
+    except (_RefusedError, IndexError, TypeError, ValueError, KeyError, AttributeError) as error:
         told = f" ({error})" if isinstance(error, _RefusedError) else ""
         raise ValueError(
             f"{path} is not a batch of the Python version of CIFAR as it is given out{told}. It is a pickle, "
@@ -173,7 +174,8 @@ class _Machine:
         named = _Name(module, name)
         known = [_Name(known, b"_reconstruct") for known in _MODULES]
         if named not in [*known, (b"numpy", b"ndarray"), (b"numpy", b"dtype")]:
-            shown = f"{module!r:.60} {name!r:.60}"
+            # shortened as it is read: what a pickle shares with itself may be endless
+            shown = f"{_checks.short(module)} {_checks.short(name)}"
             raise _RefusedError(f"it names {shown}, which no batch needs")
         self.push(named)
 

@@ -1,8 +1,6 @@
 """Reading image files that the user already has: bounded memory, no pickle, no download."""
 
-import errno
 import io
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,35 +22,9 @@ _BUFFER = 2**16
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-def checked_path(name: str, value: Any) -> Path:
-    """Return `value` as a path, `~` as the home folder, or refuse it with the argument's name."""
-    if isinstance(value, str | os.PathLike):
-        text = os.fspath(value)
-        if isinstance(text, str) and text and "\0" not in text:
-            try:
-                path = Path(text).expanduser()
-            except RuntimeError as error:
-                raise ValueError(f"{name} must be a path, got {text!r}: {error}") from error
-            _refuse_too_long(name, path)
-            return path
-    raise ValueError(f"{name} must be a path (a string or pathlib.Path), got {value!r}.")
-
-
-def _refuse_too_long(name: str, path: Path) -> None:
-    """Refuse a path of which the system says so: it could neither exist nor be looked for."""
-    try:
-        path.lstat()
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise ValueError(
-                f"{name} must be a path, got {_checks.short(str(path))} of {len(str(path))} characters, "
-                f"which is too long for the system. Give where the file is, not what is in it."
-            ) from error
-
-
 def checked_directory(value: Any, what: str) -> Path:
     """Return `value` as the path of a directory that exists; `what` says what should be in it."""
-    directory = checked_path("directory", value)
+    directory = _checks.path("directory", value)
     if not directory.exists():
         raise FileNotFoundError(
             f"directory {str(directory)!r} does not exist. Nothing is downloaded: pass a "

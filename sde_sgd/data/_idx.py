@@ -42,7 +42,7 @@ def read_idx(
 
     Source: the file format section of LeCun, Cortes and Burges, *The MNIST database*.
     """
-    file = _files.checked_path("path", path)
+    file = _checks.path("path", path)
     limit = _checks.integer("max_bytes", max_bytes, at_least=1)
     with _files.opened(file) as stream:
         return Idx(stream, file).entries(limit)
