@@ -148,7 +148,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "theory.products": {"problem": PLANE, "theta": np.zeros(2, np.float32)},
     "theory.laplace_gibbs": numbers,
     "theory.modified_gibbs": {**numbers, "bounds": (-1.8, 1.8), "points": 2001},
-    "theory.pushforward": {"law": FLAT, "function": lambda theta: theta[0]},
+    "theory.pushforward": {"law": FLAT, "observable": lambda theta: theta[0]},
     "theory.regression_covariance": {"problem": LINE, "hyper": HYPER, "sampling": "replacement"},
     "theory.skew_log_odds": {**numbers, "skewness": 1.0, "split": 0.0},
     "theory.online_regression_law": {"hyper": HYPER, "input_variance": 1.0, "noise_variance": 1.0},

@@ -128,4 +128,7 @@ def _named(axis: str, index: int, known: dict[str, Any]) -> str:
     shown = (
         digits(value) if isinstance(value, float) else str(value) if isinstance(value, str) else short(value)
     )
-    return f"{_SYMBOLS.get(axis, axis)} = {shown}"
+    symbol = _SYMBOLS.get(axis, axis)
+    if axis == "ratio" and known.get("momentum", 0) != 0:
+        symbol = "η/((1 − m)B)"
+    return f"{symbol} = {shown}"

@@ -30,7 +30,7 @@ def equilibrium(
         values: at the ends of the chains, in their order.
         law: the stationary one.
         distance: Kolmogorov-Smirnov distance of `values` to it.
-        level: false-alarm rate of each word.
+        level: false-alarm rate of each word, but where few changes of well meet shares of another law.
 
     Returns:
         One of three answers, or "" where nothing is known, and the reasons, a line each.
@@ -52,13 +52,15 @@ def equilibrium(
         lines.append("its two halves are compared and its changes of well counted")
         return UNKNOWN, tuple(lines)
     steps, track = path
-    moves, said = _halves(steps, track, level)
+    # where wells are found there are two ways to a false alarm
+    each = level if found is None else level / 2
+    moves, said = _halves(steps, track, each)
     lines.append(said)
     crossings = float("inf")
     if found is not None:
         crossings, said = _crossings(track, found)
         lines.append(said)
-        one_way, said = _balance(track, found, level)
+        one_way, said = _balance(track, found, each)
         moves = moves or one_way
         lines += [said] if said else []
         if odds and crossings < _FEW:

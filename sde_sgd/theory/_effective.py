@@ -83,10 +83,13 @@ def effective_temperature(
         `EffectiveTemperature`.
 
     Raises:
-        ValueError: as in `discrete_covariance`, or for sampling="shuffle_all".
+        ValueError: as in `discrete_covariance`, or for sampling="shuffle_all" where B does not divide N.
 
     Source: derived here; first order: Jastrzębski et al. 2017 (arXiv:1711.04623).
     """
+    setting = one_setting(hyper)
+    if sampling == "shuffle_all" and dataset_size is not None and dataset_size % setting.batch == 0:
+        sampling = "shuffle"  # which it is where no example is left over
     if sampling == "shuffle_all":
         raise ValueError(
             "sampling='shuffle_all' has no one η C/B to be compared with, as its last batch is noisier than "
@@ -96,7 +99,6 @@ def effective_temperature(
     values, vectors, C = eigenmodes(hessian, gradient_covariance)
     options: dict[str, Any] = {"sampling": sampling, "dataset_size": dataset_size}
     variances = directional_variance(values, np.diag(C), hyper, law=law, average=average, **options)
-    setting = one_setting(hyper)
     own = law_noise(law, sampling, setting, dataset_size).own
     return EffectiveTemperature(
         values, vectors, 2 * values * variances, setting.effective_rate * own * np.diag(C)

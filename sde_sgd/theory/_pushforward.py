@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sde_sgd import _traces
 from sde_sgd._shown import Shown, short
 from sde_sgd.theory._density import Density1D, Density2D
 
@@ -63,7 +64,7 @@ class Pushforward(Shown):
         return np.asarray((self.cdf(at + half) - self.cdf(at - half)) / (2 * half))
 
 
-def pushforward(law: Density2D | Any, function: Callable[[Any], Any] | Any) -> Density1D | Pushforward:
+def pushforward(law: Density2D | Any, observable: Callable[[Any], Any] | Any) -> Density1D | Pushforward:
     r"""The law of f(θ) on the line, for θ of a density in the plane.
 
     Of a coordinate it is the marginal. Otherwise every cell is cut into two triangles, on which f is taken
@@ -72,7 +73,7 @@ def pushforward(law: Density2D | Any, function: Callable[[Any], Any] | Any) -> D
 
     Args:
         law: the density in the plane.
-        function: f, smooth, of one point of shape `(2,)`.
+        observable: f, smooth, of one point of shape `(2,)`.
 
     Raises:
         ValueError: if f does not return one finite number for a point, or takes one value with a probability
@@ -80,9 +81,9 @@ def pushforward(law: Density2D | Any, function: Callable[[Any], Any] | Any) -> D
     """
     if not isinstance(law, Density2D):
         raise ValueError(f"law must be a Density2D, as theory.gibbs gives it in the plane, got {short(law)}.")
-    if not callable(function):
-        raise ValueError(f"function must be one of a point of shape (2,), got {short(function)}.")
-    values = _values(law, function)
+    if not callable(observable):
+        raise ValueError(f"observable must be a function of a point of shape (2,), got {short(observable)}.")
+    values = _values(law, observable)
     x, y = np.meshgrid(law.x, law.y, indexing="ij")
     for axis, coordinate in enumerate((x, y)):
         if np.allclose(values, coordinate, rtol=0, atol=1e-6 * np.abs(coordinate).max()):
@@ -109,9 +110,17 @@ def pushforward(law: Density2D | Any, function: Callable[[Any], Any] | Any) -> D
     )
 
 
-def _values(law: Density2D, function: Callable[[Any], Any]) -> np.ndarray:
+@_traces.jit
+def _on_grid(observable: Callable[[Any], Any], points: Any) -> Any:
+    return jax.vmap(jax.vmap(observable))(points)
+
+
+def _values(law: Density2D, observable: Callable[[Any], Any]) -> np.ndarray:
     points = jnp.asarray(np.stack(np.meshgrid(law.x, law.y, indexing="ij"), axis=-1), float)
-    found: Any = jax.jit(jax.vmap(jax.vmap(function)))(points)
+    try:
+        found: Any = _on_grid(observable, points)
+    except Exception as error:
+        raise ValueError(f"observable failed on a point of shape (2,): {error}") from error
     leaves = jax.tree.leaves(found)
     if len(leaves) != 1 or leaves[0].shape != law.values.shape:
         shapes = [leaf.shape[2:] for leaf in leaves]

@@ -182,19 +182,21 @@ def diagnose(
         `Diagnosis`.
 
     Raises:
-        ValueError: for arguments out of range, sampling="shuffle_all", a process in place of a problem, or an
-            optimizer.
+        ValueError: for arguments out of range, sampling="shuffle_all" where B does not divide N, a process in
+            place of a problem, or an optimizer.
 
     Source: d Var(θ_i)/dt = −2 Cov(θ_i, ∂_iL) + T_i + step · Var(∂_iL) holds for any loss; the factor of
     sampling is exact for quadratics (`theory.discrete_covariance`).
     """
     _refuse_process(problem, optimizer)
     check_hyper(problem, hyper)
+    if sampling == "shuffle_all" and (problem.dataset_size or 1) % hyper.batch_size == 0:
+        sampling = "shuffle"  # which it is where no example is left over
     if sampling == "shuffle_all":
         raise ValueError(
             "sampling must not be 'shuffle_all' for diagnose: the batches of an epoch have noise and "
             "skewness of two kinds, and one is judged. Use sampling='shuffle', which leaves the last N mod B "
-            "examples of an epoch out, and is the same where B divides N."
+            "examples of an epoch out."
         )
     check_key(key)
     for name in ("learning_rate", "momentum"):
