@@ -92,16 +92,7 @@ def logistic(examples: int):
     x = rng.normal(size=(examples, 2))
     labels = (rng.random(examples) < 1 / (1 + np.exp(-x @ [1.0, -0.5] - 0.3))).astype(int)
     problem = ss.problems.logistic_regression(ss.data.Dataset(x, labels, classes=2))
-    flat, unravel = jax.flatten_util.ravel_pytree(problem.init(jax.random.key(0)))
-
-    @jax.jit
-    def newton(at):
-        slope = jax.flatten_util.ravel_pytree(problem.gradient(unravel(at)))[0]
-        return at - jnp.linalg.solve(problem.hessian(unravel(at)), slope)
-
-    for _ in range(20):
-        flat = newton(flat)
-    return problem, unravel(flat)
+    return problem, ss.theory.refine_minimum(problem, problem.init(jax.random.key(0)))
 
 
 def main() -> None:

@@ -138,6 +138,7 @@ def test_a_quadratic_has_half_its_dimension():
     assert found.batch_size is None
     np.testing.assert_allclose(found.inverse_temperature, 1 / np.log(samples))
     np.testing.assert_allclose(found.per_chain.mean(), found.value)
+    np.testing.assert_allclose(found.standard_error, found.per_chain.std(ddof=1) / 8, rtol=1e-3)
 
 
 @pytest.mark.script
@@ -289,7 +290,38 @@ def test_too_short_a_run_says_so():
     assert_agree(found.temperature_ratio, 0.33, found.temperature_error)
     assert any("burn_in" in remark and "on their way" in remark for remark in found.remarks)
     assert any("no equilibrium yet" in remark for remark in found.remarks)
+    assert found.drift > 0
     assert "  ! " in str(found)
+
+
+def test_samples_of_the_burn_in_are_left_out():
+    """⟨1 − exp(−2ηhk)⟩ over the last hundred of the same steps is .521, over all of them .33."""
+    found = COEFFICIENT(
+        ss.problems.Quadratic(HESSIAN),
+        jnp.zeros(3),
+        key=jax.random.key(4),
+        samples=SAMPLES,
+        learning_rate=5e-4,
+        steps=400,
+        burn_in=300,
+        chains=1024,
+    )
+    assert_agree(found.temperature_ratio, 0.521, found.temperature_error)
+    assert abs(found.temperature_ratio - 0.33) > 5 * found.temperature_error
+
+
+def test_a_problem_that_breaks_its_contract_is_refused():
+    class Broken(ss.problems.FiniteSumProblem):
+        dataset_size = 8
+
+        def init(self, key):
+            return jnp.zeros(3)
+
+        def example_losses(self, theta, indices=None):
+            return jnp.zeros((8, 2)) + theta.sum()
+
+    with pytest.raises(ValueError, match=r"example_losses"):
+        COEFFICIENT(Broken(), jnp.zeros(3), key=jax.random.key(0), learning_rate=0.1, steps=10)
 
 
 def test_a_point_that_is_no_minimum_is_seen():
@@ -437,8 +469,8 @@ def test_the_gaussian_value_by_hand():
         ({"batch_size": 0}, "batch_size must be an integer >= 1, got 0"),
         ({"record": {}}, "options to run may be devices, .* got record"),
         ({"key": 0}, "key must be one typed key"),
-        ({"at": jnp.zeros(2)}, r"at must be the parameters of one chain, shapes \(3,\), got \(2,\)"),
-        ({"at": jnp.zeros((5, 3))}, r"got \(5, 3\). Of an ensemble take one"),
+        ({"at": jnp.zeros(2)}, r"at must be the parameters of one chain, of shapes \(3,\), got \(2,\)"),
+        ({"at": jnp.zeros((5, 3))}, r"got \(5, 3\). For an ensemble map over"),
         ({"at": jnp.array([0.0, jnp.nan, 0.0])}, "at must be finite, got 1 numbers that are not"),
         ({"at": jnp.zeros(3, int)}, "at has dtype int32; parameters must be floating point"),
         ({"problem": None}, "problem must be a sde_sgd problem such as"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
+from sde_sgd.statistics._moments import mean_error
 from sde_sgd.statistics._time_average import split_r_hat
 
 # A remark is wrong so often, for each of three
@@ -153,17 +154,15 @@ def averages(energy: np.ndarray, virial: np.ndarray) -> dict[str, float]:
         r_hat = split_r_hat(energy.T)
     return {
         "value": value,
-        "standard_error": _error(each),
+        "standard_error": mean_error(each),
         "temperature_ratio": temperature,
-        "temperature_error": _error(ratio),
+        "temperature_error": mean_error(ratio),
         "rescaled": rescaled,
         # of a ratio of means, to first order
-        "rescaled_error": _error((each - rescaled * ratio) / temperature) if temperature > 0 else math.nan,
+        "rescaled_error": (
+            mean_error((each - rescaled * ratio) / temperature) if temperature > 0 else math.nan
+        ),
         "drift": float(drift.mean()),
-        "drift_error": _error(drift),
+        "drift_error": mean_error(drift),
         "r_hat": float(r_hat),
     }
-
-
-def _error(values: np.ndarray) -> float:
-    return float(values.std(ddof=1) / len(values) ** 0.5)

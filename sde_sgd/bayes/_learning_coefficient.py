@@ -14,8 +14,10 @@ from sde_sgd.bayes._energy import Energy
 from sde_sgd.bayes._estimate import LearningCoefficient, averages
 from sde_sgd.bayes._localised import Heated, Localised
 from sde_sgd.bayes._temper import inverse_temperature_of, samples_of
+from sde_sgd.curvature._operators import check_theta
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
+from sde_sgd.problems._contract import check_contract
 from sde_sgd.processes._base import Process
 from sde_sgd.processes._langevin import Langevin
 from sde_sgd.processes._white_noise import SGLD
@@ -175,19 +177,13 @@ def _checked(problem: Any, at: Any) -> tuple[Problem, Any]:
             f"at must be the parameters of one chain, got a Result of {len(at.diverged_at)} chains. Take one "
             f"of them: jax.tree.map(lambda leaf: leaf[0], result.theta)."
         )
-    template = jax.eval_shape(problem.init, jax.eval_shape(lambda: jax.random.key(0)))
-    at = _checks.floating("at", at)
-    fits = _tree.same_structure(at, template)
-    if not fits or _tree.describe(at) != _tree.describe(template):
-        raise ValueError(
-            f"at must be the parameters of one chain, shapes {_tree.describe(template)}, got "
-            f"{_tree.describe(at)}. Of an ensemble take one: "
-            f"jax.tree.map(lambda leaf: leaf[0], result.theta)."
-        )
+    check_contract(problem)
+    at = check_theta(problem, at, "at")
     for path, leaf in jax.tree_util.tree_leaves_with_path(at):
         if not bool(jnp.isfinite(leaf).all()):
             raise ValueError(
                 f"at{jax.tree_util.keystr(path)} must be finite, got {int((~jnp.isfinite(leaf)).sum())} "
                 f"numbers that are not: this chain diverged. Take another."
             )
-    return problem, jax.tree.map(lambda leaf, want: leaf.astype(want.dtype), at, template)
+    wanted = _tree.shapes(problem.init, jax.random.key(0))
+    return problem, jax.tree.map(lambda leaf, want: leaf.astype(want.dtype), at, wanted)

@@ -127,15 +127,17 @@ class EmpiricalRisk(FiniteSumProblem):
             f"predict{names}", self.predict, theta, self.inputs, hint=_predict_hint(predict, state)
         )
         if built_in is None:
-            told = "loss(outputs, targets)"
+            told = getattr(loss, "told", "loss(outputs, targets)")
             shapes = given.shapes_of(told, self.losses, outputs, self.targets)
         else:
             shapes = jax.eval_shape(self.losses, outputs, self.targets)
         shape = getattr(shapes, "shape", None)
         if shape != (self.size,):
+            got = f"shape {shape}" if shape is not None else _tree.describe(shapes)
+            if hasattr(loss, "told"):
+                raise ValueError(f"{loss.told} must return one number, got {got} for {self.size} examples.")
             raise ValueError(
-                f"loss must return one number for each of the {self.size} examples, got "
-                f"{'shape ' + str(shape) if shape is not None else _tree.describe(shapes)}. Give no mean."
+                f"loss must return one number for each of the {self.size} examples, got {got}. Give no mean."
             )
         if built_in is not None and dataset.classes is not None:
             width = outputs.shape[-1]
@@ -319,8 +321,10 @@ def _check_theta(init: Callable[..., Any]) -> Any:
 
 def _predict_hint(predict: Any, state: Any) -> str:
     """What is probably wrong with a prediction that fails."""
-    if hasattr(predict, "way_out"):
-        return str(predict.way_out)
+    whole = getattr(predict, "function", predict)  # or the object whose method it is
+    whole = getattr(whole, "__self__", whole)
+    if hasattr(whole, "way_out"):
+        return str(whole.way_out)
     count = given.required_arguments(getattr(predict, "function", predict))
     if state is None and count is not None and count > 2:
         return (

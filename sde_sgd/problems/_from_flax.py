@@ -121,6 +121,11 @@ class _Joined(eqx.Module):
 
     predict: Any
 
+    @property
+    def way_out(self) -> str:
+        """That of the module's own."""
+        return str(self.predict.way_out)
+
     def __call__(self, theta: Any, constants: Any, inputs: Any) -> Any:
         fixed, others = constants
         return self.predict(eqx.combine(theta, fixed), others, inputs)

@@ -46,6 +46,7 @@ class ExampleLosses(eqx.Module):
     example_loss: Callable[[Theta, Array, Array], Float[Array, ""]] = eqx.field(static=True)
     by_example: ClassVar[bool] = True
     needs_parameters: ClassVar[bool] = True
+    told: ClassVar[str] = "example_loss(theta, x, y)"
 
     def __call__(self, outputs: Any, targets: Array) -> Float[Array, " batch"]:
         theta, inputs = outputs

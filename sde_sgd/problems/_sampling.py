@@ -123,7 +123,7 @@ class PartialBatch(eqx.Module):
     """A batch that may hold fewer examples than there is room for.
 
     Attributes:
-        indices: of the examples. Those from `count` on are some of the first ones again, so that the room
+        indices: of the examples. Those from `count` on are the last one again, so that the room
             is filled with losses no worse than theirs, and belong to no mean.
         count: how many there are, 1 ≤ count ≤ B.
     """
@@ -155,8 +155,8 @@ class ShuffleAllSampler(Sampler):
         position, order = _order(state, words, step, chain, origin, -(-self.dataset_size // self.batch_size))
         start = jnp.asarray(position * self.batch_size, jnp.int32)
         count = jnp.minimum(self.batch_size, self.dataset_size - start)
-        places = start + jnp.arange(self.batch_size, dtype=jnp.int32) % count
-        indices = jnp.take(order, places, axis=1, mode="clip")
+        places = start + jnp.arange(self.batch_size, dtype=jnp.int32)
+        indices = jnp.take(order, places, axis=1, mode="clip")  # beyond the last example, the last
         return PartialBatch(indices, jnp.broadcast_to(count, chain.shape)), order
 
 
