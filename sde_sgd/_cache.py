@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from sde_sgd._shown import short
+from sde_sgd import _checks
 
 
 def compilation_cache(directory: str | os.PathLike[str] | Any) -> Path:
@@ -21,9 +21,7 @@ def compilation_cache(directory: str | os.PathLike[str] | Any) -> Path:
     Raises:
         ValueError: if it is no path, or that of a file.
     """
-    if not isinstance(directory, str | os.PathLike) or not str(directory):
-        raise ValueError(f"directory must be the path of a folder, got {short(directory)}.")
-    folder = Path(directory).expanduser().absolute()
+    folder = _checks.path("directory", directory).absolute()
     if folder.is_file():
         raise ValueError(f"directory must be a folder, got the file {str(directory)!r}.")
     folder.mkdir(parents=True, exist_ok=True)

@@ -77,9 +77,7 @@ class Checkpoint(Shown):
     keep: int = 2
 
     def __post_init__(self) -> None:
-        is_path = isinstance(self.directory, str | os.PathLike)
-        if not is_path or not str(self.directory) or "\0" in str(self.directory):
-            raise ValueError(f"directory must be the path of a folder, got {self.directory!r}.")
+        _checks.path("directory", self.directory)
         _checks.number("seconds", self.seconds, at_least=0)
         _checks.integer("keep", self.keep, at_least=1)
 

@@ -1,8 +1,11 @@
 """Validation helpers: every refusal names the argument, its value and the way out."""
 
+import errno
 import operator
+import os
 import reprlib
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
@@ -37,6 +40,28 @@ def short(value: Any) -> str:
     """What was given, in one line for a message, whatever it is: arrays by shape and dtype."""
     text = _SHORT.repr(value)
     return text if len(text) <= 200 else f"{text[:160]}… ({type(value).__name__})"
+
+
+def path(name: str, value: Any) -> Path:
+    """Return `value` as a path, `~` as the home folder, or refuse it with the argument's name."""
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ValueError(
+            f"{name} must be a path, of a file or folder (text or pathlib.Path), got {short(value)}."
+        )
+    try:
+        found = Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{name} must be a path, got {text!r}: {error}") from error
+    try:
+        found.lstat()  # of which the system may say that it could neither exist nor be looked for
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ValueError(
+                f"{name} must be a path, got {short(text)} of {len(text)} characters, which is too long for "
+                f"the system. Give where the file is, not what is in it."
+            ) from error
+    return found
 
 
 def is_concrete(value: Any) -> bool:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sde_sgd import _seal
+from sde_sgd import _checks, _seal
 from sde_sgd._dataset_code import decoded, encoded
 from sde_sgd._files import FileError, first_line, present, replaced
 from sde_sgd._telling import warn
@@ -84,7 +84,7 @@ def _path(path: Any, message: str) -> Path:
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if not isinstance(text, str) or Path(text).suffix not in SUFFIXES or "\0" in text:
         raise ValueError(message.format(repr(path if text is None else text)))
-    return Path(text)
+    return _checks.path("path", text)
 
 
 def _opened(source: Path, suffix: str) -> "xr.Dataset":

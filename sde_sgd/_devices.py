@@ -166,11 +166,6 @@ def agree(*values: float) -> tuple[float, ...]:
     return tuple(float(value) for value in gathered.reshape(-1, len(values)).max(axis=0))
 
 
-def specs(tree: PyTree, choose: Callable[[str, Any], PartitionSpec]) -> PyTree:
-    """A partition spec for every array of a pytree, chosen by its name and itself."""
-    return jax.tree_util.tree_map_with_path(lambda path, leaf: choose(jax.tree_util.keystr(path), leaf), tree)
-
-
 def map_per_chain(function: Callable[[Any], Any], process: PyTree, chains: int) -> PyTree:
     """A process with `function` done to each array of which it holds one number for each chain."""
 

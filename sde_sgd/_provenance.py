@@ -20,12 +20,14 @@ from sde_sgd.processes._base import Process
 
 # what does not change the numbers
 _OTHER = {"progress", "devices", "memory_limit", "checkpoint", "resume", "throw"}
+# a call: the arguments as text, what could not be written, and what the text imports
+Told = tuple[str, tuple[str, ...], tuple[str, ...]]
 _DATA = ("inputs", "targets", "test_inputs", "test_targets")
 _MOST = 16  # entries of an array that are told one by one
 
 
-def told_arguments(function: Callable[..., Any], asked: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
-    """The arguments of a call as text, and what could not be written.
+def told_arguments(function: Callable[..., Any], asked: Mapping[str, Any]) -> Told:
+    """The arguments of a call as text, what could not be written, and what the text imports.
 
     Args:
         function: `run` or `sweep`.
@@ -45,11 +47,11 @@ def told_arguments(function: Callable[..., Any], asked: Mapping[str, Any]) -> tu
         parts = [writer.of(given.pop(name), name) for name in ("process", "problem") if name in given]
         text = ", ".join([*parts, *([writer.arguments(given)] if given else [])])
     except Exception as error:  # noqa: BLE001 - no result is lost over its description
-        return "...", (f"the arguments: {type(error).__name__}",)
-    return text, (*writer.missing, *(f"\0{line}" for line in sorted(writer.imports)))
+        return "...", (f"the arguments: {type(error).__name__}",), ()
+    return text, tuple(writer.missing), tuple(sorted(writer.imports))
 
 
-def call_text(function: str, arguments: tuple[str, tuple[str, ...]], process: Any, problem: Any) -> str:
+def call_text(function: str, arguments: Told, process: Any, problem: Any) -> str:
     """Python that repeats a call, with a comment for each thing that is `...` in it.
 
     Args:
@@ -65,12 +67,10 @@ def call_text(function: str, arguments: tuple[str, tuple[str, ...]], process: An
         writer.known.append((problem, "problem"))
     if process is not None:
         lines.append(f"process = {writer.of(process, 'process')}")
-    text, notes = arguments
+    text, notes, needed = arguments
     lines.append(f"result = ss.{function}({text})")
-    imports = {"import jax", "import sde_sgd as ss", *writer.imports}
-    imports |= {note[1:] for note in notes if note.startswith("\0")}
-    missing = [*writer.missing, *(note for note in notes if not note.startswith("\0"))]
-    comments = [f"# not written, give it again: {note}" for note in missing]
+    imports = {"import jax", "import sde_sgd as ss", *writer.imports, *needed}
+    comments = [f"# not written, give it again: {note}" for note in (*writer.missing, *notes)]
     settings = ["jax.config.update('jax_enable_x64', True)"] if _in_float64() else []
     return "\n".join([*sorted(imports), *settings, *comments, *lines])
 
@@ -124,7 +124,7 @@ def of_sweep(
     problems: Mapping[str, Problem],
     key: Any,
     sizes: tuple[int, int],
-    asked: tuple[str, tuple[str, ...]],
+    asked: Told,
 ) -> dict[str, str]:
     """What a sweep is the result of, and the call that repeats it, as attributes of a data set.
 
@@ -188,9 +188,14 @@ def described(value: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
     return {"class": type(value).__name__, **fields}
 
 
-def environment() -> dict[str, Any]:
-    """Versions, and on what kind of device JAX computes."""
-    device = jax.local_devices()[0]
+def environment(state: Any = None) -> dict[str, Any]:
+    """Versions, on what kind of device it was computed, and whether JAX computes in float64.
+
+    Args:
+        state: whose arrays lie where they were computed, if they are not on the host.
+    """
+    arrays = [leaf for leaf in jax.tree.leaves(state) if isinstance(leaf, jax.Array)]
+    device = min(arrays[0].devices(), key=lambda one: one.id) if arrays else jax.local_devices()[0]
     kind = device.device_kind
     return {
         "versions": versions(),

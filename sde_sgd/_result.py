@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from sde_sgd import _provenance, _samplings, _start
+from sde_sgd import _provenance, _samplings, _start, _tree
 from sde_sgd._dataset_file import read_dataset, write_dataset
 from sde_sgd._recording import HistogramCounts, Moments
 from sde_sgd._result_file import from_dataset, to_dataset
@@ -68,7 +68,7 @@ class Result(Shown, eqx.Module):
     seconds: float
     key: Key[Array, ""] | None = None
     start: int = eqx.field(static=True, default=0)
-    asked: tuple[str, tuple[str, ...]] | None = eqx.field(static=True, default=None, repr=False)
+    asked: _provenance.Told | None = eqx.field(static=True, default=None, repr=False)
     told: str | None = eqx.field(static=True, default=None, repr=False)
 
     def __repr__(self) -> str:
@@ -136,19 +136,21 @@ class Result(Shown, eqx.Module):
         """
         if self.told is not None:
             return dict(json.loads(self.told))
-        asked = ("...", ("arguments of the call",)) if self.asked is None else self.asked
+        asked = ("...", ("arguments of the call",), ()) if self.asked is None else self.asked
         key = key_parts(self.key)
-        return {
-            "made_by": "run",
-            **_provenance.of_process(self.process),
-            **_provenance.of_problem(self.process.problem),
-            "chains": len(self.diverged_at),
-            "start": self.start,
-            "steps": self.steps,
-            "key": None if key is None else {"generator": key[0], "words": key[1]},
-            **_provenance.environment(),
-            "call": _provenance.call_text("run", asked, self.process, self.process.problem),
-        }
+        # as it was when it was run, for constructors are tried
+        with jax.enable_x64("float64" in _tree.dtypes(self.theta)):
+            return {
+                "made_by": "run",
+                **_provenance.of_process(self.process),
+                **_provenance.of_problem(self.process.problem),
+                "chains": len(self.diverged_at),
+                "start": self.start,
+                "steps": self.steps,
+                "key": None if key is None else {"generator": key[0], "words": key[1]},
+                **_provenance.environment(self.state),
+                "call": _provenance.call_text("run", asked, self.process, self.process.problem),
+            }
 
     def to_xarray(self) -> "xr.Dataset":
         """Everything but the process as an `xarray.Dataset`.

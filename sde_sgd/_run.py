@@ -21,7 +21,7 @@ from sde_sgd._key_use import remember, warn_of_repeated_noise
 from sde_sgd._memory import MemoryPrediction
 from sde_sgd._plan import Plan
 from sde_sgd._progress import Progress
-from sde_sgd._provenance import told_arguments
+from sde_sgd._provenance import Told, told_arguments
 from sde_sgd._recording import Histogram, HistogramCounts, Observable, Recorder
 from sde_sgd._reports import report_divergence, report_not_finite
 from sde_sgd._result import Result, with_its_process
@@ -140,7 +140,7 @@ def run(
             memory_limit = _checks.integer("memory_limit", memory_limit, at_least=1)
         store = open_store(checkpoint, resume, job.config)
         given = None if isinstance(initial, Result) else initial
-        warn_of_absolute_schedule(process, job.plan.steps, stacklevel=2)
+        warn_of_absolute_schedule(process, job.plan.start, job.plan.steps, stacklevel=2)
         if given is not None:
             warn_of_repeated_noise(process, key, given, job.plan.steps, stacklevel=2)
         label, total = type(process).__name__, job.plan.steps * job.chains
@@ -227,21 +227,14 @@ def open_store(
         if resume:
             raise ValueError("resume=True needs checkpoint=..., the folder to resume from.")
         return None
-    ask = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(_folder(checkpoint))
+    ask = (
+        checkpoint
+        if isinstance(checkpoint, Checkpoint)
+        else Checkpoint(_checks.path("checkpoint", checkpoint))
+    )
     told = config()
     check_told(told)
     return Store(ask, told, resume=resume)
-
-
-def _folder(given: Any) -> str:
-    """The path of a folder, by the name that the argument has here."""
-    text = os.fspath(given) if isinstance(given, str | os.PathLike) else ""
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise ValueError(
-            f"checkpoint must be the path of a folder, or Checkpoint(folder, seconds, keep), got "
-            f"{_checks.short(given)}."
-        )
-    return text
 
 
 @dataclass(frozen=True)
@@ -422,7 +415,7 @@ def localised(outcome: Outcome, layout: _devices.Layout, *, to_host: bool) -> Ou
     return outcome
 
 
-def _result(job: _Job, outcomes: list[Outcome], seconds: float, asked: tuple[str, tuple[str, ...]]) -> Result:
+def _result(job: _Job, outcomes: list[Outcome], seconds: float, asked: Told) -> Result:
     joined = joined_outcomes(outcomes)
     return Result(
         state=joined.state,

@@ -18,7 +18,7 @@ _NEAR = 0.05
 _LARGEST = 0.5
 
 
-def warn_of_absolute_schedule(process: Process, steps: int, stacklevel: int) -> None:
+def warn_of_absolute_schedule(process: Process, start: int, steps: int, stacklevel: int) -> None:
     """Warn if the largest factor of a run is a learning rate of it: then η enters twice.
 
     Factors by which a rate is multiplied are 1 at their largest, wherever they begin: where the largest is
@@ -29,7 +29,9 @@ def warn_of_absolute_schedule(process: Process, steps: int, stacklevel: int) -> 
     rates = rates[rates <= _LARGEST]
     if process.schedule is None or not len(rates):
         return
-    at = np.unique(np.linspace(0, steps - 1, min(steps, _LOOKS)).astype(np.int32))
+    # a schedule counts from where its stage begins
+    at = start - int(process.origin) + np.unique(np.linspace(0, steps - 1, min(steps, _LOOKS)).astype(int))
+    at = at.astype(np.int32)
     with jax.numpy_dtype_promotion("standard"):  # optax schedules mix integers and floats
         factors = np.asarray(_factors(process.schedule, jnp.asarray(at)), np.float64)
     if factors.shape != at.shape or not np.isfinite(factors).all():

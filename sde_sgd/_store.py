@@ -2,15 +2,13 @@
 
 import contextlib
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
 
-from sde_sgd import _devices
+from sde_sgd import _checks, _devices
 from sde_sgd._checkpoint import FORMAT, Checkpoint, CheckpointError, Part, barrier
 from sde_sgd._files import digest_of
 from sde_sgd._fingerprint import differences
@@ -38,8 +36,7 @@ class Store:
     def __init__(self, ask: Checkpoint, config: Mapping[str, str], *, resume: bool):
         self.ask = ask
         self._config, self._resume = dict(config), resume
-        # not `Path.expanduser`, which refuses a user that it does not know
-        self._folder = Path(os.path.expanduser(ask.directory)).absolute()  # noqa: PTH111
+        self._folder = _checks.path("directory", ask.directory).absolute()
         self._marker = self._folder / _MARKER
         self._lock = FolderLock(self._folder / _LOCK)
         self._text = ""

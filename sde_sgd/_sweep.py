@@ -216,7 +216,7 @@ class _SweepPlan:
             for stage, leg in enumerate(points[0].legs):
                 process = self.process(points[0].problem[1], stage, points, 0)
                 self.recorder(process)
-                warn_of_absolute_schedule(process, leg.steps, stacklevel=4)
+                warn_of_absolute_schedule(process, 0, leg.steps, stacklevel=4)
 
     def process(self, problem: Problem, leg: int, points: Sequence[Point], begin: int) -> Process:
         """The process of one stage for runs at these points."""

@@ -60,8 +60,8 @@ class Store(Generic[_T]):
 def clear_cache(*, limit: int | Any | None = None) -> None:
     """Let go of compiled programs, and of what was traced for them.
 
-    The programs of `run`, `sweep` and of the functions of `theory`, `curvature` and `validity` are kept, so
-    that they are not compiled again: the 64 last used, of 1 to 8 MB each. They are told apart by what the
+    Programs are kept, so that they are not compiled again: of `run` and `sweep` the 64 last used, of 1 to
+    8 MB each, and those of `theory`, `curvature`, `validity` and `bayes`. They are told apart by what the
     functions in them read, so that a function built again with equal values finds the program of the first.
     What the user has jitted keeps the globals of its first trace, as everywhere in JAX, until
     `jax.clear_caches()`.

@@ -17,6 +17,7 @@ from sde_sgd._fingerprint import fingerprint
 from sde_sgd._samplings import SAMPLINGS
 from sde_sgd._structure import key_parts
 from sde_sgd.data._known_names import name_of
+from sde_sgd.problems._empirical_risk import EmpiricalRisk
 
 _MOST = 64  # entries of an array that are written out
 
@@ -118,7 +119,9 @@ class Writer:
 
     def _made(self, value: Any, name: str) -> str | None:
         """The constructor's call, if calling it with what the object holds makes the same object."""
-        if type(value).__name__ == "EmpiricalRisk":
+        if type(value).__name__ == "Result":  # which is told by where it ended; its class imports this file
+            return None
+        if isinstance(value, EmpiricalRisk):
             return self._network(value, name)
         path = self._path(type(value))
         module = type(value).__module__.partition(".")[0]

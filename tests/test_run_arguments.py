@@ -232,12 +232,6 @@ def test_a_batch_beyond_32_bits_is_refused():
         ss.Hyperparameters(0.1, 2**31)
 
 
-def test_checkpoints_lie_below_home(key, tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    ss.run(ss.SGD(WELL, HYPER), chains=2, steps=2, key=key, checkpoint="~/saved")
-    assert (tmp_path / "saved").is_dir()
-
-
 ABSOLUTE_SAID = r"schedule multiplies learning_rate.*0\.05 itself.*give learning_rate=1\.0"
 ABSOLUTE = [
     optax.cosine_decay_schedule(0.05, 100),
@@ -262,18 +256,40 @@ def test_a_schedule_that_gives_the_rate_itself_is_warned_of(schedule):
     process = ss.SGD(WELL, HYPER, schedule=schedule)
     steps = 3000 if schedule is ABSOLUTE[-1] else 100
     with pytest.warns(UserWarning, match=ABSOLUTE_SAID):
-        warn_of_absolute_schedule(process, steps, stacklevel=1)
+        warn_of_absolute_schedule(process, 0, steps, stacklevel=1)
     several = ss.SGD(WELL, ss.Hyperparameters([0.02, 0.05]), schedule=schedule)
     with pytest.warns(UserWarning, match=ABSOLUTE_SAID):
-        warn_of_absolute_schedule(several, steps, stacklevel=1)
+        warn_of_absolute_schedule(several, 0, steps, stacklevel=1)
 
 
 @pytest.mark.parametrize("schedule", RELATIVE)
 def test_a_schedule_of_factors_is_not_warned_of(schedule):
     """Warnings are errors here."""
-    warn_of_absolute_schedule(ss.SGD(WELL, HYPER, schedule=schedule), 100, stacklevel=1)
+    warn_of_absolute_schedule(ss.SGD(WELL, HYPER, schedule=schedule), 0, 100, stacklevel=1)
     absolute = ss.SGD(WELL, ss.Hyperparameters(1.0), schedule=ABSOLUTE[0])
-    warn_of_absolute_schedule(absolute, 100, stacklevel=1)
+    warn_of_absolute_schedule(absolute, 0, 100, stacklevel=1)
+
+
+def test_a_run_that_goes_on_looks_at_the_steps_that_it_takes():
+    """Warnings are errors here: .05 was the factor of the steps before."""
+    process = ss.SGD(WELL, HYPER, schedule=optax.piecewise_constant_schedule(0.05, {20: 20.0}))
+    warn_of_absolute_schedule(process, 20, 20, stacklevel=1)
+    with pytest.warns(UserWarning, match=ABSOLUTE_SAID):
+        warn_of_absolute_schedule(process, 0, 20, stacklevel=1)
+
+
+def test_a_schedule_is_not_compiled_again_by_the_next_run():
+    traced = []
+
+    def counted(step):
+        traced.append(1)
+        return jnp.cos(step / 100)
+
+    process = ss.SGD(WELL, HYPER, schedule=counted)
+    before = len(traced)
+    for _ in range(3):
+        warn_of_absolute_schedule(process, 0, 100, stacklevel=1)
+    assert len(traced) - before == 1
 
 
 def test_runs_and_sweeps_warn_of_a_schedule_that_gives_the_rate_itself(key):

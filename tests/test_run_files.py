@@ -251,6 +251,32 @@ def test_the_call_repeats_the_run(analytic):
     assert "record={'loss': problem.loss, 'time': ..." in told
 
 
+def test_provenance_is_of_the_run_and_not_of_the_moment_it_is_read():
+    with jax.enable_x64(True):
+        well = ss.problems.DoubleWell()
+        result = ss.run(ss.SGD(well, ss.Hyperparameters(0.05)), chains=2, steps=1, key=jax.random.key(0))
+        inside = result.provenance
+    assert result.provenance == inside
+    assert inside["x64"]
+    assert "jax_enable_x64" in inside["call"]
+    assert "not written" not in inside["call"]
+
+
+def test_a_result_to_go_on_from_is_told_and_not_written_out(key):
+    """Of more samples and chains than arrays that are written out have entries."""
+    process = ss.SGD(WELL, ss.Hyperparameters(0.05))
+    first = ss.run(process, chains=70, steps=70, every=1, key=key, record=["loss"])
+    call = ss.run(process, chains=70, steps=2, key=key, initial=first).provenance["call"]
+    assert "# not written, give it again: initial: the Result that ended at step 70" in call
+    assert len(call) < 1000
+
+
+def test_a_result_is_saved_below_home(analytic, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert analytic.save("~/run.nc") == tmp_path / "run.nc"
+    assert ss.read_run("~/run.nc").steps == analytic.steps
+
+
 @pytest.mark.script
 def test_the_call_repeats_the_sweep(key):
     make = functools.partial(ss.Langevin, noise="isotropic")
