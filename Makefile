@@ -38,7 +38,7 @@ brute-force: $(READY)  ## diagnose judged on 40 drawn settings, twice: the table
 torture: $(READY)  ## kill runs, cut files short, flip their bits, thousands of times: the table in docs; about an hour
 	PYTHONPATH=tests $(BIN)/python -m torture --jobs $(CORES) --out docs/torture.md
 
-test-scripts: $(READY)  ## the examples, the cards of all papers at the smallest scale, runs that are killed
+test-scripts: $(READY)  ## the examples, the cards of all papers at the smallest scale, runs that are killed, what takes long
 	$(BIN)/python -m pytest -n $(CORES) -m script
 
 lint: $(READY)  ## style and types
@@ -52,7 +52,7 @@ format: $(READY)  ## put the code into shape
 
 figures: $(READY)  ## make the pictures of the README again
 	for script in double_well_histograms digits_mlp_sgd_vs_sde eta_over_batch_invariance two_minima \
-		sweep_eta_over_batch does_the_sde_hold weak_order own_loss local_learning_coefficient; do \
+		sweep_eta_over_batch does_the_sde_hold weak_order; do \
 		$(BIN)/python examples/$$script.py --out docs/figures || exit 1; done
 
 benchmarks: $(READY)  ## speed beside other libraries, installed first

@@ -118,7 +118,7 @@ MISTAKES = (
     ),
     Mistake("ss.Hyperparameters('0.1', 4)", "η as text", "learning_rate", "'0.1'", "number"),
     Mistake("ss.Hyperparameters(-0.1, 4)", "η below 0", "learning_rate", "-0.1", "> 0"),
-    Mistake("ss.Hyperparameters(0.1, 4, momentum=1.0)", "momentum 1", "momentum", "1", "momentum=0"),
+    Mistake("ss.Hyperparameters(0.1, 4, momentum=1.0)", "momentum 1", "momentum", "got 1", "momentum=0"),
     Mistake(
         "ss.Hyperparameters(0.1, 0.5)", "half an example in a batch", "batch_size", "0.5", "integer >= 1"
     ),
@@ -167,7 +167,7 @@ MISTAKES = (
     Mistake(
         "ss.SGD(well, 0.1)", "η without Hyperparameters", "hyper", "0.1", "Hyperparameters(learning_rate"
     ),
-    Mistake("ss.run(sgd, chains=10, steps=10, key=0)", "a seed for a key", "key", "0", "jax.random.key"),
+    Mistake("ss.run(sgd, chains=10, steps=10, key=0)", "a seed for a key", "key", "got 0", "jax.random.key"),
     Mistake(
         "ss.run(sgd, chains=10, steps=10, key=jax.random.PRNGKey(0))",
         "an old key",

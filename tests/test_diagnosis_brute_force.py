@@ -6,15 +6,11 @@ from diagnosis_brute_force import SETTINGS, brings_back, in_parallel, summary, t
 
 @pytest.mark.script
 def test_never_far_from_the_truth():
-    """At most one in five not told; no "yes" beyond 1.3, no "no" within 1.05, and the right cause first.
-
-    Of some thirty causes, each judged by intervals of probability .99, one may come out wrong by chance.
-    """
+    """At most one in five not told; no "yes" beyond 1.3, no "no" within 1.05, and the right cause first."""
     rows = in_parallel(1)
     said = f"{summary(rows)}\n{table(rows)}"
     assert len(rows) == SETTINGS
-    faults = [wrong(row) for row in rows if wrong(row)]
-    assert faults in ([], ["wrong cause"]), said
+    assert not [row for row in rows if wrong(row)], said
     assert sum(row["verdict"] == "cannot tell" for row in rows) <= SETTINGS // 5, said
 
 

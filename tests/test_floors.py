@@ -138,3 +138,8 @@ def test_unknown_attribute():
 
     with pytest.raises(AttributeError, match="no attribute 'plots'"):
         sde_sgd.plots  # noqa: B018
+
+
+def test_the_table_of_floors_names_all_of_them():
+    table = (ROOT / "docs" / "design.md").read_text()
+    assert [name for name in FLOORS if f"`{name}`" not in table] == []

@@ -348,8 +348,10 @@ class Told:
         (lambda: memoryview(b"abc"), "an object of memoryview that does not show"),
     ],
 )
-def test_what_cannot_be_looked_into_is_refused_by_name(make, what):
+def test_what_cannot_be_looked_into_is_refused_by_name(make, what, request):
     thing = make()
+    if hasattr(thing, "close"):
+        request.addfinalizer(thing.close)
     for value, name in ((closing_over(thing), "it.thing"), ({"a": [thing]}, "it['a'][0]")):
         told = fingerprint(value, "it")
         if what is None:
@@ -358,8 +360,6 @@ def test_what_cannot_be_looked_into_is_refused_by_name(make, what):
             with pytest.raises(ValueError, match=f"checkpoint: {re.escape(name)} is {what}"):
                 check_told(told)
             assert name in told
-    if hasattr(thing, "close"):
-        thing.close()
 
 
 def test_an_object_may_say_itself_what_it_holds():

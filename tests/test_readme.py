@@ -13,6 +13,16 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 # what would take an hour here, and is the same with less
 SMALLER = {"1_000_000": "2_000", "steps=20_000": "steps=2_000"}
 
+AFTER_THE_NETWORK = 'record={"loss": net.loss, "accuracy": net.accuracy},\n)\n'
+CHECKS_OF_THE_NETWORK = 'assert sgd.record["accuracy"].shape == (11, 8)\n'
+CHECKS = """
+assert dict(result.dataset.sizes) == {"batch_size": 4, "ratio": 4, "seed": 4, "epoch": 6}
+assert ss.read_sweep("results/digits.nc").dataset.identical(result.dataset)
+assert curves["loss"].shape == (3, 4, 7)
+assert diagnosis.pilot.chains == 32
+assert watch["λ₁"](theta) > 0
+"""
+
 
 @pytest.mark.script
 def test_all_python_of_the_readme_runs_in_order_in_one_process(tmp_path):
@@ -21,6 +31,7 @@ def test_all_python_of_the_readme_runs_in_order_in_one_process(tmp_path):
     for written, less in SMALLER.items():
         assert written in program
         program = program.replace(written, less)
+    program = program.replace(AFTER_THE_NETWORK, AFTER_THE_NETWORK + CHECKS_OF_THE_NETWORK, 1) + CHECKS
     script = tmp_path / "readme.py"
     script.write_text(program)
     done = subprocess.run(
@@ -33,7 +44,9 @@ def test_all_python_of_the_readme_runs_in_order_in_one_process(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert {"wells.png", "sweep.png", "loss.png"} <= {path.name for path in (tmp_path / "figures").iterdir()}
+    assert (tmp_path / "checkpoints" / "well" / "sde_sgd.json").exists()
+    made = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert {"wells.png", "sweep.png", "loss.png", "diagnosis.png"} <= made
 
 
 def test_no_block_is_without_its_imports():
