@@ -92,6 +92,20 @@ def opened(path: Path) -> Iterator[io.BufferedIOBase]:
         ) from error
 
 
+def read_declared(stream: io.BufferedIOBase, size: int, declared: str) -> bytearray:
+    """So many bytes, and no more in the stream.
+
+    Raises:
+        ValueError: if there are fewer or more; `declared` says whose bytes they are.
+    """
+    data = read_up_to(stream, size)
+    if len(data) < size:
+        raise ValueError(f"{declared}, but ends after {len(data)} of them: it is truncated. Get it again.")
+    if stream.read(1):
+        raise ValueError(f"{declared}, but more bytes follow: it is corrupt. Get it again.")
+    return data
+
+
 def read_up_to(stream: io.BufferedIOBase, count: int) -> bytearray:
     """The next `count` bytes, fewer at the end of the file.
 

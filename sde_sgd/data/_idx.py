@@ -77,14 +77,7 @@ class Idx:
     def entries(self, limit: int) -> Shaped[np.ndarray, "..."]:
         """Read them."""
         size = self.check_size(limit)
-        data = _files.read_up_to(self.stream, size)
-        declared = self._declared(size)
-        if len(data) < size:
-            raise ValueError(
-                f"{declared}, but ends after {len(data)} of them: it is truncated. Get it again."
-            )
-        if self.stream.read(1):
-            raise ValueError(f"{declared}, but more bytes follow: it is corrupt. Get it again.")
+        data = _files.read_declared(self.stream, size, self._declared(size))
         array = np.frombuffer(data, dtype=self.dtype).reshape(self.shape)
         return array.byteswap(inplace=True) if sys.byteorder == "little" else array
 

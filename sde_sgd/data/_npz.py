@@ -62,13 +62,15 @@ class Npy:
                 f"pickled objects or damage. Pickles are never read. Get the file again."
             )
         descr = found["descr"].decode("latin-1")
-        if descr.lstrip("<>=|") not in _DTYPES:
+        if descr[-2:] not in _DTYPES or descr[:-2] not in ("", "<", ">", "=", "|"):
             raise ValueError(
                 f"{path} holds an array of type {descr!r}; only numbers are read, and objects, which are "
                 f"pickled, never. Get the file again, or save its numbers with np.savez."
             )
         self.dtype = np.dtype(descr)
         self.shape = tuple(int(size) for size in found["shape"].replace(b" ", b"").split(b",") if size)
+        if 0 in self.shape:
+            raise ValueError(f"{path} declares entries of shape {self.shape}, which are none. Get it again.")
         self._order = "F" if found["order"] == b"True" else "C"
 
     def check_size(self, limit: int) -> int:
@@ -76,21 +78,18 @@ class Npy:
         size = math.prod(self.shape) * self.dtype.itemsize
         if size > limit:
             raise ValueError(
-                f"{self.path} declares {self.dtype} entries of shape {self.shape}, {size} bytes, more than "
-                f"max_bytes = {limit}. If the file is right, raise max_bytes."
+                f"{self._declared(size)}, more than max_bytes = {limit}. "
+                f"If the file is right, raise max_bytes."
             )
         return size
+
+    def _declared(self, size: int) -> str:
+        return f"{self.path} declares {self.dtype} entries of shape {self.shape}, {size} bytes"
 
     def entries(self, limit: int) -> Shaped[np.ndarray, "..."]:
         """Read them."""
         size = self.check_size(limit)
-        data = _files.read_up_to(self.stream, size)
-        if len(data) < size or self.stream.read(1):
-            many = "fewer" if len(data) < size else "more"
-            raise ValueError(
-                f"{self.path} declares entries of shape {self.shape}, {size} bytes, but holds {many}: it is "
-                f"truncated or corrupt. Get it again."
-            )
+        data = _files.read_declared(self.stream, size, self._declared(size))
         flat = np.frombuffer(data, dtype=self.dtype)
         return flat.reshape(self.shape, order=self._order)  # type: ignore[call-overload]
 
