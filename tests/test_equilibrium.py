@@ -12,7 +12,7 @@ from scipy.signal import lfilter
 
 import sde_sgd as ss
 import sde_sgd.statistics as st
-from sde_sgd.statistics._equilibrium import NOT, STILL, UNKNOWN, _halves
+from sde_sgd.statistics._equilibrium import NOT, STILL, UNKNOWN, _halves, equilibrium
 from sde_sgd.statistics._law import Law
 from sde_sgd.statistics._wells import wells
 from sde_sgd.theory._density import Density1D
@@ -174,6 +174,19 @@ def test_halves_keep_their_level():
     hits = int((p <= 0.05).sum())
     assert stats.binomtest(hits, 300, 0.05, alternative="greater").pvalue > ALARM
     assert (p < 0.5).mean() > 0.25
+
+
+@pytest.mark.script
+def test_all_looks_together_keep_the_level():
+    """Stationary chains in two wells, 3000 times at .05: the halves and the crossings share it.
+
+    With the whole level for each it would be .075.
+    """
+    rng, law, hits = np.random.default_rng(8), Law(WELLS.cdf, WELLS), 0
+    for _ in range(3000):
+        ends = recorded(rng, 0.5, 0.5, samples=5, n=100)
+        hits += equilibrium(ends, ends.theta, law, 0.5, 0.05)[0] == NOT
+    assert stats.binomtest(hits, 3000, 0.05, alternative="greater").pvalue > ALARM
 
 
 def quadratic(steps, **options):
