@@ -4,6 +4,7 @@ The process that forks must not have used JAX yet: what it has started would not
 """
 
 import contextlib
+import itertools
 import os
 import select
 import signal
@@ -30,6 +31,9 @@ class Forked:
     Args:
         work: called in the child with a function that says something to the parent.
         log: file for the child's streams.
+
+    Attributes:
+        said: its lines so far.
     """
 
     def __init__(self, work: Callable[[Say], None], log: Path):
@@ -41,6 +45,7 @@ class Forked:
         os.close(there)
         self._pipe, self._heard = here, b""
         self.log = log
+        self.said: list[str] = []
 
     def lines(self, seconds: float = 60.0) -> Iterator[str]:
         """What it says, line by line, until it has ended."""
@@ -49,7 +54,8 @@ class Forked:
             line, found, rest = self._heard.partition(b"\n")
             if found:
                 self._heard = rest
-                yield line.decode()
+                self.said.append(line.decode())
+                yield self.said[-1]
                 continue
             ready, _, _ = select.select([self._pipe], [], [], max(0.0, until - time.monotonic()))
             if not ready:
@@ -63,6 +69,15 @@ class Forked:
     def wait_for(self, beginning: str) -> bool:
         """Whether a line that begins so has come before the end."""
         return any(line.startswith(beginning) for line in self.lines())
+
+    def blocks(self) -> int:
+        """How many blocks of steps it has begun."""
+        return sum(line.startswith("block") for line in self.said)
+
+    def kept(self) -> int:
+        """How many of them it has written into a checkpoint."""
+        pairs = itertools.pairwise(line for line in self.said if line.startswith(("block", "wrote")))
+        return sum(one.startswith("block") and two.startswith("wrote") for one, two in pairs)
 
     def signal(self, number: int) -> None:
         """Send it a signal, if it is still there."""

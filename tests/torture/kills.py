@@ -19,7 +19,10 @@ MOMENTS = ("any", "write", "read")
 
 
 def rows(amount: float, seed: int) -> list[Row]:
-    """Every trial: one kill or two in a row, then the run goes to its end and must have the same bits."""
+    """Every trial: one kill or two in a row, then the run goes to its end.
+
+    It must not compute again what was saved, and have the same bits.
+    """
     count = max(len(NAMES), round(KILLS * amount))
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
@@ -27,17 +30,19 @@ def rows(amount: float, seed: int) -> list[Row]:
             Row("a `run` killed by SIGKILL, then resumed"),
             Row("a `sweep` killed by SIGKILL, then resumed"),
         ]
+        blocks = {}
         for name in NAMES:
             whole = _forked.Forked(
                 partial(_forked.run, name, None, base / f"{name}.npz", base / "cache"), base / "log"
             )
             assert whole.end() == 0, whole.words()
-        for number, outcome, failure in _jobs.spread(count, partial(_begin, base, seed)):
+            blocks[name] = whole.blocks()
+        for number, outcome, failure in _jobs.spread(count, partial(_begin, base, seed, blocks)):
             found[number % len(NAMES)].note(outcome, failure)
     return found
 
 
-def _begin(base: Path, seed: int) -> Callable[[int], tuple[str, str | None]]:
+def _begin(base: Path, seed: int, blocks: dict[str, int]) -> Callable[[int], tuple[str, str | None]]:
     expected = {name: _forked.load(base / f"{name}.npz") for name in NAMES}
 
     def trial(number: int) -> tuple[str, str | None]:
@@ -50,11 +55,13 @@ def _begin(base: Path, seed: int) -> Callable[[int], tuple[str, str | None]]:
             moments.append("any" if rng.random() < 0.5 else "write")
         if moments[0] == "read":  # there must be something to read
             moments.insert(0, "write")
-        killed = []
+        killed, kept = [], 0
         for moment in moments:
-            status = _kill(
-                partial(_forked.run, name, where / "run", None, base / "cache"), where, moment, rng
+            child = _forked.Forked(
+                partial(_forked.run, name, where / "run", None, base / "cache"), where / "log"
             )
+            status = _kill(child, moment, rng)
+            kept += child.kept()
             if status not in (0, -signal.SIGKILL):
                 return "failed", f"{told}: ended with {status} before the kill: {_tail(where)}"
             killed += [moment] if status else []
@@ -66,16 +73,19 @@ def _begin(base: Path, seed: int) -> Callable[[int], tuple[str, str | None]]:
         wrong = _forked.differing(expected[name], _forked.load(where / "out.npz"))
         if wrong is not None:
             return "failed", f"{told}: {wrong}"
-        return f"same bits ({_words(killed)})", None
+        if last.blocks() > blocks[name] - kept:
+            again = f"{last.blocks()} blocks of {blocks[name]} computed though {kept} were saved"
+            return "failed", f"{told}: {again}"
+        went_on = "went on to the same bits" if kept else "nothing was saved yet: from the start, same bits"
+        return f"{went_on} ({_words(killed)})", None
 
     return trial
 
 
-def _kill(work: Callable[[_forked.Say], None], where: Path, moment: str, rng: np.random.Generator) -> int:
-    child = _forked.Forked(work, where / "log")
+def _kill(child: _forked.Forked, moment: str, rng: np.random.Generator) -> int:
     if moment == "any":
         child.wait_for("start")
-        time.sleep(rng.uniform(0, 1.5))
+        time.sleep(rng.uniform(0, 2.5))
     else:
         for _ in range(1 if moment == "read" else int(rng.integers(1, 12))):
             child.wait_for(moment)

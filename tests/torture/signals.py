@@ -29,12 +29,13 @@ def rows(amount: float, seed: int) -> list[Row]:
             partial(_forked.run, "langevin", None, base / "out.npz", base / "cache"), base / "log"
         )
         assert whole.end() == 0, whole.words()
-        for number, outcome, failure in _jobs.spread(count, partial(_begin, base, seed)):
+        begin = partial(_begin, base, seed, whole.blocks())
+        for number, outcome, failure in _jobs.spread(count, begin):
             found[STAGES[number % len(STAGES)]].note(outcome, failure)
     return list(found.values())
 
 
-def _begin(base: Path, seed: int) -> Callable[[int], tuple[str, str | None]]:
+def _begin(base: Path, seed: int, blocks: int) -> Callable[[int], tuple[str, str | None]]:
     expected = _forked.load(base / "out.npz")
 
     def trial(number: int) -> tuple[str, str | None]:
@@ -62,6 +63,8 @@ def _begin(base: Path, seed: int) -> Callable[[int], tuple[str, str | None]]:
         wrong = _forked.differing(expected, _forked.load(where / "again.npz"))
         if wrong is not None:
             return "failed", f"{told}: {wrong}"
+        if again.blocks() > blocks - child.kept():
+            return "failed", f"{told}: {again.blocks()} blocks computed though {child.kept()} were saved"
         ended = "went on to the end" if status == 0 else "saved, ended by the signal"
         return f"{ended} ({manner})", None
 
