@@ -173,6 +173,16 @@ def test_equal_functions_are_one_program(compiled):
     assert len(compiled) == 2
 
 
+def test_a_schedule_is_the_same_before_and_after_its_first_call():
+    """Those of optax put a number of another type into their closure when they are called."""
+    built = [optax.cosine_decay_schedule(1.0, 10) for _ in range(2)]
+    marks = [_traces.mark(ss.SGD(WELL, HYPER, schedule=schedule)) for schedule in built]
+    built[0](3)
+    marks.append(_traces.mark(ss.SGD(WELL, HYPER, schedule=built[0])))
+    assert marks[0] is not None
+    assert marks[0] == marks[1] == marks[2]
+
+
 def test_what_cannot_be_looked_into_is_compiled_every_time(compiled):
     values = (value for value in (1.0, 2.0))
 

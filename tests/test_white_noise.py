@@ -120,5 +120,7 @@ def test_bad_input():
         ss.SGLD(well, hyper, temperature=0.1, sampling="shuffle")
     with pytest.raises(ValueError, match="schedule must be a function"):
         ss.WhiteNoiseGD(well, hyper, schedule=0.5)
+    with pytest.raises(ValueError, match=r"one factor for a step.* shape \(2,\)"):
+        ss.WhiteNoiseGD(well, hyper, schedule=lambda step: jnp.ones(2) * step)
     with pytest.raises(REFUSED, match="problem"):
         ss.SGLD(None, hyper, temperature=0.1)

@@ -148,11 +148,24 @@ def scheduled(
 
 
 def check_schedule(schedule: object) -> None:
-    """Refuse anything but a function of the step."""
-    if schedule is not None and not callable(schedule):
+    """Refuse anything but a function of the step.
+
+    It is traced once: those of optax keep what their first call makes of their arguments, and two that
+    differ in nothing but having been called must not be taken for different.
+    """
+    if schedule is None:
+        return
+    way_out = "such as optax.cosine_decay_schedule(1.0, 1000)"
+    if not callable(schedule):
         raise ValueError(
-            f"schedule must be a function of the step that multiplies the learning rate, such as "
-            f"optax.cosine_decay_schedule(1.0, 1000), got {_checks.short(schedule)}."
+            f"schedule must be a function of the step that multiplies the learning rate, {way_out}, "
+            f"got {_checks.short(schedule)}."
+        )
+    with jax.numpy_dtype_promotion("standard"):  # optax schedules mix integers and floats
+        shape = jax.eval_shape(lambda step: jnp.asarray(schedule(step)), jnp.zeros((), jnp.int32)).shape
+    if shape != ():
+        raise ValueError(
+            f"schedule must give one factor for a step, {way_out}; for step 0 it gives an array of shape {shape}."
         )
 
 
