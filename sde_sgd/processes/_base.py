@@ -165,7 +165,8 @@ def check_schedule(schedule: object) -> None:
         shape = jax.eval_shape(lambda step: jnp.asarray(schedule(step)), jnp.zeros((), jnp.int32)).shape
     if shape != ():
         raise ValueError(
-            f"schedule must give one factor for a step, {way_out}; for step 0 it gives an array of shape {shape}."
+            f"schedule must give one factor for a step, {way_out}; for step 0 it gives an array of shape "
+            f"{shape}."
         )
 
 
