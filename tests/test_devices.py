@@ -182,6 +182,7 @@ def test_what_cannot_be_shared_is_refused(key):
         ask(problem, data_devices=0)
 
 
+@pytest.mark.script
 @pytest.mark.parametrize("name", ["sgd", "langevin"])
 def test_a_chain_has_the_same_bits_among_any_number(name, one_device):
     """What the vectors of a CPU leave over is computed by other instructions, so nothing is left over."""

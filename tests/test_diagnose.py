@@ -122,6 +122,7 @@ def test_a_network_of_few_examples():
     assert found.weak_error is not None
 
 
+@pytest.mark.script
 def test_what_is_seen_at_a_place_is_exact(key):
     from sde_sgd.validity._pilot import _Along, _look, _mean_noise
 

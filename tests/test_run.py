@@ -144,6 +144,7 @@ def test_chains_that_devices_do_not_divide(key):
     np.testing.assert_array_equal(seven.moments["x"].mean_per_chain, eight.moments["x"].mean_per_chain[:7])
 
 
+@pytest.mark.script
 def test_a_network_is_the_same_on_two_devices_to_rounding(key, one_device):
     """Matrix products over fewer chains may be ordered otherwise: equal to float32 rounding."""
     problem = ss.problems.mlp(ss.data.wine(), hidden=(8,))

@@ -97,6 +97,7 @@ def fixed_ratio(process, rates=RATES, chains=60_000):
     ]  # fmt: skip
 
 
+@pytest.mark.script
 def test_first_order_has_slope_one():
     """f = x at η = 2⁻³..2⁻⁵; f = x² two octaves on (its two leading terms have opposite signs)."""
     errors = fixed_batch(None)
