@@ -39,6 +39,7 @@ def saved(request, tmp_path_factory):
     return folder
 
 
+@pytest.mark.script
 @pytest.mark.parametrize(("do", "name"), [(run, "run"), (sweep, "sweep")])
 @pytest.mark.parametrize("steps", [20, 40])
 def test_a_checkpoint_goes_on(saved, do, name, steps, tmp_path):
