@@ -4,7 +4,6 @@ import importlib as _importlib
 import types as _types
 import typing as _typing
 
-from sde_sgd import _names
 from sde_sgd import bayes as bayes
 from sde_sgd import curvature as curvature
 from sde_sgd import data as data
@@ -12,25 +11,16 @@ from sde_sgd import hyperparameters as hyperparameters
 from sde_sgd import problems as problems
 from sde_sgd import random as random
 from sde_sgd import schedules as schedules
+from sde_sgd import simulation as simulation
 from sde_sgd import statistics as statistics
 from sde_sgd import theory as theory
 from sde_sgd import validity as validity
-from sde_sgd._cache import compilation_cache as compilation_cache
-from sde_sgd._checkpoint import Checkpoint as Checkpoint
-from sde_sgd._checkpoint import CheckpointError as CheckpointError
-from sde_sgd._files import FileError as FileError
-from sde_sgd._memory import MemoryPrediction as MemoryPrediction
-from sde_sgd._recording import Histogram as Histogram
-from sde_sgd._recording import HistogramCounts as HistogramCounts
-from sde_sgd._recording import Moments as Moments
-from sde_sgd._result import Result as Result
-from sde_sgd._result import read_run as read_run
-from sde_sgd._run import predict_memory as predict_memory
-from sde_sgd._run import run as run
-from sde_sgd._sweep import sweep as sweep
-from sde_sgd._sweep_result import SweepResult as SweepResult
-from sde_sgd._sweep_result import read_sweep as read_sweep
-from sde_sgd._traces import clear_cache as clear_cache
+from sde_sgd._platform import _names
+from sde_sgd._platform._cache import compilation_cache as compilation_cache
+from sde_sgd._platform.checkpoints._checkpoint import Checkpoint as Checkpoint
+from sde_sgd._platform.checkpoints._checkpoint import CheckpointError as CheckpointError
+from sde_sgd._platform.files._files import FileError as FileError
+from sde_sgd._platform.reading._traces import clear_cache as clear_cache
 from sde_sgd.hyperparameters import Hyperparameters as Hyperparameters
 from sde_sgd.processes import SGD as SGD
 from sde_sgd.processes import SGLD as SGLD
@@ -43,6 +33,17 @@ from sde_sgd.processes import Process as Process
 from sde_sgd.processes import SecondOrderLangevin as SecondOrderLangevin
 from sde_sgd.processes import UnderdampedLangevin as UnderdampedLangevin
 from sde_sgd.processes import WhiteNoiseGD as WhiteNoiseGD
+from sde_sgd.simulation import Histogram as Histogram
+from sde_sgd.simulation import HistogramCounts as HistogramCounts
+from sde_sgd.simulation import MemoryPrediction as MemoryPrediction
+from sde_sgd.simulation import Moments as Moments
+from sde_sgd.simulation import Result as Result
+from sde_sgd.simulation import SweepResult as SweepResult
+from sde_sgd.simulation import predict_memory as predict_memory
+from sde_sgd.simulation import read_run as read_run
+from sde_sgd.simulation import read_sweep as read_sweep
+from sde_sgd.simulation import run as run
+from sde_sgd.simulation import sweep as sweep
 
 if _typing.TYPE_CHECKING:
     from sde_sgd import plot as plot

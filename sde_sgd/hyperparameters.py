@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from sde_sgd import _checks, _names, _samplings
-from sde_sgd._shown import Shown, described, short
+from sde_sgd import _checks, _samplings
+from sde_sgd._platform import _names
+from sde_sgd._platform._shown import Shown, described, short
 
 # XLA counts in 32 bits
 _MOST_EXAMPLES = 2**31 - 1

@@ -20,7 +20,8 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Key, UInt32
 
-from sde_sgd import _checks, _names
+from sde_sgd import _checks
+from sde_sgd._platform import _names
 
 Words = UInt32[Array, "2"]
 

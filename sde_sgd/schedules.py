@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from sde_sgd import _checks, _names, _samplings
-from sde_sgd._shown import Shown
+from sde_sgd import _checks, _samplings
+from sde_sgd._platform import _names
+from sde_sgd._platform._shown import Shown
 
 Rate = float | Callable[[Any], Any]
 

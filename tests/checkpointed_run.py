@@ -17,7 +17,9 @@ import numpy as np
 from helpers import class_data
 
 import sde_sgd as ss
-from sde_sgd import _checkpoint, _devices, _engine
+from sde_sgd._platform import _devices
+from sde_sgd._platform.checkpoints import _checkpoint
+from sde_sgd.simulation import _engine
 
 # one rate is unstable, so one chain diverges
 RATES = np.where(np.arange(15) == 4, 2.5, np.linspace(0.02, 0.08, 15)).astype(np.float32)

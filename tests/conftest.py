@@ -23,7 +23,7 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Runs here are cut at the same places as those of `checkpointed_run`; where each block begins."""
     from checkpointed_run import fixed_pace
 
-    from sde_sgd import _engine
+    from sde_sgd.simulation import _engine
 
     begun: list[int] = []
 

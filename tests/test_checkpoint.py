@@ -13,8 +13,9 @@ import pytest
 from checkpointed_run import everything, jobs, position, same_bits, square
 
 import sde_sgd as ss
-from sde_sgd import _checkpoint, _engine
-from sde_sgd._checkpoint import Part, checksum
+from sde_sgd._platform.checkpoints import _checkpoint
+from sde_sgd._platform.checkpoints._checkpoint import Part, checksum
+from sde_sgd.simulation import _engine
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:1 of 15 chains diverged"),

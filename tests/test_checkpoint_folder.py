@@ -14,9 +14,9 @@ import pytest
 from checkpointed_run import everything, position, same_bits
 
 import sde_sgd as ss
-from sde_sgd import _engine
-from sde_sgd._checkpoint import Part
-from sde_sgd._lock import FolderLock
+from sde_sgd._platform.checkpoints._checkpoint import Part
+from sde_sgd._platform.checkpoints._lock import FolderLock
+from sde_sgd.simulation import _engine
 
 pytestmark = [
     # what orbax's threads leave behind when a file cannot be written
@@ -139,7 +139,7 @@ def test_where_there_are_no_locks_it_says_so_and_goes_on(tmp_path, monkeypatch, 
     def flock(*_args):
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr("sde_sgd._lock.fcntl.flock", flock)
+    monkeypatch.setattr("sde_sgd._platform.checkpoints._lock.fcntl.flock", flock)
     with caplog.at_level(logging.WARNING, logger="sde_sgd"):
         assert ss.run(**small(), checkpoint=tmp_path / "run").steps == 40
     assert "cannot be locked ([Errno 38] Function not implemented)" in caplog.text

@@ -9,10 +9,11 @@ import pytest
 from scipy import linalg, stats
 
 import sde_sgd as ss
-from sde_sgd import _program, curvature
+from sde_sgd import curvature
 from sde_sgd.curvature import _estimates, _lanczos
 from sde_sgd.data._dataset import Dataset
 from sde_sgd.problems import NotKnownError
+from sde_sgd.simulation import _program
 
 KEY = jax.random.key(7)
 SAMPLES = 400

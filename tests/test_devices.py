@@ -8,7 +8,8 @@ from checkpointed_run import everything, fixed_pace, jobs, load, same_bits
 from helpers import class_data, finished, launch
 
 import sde_sgd as ss
-from sde_sgd import _devices, _engine
+from sde_sgd._platform import _devices
+from sde_sgd.simulation import _engine
 
 EXACT = ("sgd", "two_point", "nine")
 
@@ -144,7 +145,7 @@ def test_the_residual_network_is_shared(key, one_device):
 
 
 def test_every_device_holds_its_part_of_the_examples(key, monkeypatch):
-    from sde_sgd._program import Ensemble
+    from sde_sgd.simulation._program import Ensemble
 
     seen = []
 

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 import sde_sgd as ss
-from sde_sgd import _compensated, _devices, _engine, _memory, _tree
-from sde_sgd import _fingerprint as fingerprint
-from sde_sgd._checkpoint import Part
-from sde_sgd._memory import MemoryPrediction
-from sde_sgd._points import Clock, Leg, Point
+from sde_sgd import _tree
+from sde_sgd._platform import _devices
+from sde_sgd._platform.checkpoints._checkpoint import Part
+from sde_sgd._platform.reading import _fingerprint as fingerprint
+from sde_sgd.simulation import _compensated, _engine, _memory
+from sde_sgd.simulation._memory import MemoryPrediction
+from sde_sgd.simulation._points import Clock, Leg, Point
 
 BOWL = ss.problems.Quadratic(1.0)
 

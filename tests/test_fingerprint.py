@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import sde_sgd as ss
-from sde_sgd._fingerprint import differences, fingerprint
+from sde_sgd._platform.reading._fingerprint import differences, fingerprint
 
 
 class Thing(eqx.Module):
@@ -148,7 +148,7 @@ def test_what_refers_to_itself_has_an_end():
 
 SCRIPT = """
 import sde_sgd as ss
-from sde_sgd._fingerprint import fingerprint
+from sde_sgd._platform.reading._fingerprint import fingerprint
 
 def chosen(name):
     return name in {"alpha", "beta", "gamma", "delta", "epsilon"}

@@ -16,8 +16,9 @@ from checkpointed_run import STEPS, do, everything, load, same_bits, square
 from helpers import finished, launch, wait_for
 
 import sde_sgd as ss
-from sde_sgd import _checkpoint, _engine
-from sde_sgd._interrupt import Interrupt
+from sde_sgd._platform._interrupt import Interrupt
+from sde_sgd._platform.checkpoints import _checkpoint
+from sde_sgd.simulation import _engine
 
 # what orbax's threads leave behind when a file cannot be written
 pytestmark = [

@@ -27,9 +27,9 @@ from helpers import (
 
 import sde_sgd as ss
 from sde_sgd import _samplings, problems
-from sde_sgd._length import in_steps
 from sde_sgd.problems._sampling import PartialBatch, ShuffleSampler
 from sde_sgd.schedules import Schedule, Stage, piecewise
+from sde_sgd.simulation._length import in_steps
 
 ONE = jax.devices()[:1]
 ALL = {"sampling": "shuffle_all"}

@@ -94,7 +94,7 @@ def test_records_are_refused_too(key):
 
 
 def test_what_is_available_is_read_from_the_system(monkeypatch, tmp_path):
-    from sde_sgd import _memory
+    from sde_sgd.simulation import _memory
 
     known = ss.predict_memory(PROCESS, chains=10).available
     assert known is not None and 10**6 < known < 10**15
@@ -149,7 +149,7 @@ def test_chunks_of_chains_give_the_same(chunk, key):
 
 
 def test_chunks_are_run_one_after_the_other(key, monkeypatch):
-    from sde_sgd import _engine
+    from sde_sgd.simulation import _engine
 
     seen = []
 
@@ -157,7 +157,7 @@ def test_chunks_are_run_one_after_the_other(key, monkeypatch):
         seen.append(task.layout.chains)
         return whole(task, *args, **options)
 
-    monkeypatch.setattr("sde_sgd._run.simulate", simulate)
+    monkeypatch.setattr("sde_sgd.simulation._run.simulate", simulate)
     ss.run(**chunked_job(key), chunk=4)
     assert seen == [4, 4, 3]
     with pytest.raises(ValueError, match="chunk must be an integer >= 1"):
@@ -212,7 +212,7 @@ def test_chains_stay_where_the_loss_is_reached(key):
 @pytest.mark.parametrize("change", [{"chunk": 3}, {"pace": 1.0}, {"pace": 1e9}])
 def test_what_a_stopped_run_leaves_does_not_depend_on_how_it_was_cut(change, key, monkeypatch):
     """The last chunk of steps goes on beyond the last stop by chance: nothing of that is kept."""
-    from sde_sgd import _engine
+    from sde_sgd.simulation import _engine
 
     expected = everything(stopping(key, stop_loss=1e-4))
     pace = change.pop("pace", None) if "pace" in change else None

@@ -7,7 +7,8 @@ import pytest
 from jax import lax
 
 import sde_sgd as ss
-from sde_sgd._recording import Recorder, room
+from sde_sgd.simulation import _engine
+from sde_sgd.simulation._recording import Recorder, room
 
 WELL = ss.problems.DoubleWell()
 HYPER = ss.Hyperparameters(0.05, 2)
@@ -71,8 +72,8 @@ def test_no_bit_of_the_moments_depends_on_where_a_run_is_cut(pace, key, monkeypa
     options = {"chains": 10, "steps": 700, "every": 1, "burn_in": 13, "key": key, "moments": {"x": identity}}
     whole = ss.run(ss.SGD(WELL, HYPER), **options)
     monkeypatch.setattr(
-        "sde_sgd._engine.next_block",
-        lambda done, steps, every, _pace, capacity, block=ss._engine.next_block: block(
+        "sde_sgd.simulation._engine.next_block",
+        lambda done, steps, every, _pace, capacity, block=_engine.next_block: block(
             done, steps, every, pace, capacity
         ),
     )

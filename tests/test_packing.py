@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 import sde_sgd as ss
-from sde_sgd import _engine
-from sde_sgd._interrupt import Interrupt, Interrupted
-from sde_sgd._packing import do_jobs, pack
-from sde_sgd._progress import Progress
-from sde_sgd._session import Session
+from sde_sgd._platform._interrupt import Interrupt, Interrupted
+from sde_sgd._platform._progress import Progress
+from sde_sgd._platform.checkpoints import _checkpoint
+from sde_sgd._platform.checkpoints._session import Session
+from sde_sgd.simulation import _engine
+from sde_sgd.simulation._packing import do_jobs, pack
 
 WELL = ss.problems.DoubleWell()
 TWO = jax.devices()[:2]
@@ -70,7 +71,7 @@ def placed(monkeypatch):
         seen.append((threading.current_thread().name, devices, task.process.hyper.batch_size))
         return really(task, *args, **kwargs)
 
-    monkeypatch.setattr("sde_sgd._sweep.simulate", noted)
+    monkeypatch.setattr("sde_sgd.simulation._sweep.simulate", noted)
     return seen
 
 
@@ -248,14 +249,14 @@ def test_a_sweep_interrupted_between_or_within_jobs_ends_with_the_same_bits(
     blocks.clear()
     count = []
 
-    def save(part, *args, really=ss._checkpoint.Part.save):
+    def save(part, *args, really=_checkpoint.Part.save):
         really(part, *args)
         count.append(1)
         if len(count) == saves:
             raise Planted
 
     with monkeypatch.context() as patch:
-        patch.setattr(ss._checkpoint.Part, "save", save)
+        patch.setattr(_checkpoint.Part, "save", save)
         with pytest.raises(Planted):
             ss.sweep(ss.SGD, WELL, **job, checkpoint=tmp_path / "sweep")
     assert 0 < sum(blocks) < total

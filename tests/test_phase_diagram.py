@@ -7,7 +7,7 @@ import xarray as xr
 
 import sde_sgd as ss
 from sde_sgd import validity
-from sde_sgd._sweep_result import SweepResult
+from sde_sgd.simulation._sweep_result import SweepResult
 from sde_sgd.validity import _phase_diagram
 
 RATES, SIZES = [0.05, 0.1, 0.2, 0.4, 0.8], [1, 2, 4]

@@ -9,8 +9,8 @@ import pytest
 from helpers import bare
 
 import sde_sgd as ss
-from sde_sgd._points import Clock, complete, make_point, settings
 from sde_sgd.schedules import cyclic, nearest, piecewise
+from sde_sgd.simulation._points import Clock, complete, make_point, settings
 
 WELL = ss.problems.DoubleWell()
 TILTED = ss.problems.TiltedNoiseData(ss.problems.Quadratic(1.0), dataset_size=10, key=jax.random.key(2))

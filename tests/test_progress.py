@@ -3,7 +3,7 @@
 import pytest
 
 import sde_sgd as ss
-from sde_sgd._progress import Progress
+from sde_sgd._platform._progress import Progress
 
 
 def test_a_bar_says_how_fast_and_how_long_still(key, capsys):
@@ -44,7 +44,7 @@ def test_pipes_get_no_bar(progress, key, capsys, monkeypatch):
     ss.run(process, **options, progress=progress)
     assert capsys.readouterr().err == ""
     # the twin: on a terminal, and with no time to wait, there is one
-    monkeypatch.setattr("sde_sgd._progress._somebody_looks", lambda: True)
-    monkeypatch.setattr("sde_sgd._progress.time.monotonic", iter(range(10**6)).__next__)
+    monkeypatch.setattr("sde_sgd._platform._progress._somebody_looks", lambda: True)
+    monkeypatch.setattr("sde_sgd._platform._progress.time.monotonic", iter(range(10**6)).__next__)
     ss.run(process, **options, progress=progress)
     assert ("SGD" in capsys.readouterr().err) == (progress is None)

@@ -18,7 +18,7 @@ import optax
 import pytest
 
 import sde_sgd as ss
-from sde_sgd._fingerprint import check_told, differences, fingerprint
+from sde_sgd._platform.reading._fingerprint import check_told, differences, fingerprint
 
 CONSTANT = 0
 settings = types.ModuleType("settings_of_a_test")

@@ -12,8 +12,8 @@ from torture import result_files
 from torture.result_files import content, made
 
 import sde_sgd as ss
-from sde_sgd import _files, _seal
-from sde_sgd._sweep_result import build_dataset
+from sde_sgd._platform.files import _files, _seal
+from sde_sgd.simulation._sweep_result import build_dataset
 
 BOTH = pytest.mark.parametrize("suffix", [".nc", ".zarr"])
 

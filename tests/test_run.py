@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import sde_sgd as ss
+from sde_sgd.simulation import _engine
 
 WELL = ss.problems.DoubleWell()
 HYPER = ss.Hyperparameters(0.05, 2)
@@ -95,8 +96,8 @@ def test_the_length_of_chunks_changes_nothing(key, pace, monkeypatch):
     }
     usual = ss.run(process, **options)
     monkeypatch.setattr(
-        "sde_sgd._engine.next_block",
-        lambda done, steps, every, _pace, capacity, block=ss._engine.next_block: block(
+        "sde_sgd.simulation._engine.next_block",
+        lambda done, steps, every, _pace, capacity, block=_engine.next_block: block(
             done, steps, every, pace, capacity
         ),
     )
@@ -247,7 +248,7 @@ def test_histogram_matches_the_records_and_loses_nothing(key):
 
 def test_memory_does_not_grow_with_steps():
     """The device holds the same arrays for 10² and for 10⁹ steps."""
-    from sde_sgd._recording import Recorder
+    from sde_sgd.simulation._recording import Recorder
 
     recorder = Recorder({}, {"x": square}, {"x": ss.Histogram(-1, 1, 10)})
     kept = recorder.init(jnp.zeros(100), 1)
@@ -324,7 +325,7 @@ def test_starting_points_of_the_usual_keys_are_what_they_were():
 @pytest.fixture
 def no_uses(monkeypatch):
     """As in a new process: no key was used yet."""
-    from sde_sgd import _key_use
+    from sde_sgd.simulation import _key_use
 
     monkeypatch.setattr(_key_use, "_USES", type(_key_use._USES)(maxlen=3))
     return _key_use._USES

@@ -11,7 +11,7 @@ import pytest
 from helpers import bare
 
 import sde_sgd as ss
-from sde_sgd._schedule_use import warn_of_absolute_schedule
+from sde_sgd.simulation._schedule_use import warn_of_absolute_schedule
 
 WELL = ss.problems.DoubleWell()
 HYPER = ss.Hyperparameters(0.05, 2)
@@ -61,9 +61,13 @@ def only_accepted(monkeypatch):
     def stop(*_args, **_options):
         raise StartedError
 
-    monkeypatch.setattr("sde_sgd._engine.Task.prepare", stop)
-    monkeypatch.setattr("sde_sgd._store.Store.__init__", lambda *_args, **_options: None)
-    monkeypatch.setattr("sde_sgd._store.Store.opened", lambda _store: contextlib.nullcontext())
+    monkeypatch.setattr("sde_sgd.simulation._engine.Task.prepare", stop)
+    monkeypatch.setattr(
+        "sde_sgd._platform.checkpoints._store.Store.__init__", lambda *_args, **_options: None
+    )
+    monkeypatch.setattr(
+        "sde_sgd._platform.checkpoints._store.Store.opened", lambda _store: contextlib.nullcontext()
+    )
 
 
 def offences(call, name, arguments, names=()):

@@ -19,9 +19,9 @@ from helpers import class_data, float64
 from torture import result_files
 
 import sde_sgd as ss
-from sde_sgd._result import _replaced
-from sde_sgd._structure import Node
+from sde_sgd._platform.files._structure import Node
 from sde_sgd.data._known_names import name_of
+from sde_sgd.simulation._result import _replaced
 
 WELL = ss.problems.DoubleWell(noise_variance=0.7)
 DATA = class_data()

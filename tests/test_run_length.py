@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import sde_sgd as ss
-from sde_sgd._length import in_steps
+from sde_sgd.simulation._length import in_steps
 
 WELL = ss.problems.DoubleWell()
 HYPER = ss.Hyperparameters(0.05, 2)

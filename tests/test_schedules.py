@@ -12,9 +12,9 @@ import pytest
 from helpers import ONE_EULER_STEP, assert_agree, bare, bound, deviations
 
 import sde_sgd as ss
-from sde_sgd import _result
 from sde_sgd.processes._base import scheduled
 from sde_sgd.schedules import Schedule, Stage, cyclic, decay, piecewise
+from sde_sgd.simulation import _result
 
 ONE = jax.devices()[:1]
 WELL = ss.problems.DoubleWell()

@@ -14,7 +14,7 @@ import pytest
 from helpers import bound, float64, quick_jit, regression_data
 
 import sde_sgd as ss
-from sde_sgd import _program
+from sde_sgd.simulation import _program
 from sde_sgd.validity import weak_error
 
 RATES = (2.0**-3, 2.0**-4, 2.0**-5)

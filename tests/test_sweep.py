@@ -10,7 +10,7 @@ import pytest
 from helpers import assert_agree, bound, class_data, deviations
 
 import sde_sgd as ss
-from sde_sgd import _program
+from sde_sgd.simulation import _engine, _program
 
 WELL = ss.problems.DoubleWell()
 QUADRATIC = ss.problems.Quadratic(1.0)
@@ -291,11 +291,11 @@ def test_a_sweep_ends_when_all_have_stopped_and_its_records_are_filled(key, monk
     options |= {"record": {"x": position}, "keep_theta": True, "key": key}
     done = []
 
-    def noted(self, block, size, *, keep, really=ss._engine._Loop._chunk):
+    def noted(self, block, size, *, keep, really=_engine._Loop._chunk):
         done.append(block * size)
         really(self, block, size, keep=keep)
 
-    monkeypatch.setattr(ss._engine._Loop, "_chunk", noted)
+    monkeypatch.setattr(_engine._Loop, "_chunk", noted)
     short = sweep(ss.SGD, quiet, **options, steps=10**5, every=10**5)
     assert (short["stopped_at"] >= 0).all()
     done.clear()

@@ -7,7 +7,7 @@ import xarray as xr
 from helpers import bare
 
 import sde_sgd as ss
-from sde_sgd._sweep_result import build_dataset
+from sde_sgd.simulation._sweep_result import build_dataset
 
 WELL = ss.problems.DoubleWell()
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import sde_sgd as ss
-from sde_sgd import _program
+from sde_sgd.simulation import _program
 
 WELL = ss.problems.DoubleWell()
 

@@ -10,7 +10,8 @@ import optax
 import pytest
 
 import sde_sgd as ss
-from sde_sgd import _program, _traces
+from sde_sgd._platform.reading import _traces
+from sde_sgd.simulation import _program
 
 KEY = jax.random.key(0)
 ONE = jax.devices()[:1]

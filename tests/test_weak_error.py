@@ -11,7 +11,7 @@ from helpers import ONE_EULER_STEP, assert_agree, bound
 from scipy import stats
 
 import sde_sgd as ss
-from sde_sgd import _program
+from sde_sgd.simulation import _program
 from sde_sgd.validity import _weak_error, weak_error
 from sde_sgd.validity._coupled import Coupled
 

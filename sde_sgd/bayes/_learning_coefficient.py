@@ -8,8 +8,6 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _checks, _tree
-from sde_sgd._result import Result
-from sde_sgd._run import run
 from sde_sgd.bayes._energy import Energy
 from sde_sgd.bayes._estimate import LearningCoefficient, averages
 from sde_sgd.bayes._localised import Heated, Localised
@@ -22,6 +20,8 @@ from sde_sgd.processes._base import Process
 from sde_sgd.processes._langevin import Langevin
 from sde_sgd.processes._white_noise import SGLD
 from sde_sgd.random import check_key
+from sde_sgd.simulation._result import Result
+from sde_sgd.simulation._run import run
 
 _OPTIONS = ("devices", "chunk", "memory_limit", "progress", "checkpoint", "resume")
 

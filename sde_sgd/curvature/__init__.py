@@ -1,6 +1,6 @@
 """The curvature of a loss and the covariance of its gradients, without forming a matrix."""
 
-from sde_sgd import _names
+from sde_sgd._platform import _names
 from sde_sgd.curvature._blocks import Block as Block
 from sde_sgd.curvature._blocks import layer_blocks as layer_blocks
 from sde_sgd.curvature._covariance import Alignment as Alignment

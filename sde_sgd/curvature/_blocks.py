@@ -6,8 +6,9 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key
 
-from sde_sgd import _checks, _traces
-from sde_sgd._shown import Shown
+from sde_sgd import _checks
+from sde_sgd._platform._shown import Shown
+from sde_sgd._platform.reading import _traces
 from sde_sgd.curvature._eigenpairs import check_products, foremost, tridiagonal
 from sde_sgd.curvature._estimates import Estimate, along, check_samples, trace_of
 from sde_sgd.curvature._operators import check_matrix, check_subset, check_theta, operator, precise

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, Key
 
-from sde_sgd import _checks, _traces
-from sde_sgd._shown import described
+from sde_sgd import _checks
+from sde_sgd._platform._shown import described
+from sde_sgd._platform.reading import _traces
 from sde_sgd.curvature._eigenpairs import Eigenpairs, check_products, foremost, top_eigenpairs, tridiagonal
 from sde_sgd.curvature._estimates import Estimate, check_samples, signs
 from sde_sgd.curvature._operators import (

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from sde_sgd import _checks, _traces
-from sde_sgd._shown import parameters, short
+from sde_sgd import _checks
+from sde_sgd._platform._shown import parameters, short
+from sde_sgd._platform.reading import _traces
 from sde_sgd.curvature._lanczos import Tridiagonal, lanczos
 from sde_sgd.curvature._operators import (
     Operator,

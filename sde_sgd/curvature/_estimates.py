@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Key
 
-from sde_sgd import _checks, _traces
-from sde_sgd._shown import Shown, known, short
+from sde_sgd import _checks
+from sde_sgd._platform._shown import Shown, known, short
+from sde_sgd._platform.reading import _traces
 from sde_sgd.curvature._operators import (
     Operator,
     check_matrix,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt32
 
-from sde_sgd._shown import Shown
+from sde_sgd._platform._shown import Shown
 from sde_sgd.curvature._eigenpairs import Eigenpairs, check_products, top_eigenpairs
 from sde_sgd.curvature._estimates import Estimate
 from sde_sgd.curvature._operators import check_matrix, check_subset, parameter_count

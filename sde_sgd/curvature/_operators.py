@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from sde_sgd import _checks, _traces, _tree
-from sde_sgd._shown import short
+from sde_sgd import _checks, _tree
+from sde_sgd._platform._shown import short
+from sde_sgd._platform.reading import _traces
 from sde_sgd.problems._base import NotKnownError, Problem, Theta
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
 from sde_sgd.problems._finite_sum import FiniteSumProblem

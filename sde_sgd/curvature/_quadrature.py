@@ -8,8 +8,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key
 
-from sde_sgd import _checks, _traces
-from sde_sgd._shown import described
+from sde_sgd import _checks
+from sde_sgd._platform._shown import described
+from sde_sgd._platform.reading import _traces
 from sde_sgd.curvature._eigenpairs import check_products
 from sde_sgd.curvature._estimates import Estimate, check_samples, mean_of, signs
 from sde_sgd.curvature._lanczos import lanczos

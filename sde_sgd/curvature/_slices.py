@@ -10,8 +10,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
-from sde_sgd import _checks, _traces
-from sde_sgd._shown import described, parameters, short
+from sde_sgd import _checks
+from sde_sgd._platform._shown import described, parameters, short
+from sde_sgd._platform.reading import _traces
 from sde_sgd.curvature._operators import check_subset, check_theta, loss_of
 from sde_sgd.curvature._scale import power_of_two
 from sde_sgd.problems._base import Problem, Theta

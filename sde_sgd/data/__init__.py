@@ -1,6 +1,6 @@
 """Real and generated data sets; nothing is downloaded."""
 
-from sde_sgd import _names
+from sde_sgd._platform import _names
 from sde_sgd.data._augment import augmented_digits as augmented_digits
 from sde_sgd.data._bundled import breast_cancer as breast_cancer
 from sde_sgd.data._bundled import digits as digits

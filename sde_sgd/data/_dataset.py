@@ -5,7 +5,7 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Num
 
-from sde_sgd._shown import Shown
+from sde_sgd._platform._shown import Shown
 from sde_sgd.data import _arrays, _labels
 from sde_sgd.data._known_names import keep_name
 

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sde_sgd import _checks
-from sde_sgd._result import Result
-from sde_sgd._shown import short
+from sde_sgd._platform._shown import short
 from sde_sgd.plot._style import COLOURS, axes_or_new, legend_name
 from sde_sgd.plot._sweeps import SAMPLES, is_sweep, quantity, sample_dimension, settings
+from sde_sgd.simulation._result import Result
 
 # lines in one picture, and their strokes once the colours are used up
 _MOST = 24

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from sde_sgd import _checks
-from sde_sgd._shown import short
+from sde_sgd._platform._shown import short
 from sde_sgd.plot._style import axes_or_new
 from sde_sgd.plot._sweeps import SAMPLES, is_sweep, quantity, settings
 

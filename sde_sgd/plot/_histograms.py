@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sde_sgd import _checks
-from sde_sgd._recording import HistogramCounts
 from sde_sgd.plot._style import COLOURS, axes_or_new, legend_name
+from sde_sgd.simulation._recording import HistogramCounts
 from sde_sgd.statistics._samples import check_observable, sample_values
 from sde_sgd.theory._density import Density1D, Density2D
 from sde_sgd.theory._pushforward import Pushforward, pushforward

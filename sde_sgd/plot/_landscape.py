@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sde_sgd import _checks
-from sde_sgd._shown import short
+from sde_sgd._platform._shown import short
 from sde_sgd.plot._style import COLOURS, axes_or_new
 from sde_sgd.problems._base import Problem
 from sde_sgd.statistics._samples import is_result

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sde_sgd import _checks
-from sde_sgd._shown import short
+from sde_sgd._platform._shown import short
 from sde_sgd.curvature import Line, Plane
 from sde_sgd.plot._style import COLOURS, axes_or_new
 

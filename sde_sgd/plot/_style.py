@@ -8,7 +8,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sde_sgd._shown import short
+from sde_sgd._platform._shown import short
 from sde_sgd.processes._langevin import Langevin
 
 # Okabe & Ito's palette: told apart by the colour-blind too.

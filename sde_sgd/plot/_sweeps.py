@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from sde_sgd._shown import digits, short
-from sde_sgd._sweep_result import SweepResult
+from sde_sgd._platform._shown import digits, short
+from sde_sgd.simulation._sweep_result import SweepResult
 
 # dimensions of samples, as sweeps name them, and what the clock of a picture is called then
 SAMPLES = {"epoch": "epochs", "time": "time", "step": "step"}

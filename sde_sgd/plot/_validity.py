@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from sde_sgd._shown import short
+from sde_sgd._platform._shown import short
 from sde_sgd.plot._heat_map import heat_map
 from sde_sgd.plot._style import COLOURS, axes_or_new, figure
 from sde_sgd.validity import Cause, Diagnosis, PhaseDiagram

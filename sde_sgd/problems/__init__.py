@@ -1,6 +1,6 @@
 """What is minimised, and how its gradient fluctuates."""
 
-from sde_sgd import _names
+from sde_sgd._platform import _names
 from sde_sgd.problems._analytic import AnalyticProblem as AnalyticProblem
 from sde_sgd.problems._base import NotKnownError as NotKnownError
 from sde_sgd.problems._base import Problem as Problem

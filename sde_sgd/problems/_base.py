@@ -8,7 +8,7 @@ import jax
 from jaxtyping import Array, Float, Key, PyTree, UInt32
 
 from sde_sgd import _tree
-from sde_sgd._shown import Shown
+from sde_sgd._platform._shown import Shown
 from sde_sgd.random import Words
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sde_sgd import _checks, _jaxpr
+from sde_sgd import _checks
+from sde_sgd._platform import _jaxpr
 
 _ROWS = 4
 # Relative rounding that is allowed for batches of another size, by the bytes of the coarsest float.

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt32
 
 from sde_sgd import _checks, _tree, random
-from sde_sgd._shown import Shown
+from sde_sgd._platform._shown import Shown
 from sde_sgd.problems._base import NotKnownError, Sampler
 from sde_sgd.random import Words
 

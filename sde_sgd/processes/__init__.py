@@ -1,6 +1,6 @@
 """The laws of motion: SGD and the SDEs that stand for it."""
 
-from sde_sgd import _names
+from sde_sgd._platform import _names
 from sde_sgd.processes._base import ChainState as ChainState
 from sde_sgd.processes._base import Process as Process
 from sde_sgd.processes._diffusion import Diffusion as Diffusion

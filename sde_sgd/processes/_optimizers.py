@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from sde_sgd import _jaxpr, _tree
+from sde_sgd import _tree
+from sde_sgd._platform import _jaxpr
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._given import required_arguments
 

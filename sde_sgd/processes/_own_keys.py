@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree, UInt32
 
-from sde_sgd import _jaxpr
+from sde_sgd._platform import _jaxpr
 from sde_sgd.random import Words
 
 

@@ -1,6 +1,6 @@
 """Did it come out? Estimates with standard errors, tests with a null and a level."""
 
-from sde_sgd import _names
+from sde_sgd._platform import _names
 from sde_sgd.statistics._anderson_darling import anderson_darling as anderson_darling
 from sde_sgd.statistics._compare import Comparison as Comparison
 from sde_sgd.statistics._compare import compare as compare

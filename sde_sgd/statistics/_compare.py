@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from sde_sgd import _checks
-from sde_sgd._shown import Shown
+from sde_sgd._platform._shown import Shown
 from sde_sgd.statistics._equilibrium import equilibrium
 from sde_sgd.statistics._kolmogorov_smirnov import ks_one, ks_two
 from sde_sgd.statistics._law import Law

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from sde_sgd import _checks
-from sde_sgd._shown import Shown, short
+from sde_sgd._platform._shown import Shown, short
 from sde_sgd.statistics._hypothesis_test import HypothesisTest
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sde_sgd._shown import Shown
+from sde_sgd._platform._shown import Shown
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import special, stats
 
-from sde_sgd._shown import short
+from sde_sgd._platform._shown import short
 from sde_sgd.statistics._hypothesis_test import sequential_p
 from sde_sgd.statistics._pooled import DRAWS, Cells, Statistic, chunks, stream
 from sde_sgd.theory._density import Density1D, Density2D

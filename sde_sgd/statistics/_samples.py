@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sde_sgd import _tree
-from sde_sgd._shown import short
+from sde_sgd._platform._shown import short
 from sde_sgd.random import check_key
 from sde_sgd.statistics._law import Law, as_law, check_rises
 from sde_sgd.statistics._pooled import Pooled, pool

@@ -1,6 +1,6 @@
 """What should have come out: stationary laws with their constants."""
 
-from sde_sgd import _names
+from sde_sgd._platform import _names
 from sde_sgd.theory._chain import chain_law as chain_law
 from sde_sgd.theory._covariance import discrete_covariance as discrete_covariance
 from sde_sgd.theory._covariance import lyapunov_covariance as lyapunov_covariance

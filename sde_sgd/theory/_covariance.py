@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from sde_sgd import _checks, _traces
+from sde_sgd import _checks
+from sde_sgd._platform.reading import _traces
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.processes._base import check_hyper

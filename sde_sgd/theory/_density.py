@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 from scipy import integrate, interpolate
 
 from sde_sgd import _checks
-from sde_sgd._shown import Shown, short
+from sde_sgd._platform._shown import Shown, short
 from sde_sgd.random import check_key
 from sde_sgd.theory._region import edges_on_line, is_indicator, region_probability
 

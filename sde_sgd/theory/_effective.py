@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from sde_sgd import _checks
+from sde_sgd._platform._shown import Shown, described
 from sde_sgd._samplings import SAMPLINGS, is_shuffled
-from sde_sgd._shown import Shown, described
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.theory._covariance import eigenmodes
 from sde_sgd.theory._matrix_free import directional_variance

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import interpolate
 
 from sde_sgd import _checks
-from sde_sgd._shown import Shown, described
+from sde_sgd._platform._shown import Shown, described
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.processes._base import check_hyper

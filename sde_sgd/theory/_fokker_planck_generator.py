@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 from scipy import linalg, sparse
 from scipy.sparse import linalg as sparse_linalg
 
-from sde_sgd import _traces
-from sde_sgd._shown import Shown
+from sde_sgd._platform._shown import Shown
+from sde_sgd._platform.reading import _traces
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.theory._fokker_planck_grid import Grid

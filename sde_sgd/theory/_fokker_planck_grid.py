@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 from sde_sgd import _checks
-from sde_sgd._shown import Shown, short
+from sde_sgd._platform._shown import Shown, short
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.theory._density import Density1D, Density2D
 from sde_sgd.theory._fokker_planck_cells import TooWideError

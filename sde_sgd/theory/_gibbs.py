@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from sde_sgd import _checks
-from sde_sgd._shown import short
+from sde_sgd._platform._shown import short
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.processes._base import check_hyper

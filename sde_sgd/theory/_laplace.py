@@ -8,8 +8,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from sde_sgd import _checks, _traces
-from sde_sgd._shown import parameters
+from sde_sgd import _checks
+from sde_sgd._platform._shown import parameters
+from sde_sgd._platform.reading import _traces
 from sde_sgd.curvature._operators import check_theta
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sde_sgd import _traces
-from sde_sgd._shown import short
+from sde_sgd._platform._shown import short
+from sde_sgd._platform.reading import _traces
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.theory._gibbs import GRID_EXPONENT
 from sde_sgd.theory._potential import in_float64

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
-from sde_sgd import _checks, _traces
-from sde_sgd._shown import Shown
+from sde_sgd import _checks
+from sde_sgd._platform._shown import Shown
+from sde_sgd._platform.reading import _traces
 from sde_sgd.curvature._operators import check_theta
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 from scipy import linalg, special
 
 from sde_sgd import _checks
-from sde_sgd._shown import Shown, described
+from sde_sgd._platform._shown import Shown, described
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.random import check_key

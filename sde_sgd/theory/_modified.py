@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from sde_sgd import _checks
-from sde_sgd._shown import short
+from sde_sgd._platform._shown import short
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.theory._density import Density1D

@@ -7,7 +7,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from sde_sgd import _traces
+from sde_sgd._platform.reading import _traces
 from sde_sgd.problems._base import Problem
 
 

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sde_sgd import _traces
-from sde_sgd._shown import Shown, short
+from sde_sgd._platform._shown import Shown, short
+from sde_sgd._platform.reading import _traces
 from sde_sgd.theory._density import Density1D, Density2D
 
 # cells with less than this share of the largest probability are left out

@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Array, Key
 from scipy.sparse.linalg import LinearOperator, gmres
 
-from sde_sgd import _checks, _traces
+from sde_sgd import _checks
+from sde_sgd._platform._shown import Shown
+from sde_sgd._platform.reading import _traces
 from sde_sgd._samplings import SAMPLINGS, is_shuffled
-from sde_sgd._shown import Shown
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._finite_sum import FiniteSumProblem
 from sde_sgd.processes._base import check_hyper

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from sde_sgd import _checks
+from sde_sgd._platform._shown import short
 from sde_sgd._samplings import SAMPLINGS, is_shuffled, last_batch
-from sde_sgd._shown import short
 from sde_sgd.hyperparameters import Hyperparameters, finite_population_factor
 
 LAWS = ("sgd", "sde")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sde_sgd._shown import Shown
+from sde_sgd._platform._shown import Shown
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.validity import _interval
 from sde_sgd.validity._factors import sampling_factor, skewness_factor, step_size_factor

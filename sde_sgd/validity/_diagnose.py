@@ -3,125 +3,27 @@
 import contextlib
 import dataclasses
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from sde_sgd import _checks, _traces
-from sde_sgd._progress import Progress
-from sde_sgd._shown import Shown, short
+from sde_sgd import _checks
+from sde_sgd._platform._progress import Progress
+from sde_sgd._platform.reading import _traces
 from sde_sgd.curvature._operators import check_theta
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import Process, check_hyper
 from sde_sgd.processes._sgd import SGD
 from sde_sgd.random import check_key
-from sde_sgd.validity._causes import Cause, Directions, causes, directions
-from sde_sgd.validity._interval import BEYOND, CANNOT_TELL
+from sde_sgd.validity._causes import causes, directions
+from sde_sgd.validity._diagnosis import Diagnosis
 from sde_sgd.validity._pilot import STAGES, Pilot, follow, run_pilot, separate, usual_chains
-from sde_sgd.validity._report import report
 from sde_sgd.validity._weak_error import WeakError
 
 _PILOT_STEPS = 2000
-_ASKED = ("sde", "gibbs")
-# what the others should explain
-_OBSERVED = ("measured", "unexplained")
-
-
-@dataclass(frozen=True, repr=False)
-class Diagnosis(Shown):
-    """What `diagnose` found. Print it, or draw it with `plot.diagnosis`.
-
-    Attributes:
-        problem, hyper, sampling, steps: what was asked about.
-        causes: every way to fail, worst first.
-        directions: temperatures per direction, predicted, corrected and measured.
-        weak_error: mean loss of SGD less that of the SDE in small steps at the end of the pilot, from
-            independent chains; None if chains diverged or the small steps were too many.
-        pilot: all that was measured.
-        seconds: wall-clock time.
-    """
-
-    problem: Problem
-    hyper: Hyperparameters
-    sampling: str
-    steps: int
-    causes: tuple[Cause, ...]
-    directions: Directions
-    weak_error: WeakError | None
-    pilot: Pilot
-    seconds: float
-
-    def answer(self, breaks: str = "sde") -> str:
-        """One of "yes", "no" and "cannot tell".
-
-        "no" needs one cause shown to be beyond its limit, "yes" needs all of them shown to be within,
-        the measured ratio of variances among them.
-
-        Args:
-            breaks: "sde" for "does SGD follow its SDE?", "gibbs" for "does one temperature describe all
-                directions beyond that?".
-        """
-        answers = {cause.answer for cause in self._asked(breaks)}
-        if BEYOND in answers:
-            return "no"
-        return "cannot tell" if CANNOT_TELL in answers else "yes"
-
-    @property
-    def verdict(self) -> str:
-        """Does SGD follow its SDE? "yes", "no" or "cannot tell"."""
-        return self.answer("sde")
-
-    def worst(self, breaks: str | None = None) -> Cause | None:
-        """The worst cause beyond its limit: of any kind, of "sde" or of "gibbs"; None if there is none.
-
-        "measured" and "unexplained" are what the others should explain, and not named where it can be
-        helped: if they stand alone, the worst cause that is likely, though not shown, to be beyond its limit
-        comes first. Where the steps are too long and the noise is too skewed, the step size comes first:
-        smaller steps of the same batches shrink the skewness of θ as well, and larger batches only that.
-        """
-        asked = [cause for cause in self.causes if breaks in (None, cause.breaks)]
-        beyond = [cause for cause in asked if not cause.holds]
-        named = [cause for cause in beyond if cause.name not in _OBSERVED]
-        if beyond and not [cause for cause in named if cause.breaks == "sde"]:
-            observed = any(cause.name in _OBSERVED for cause in beyond)
-            likely = [one for one in asked if one.breaks == "sde" and one.effect > one.limit]
-            likely = [one for one in likely if one.answer == CANNOT_TELL and one.name not in _OBSERVED]
-            named = (likely if observed else []) + named
-        found = next(iter(named or beyond), None)
-        if found is not None and found.name == "skewness" and not found.holds:
-            return next((cause for cause in named if cause.name == "step size" and not cause.holds), found)
-        return found
-
-    def undecided(self, breaks: str = "sde") -> tuple[Cause, ...]:
-        """The causes that the pilot cannot tell from their limits."""
-        return tuple(cause for cause in self._asked(breaks) if cause.answer == CANNOT_TELL)
-
-    @property
-    def sde_holds(self) -> bool | None:
-        """Whether SGD follows its SDE; None if this pilot cannot tell."""
-        return {"yes": True, "no": False}.get(self.answer("sde"))
-
-    @property
-    def gibbs_holds(self) -> bool | None:
-        """Whether, beyond that, one temperature describes all directions; None if it cannot be told."""
-        return {"yes": True, "no": False}.get(self.answer("gibbs"))
-
-    def __repr__(self) -> str:
-        worst = self.worst()
-        cause = "" if worst is None else f", worst cause {short(worst)}"
-        gibbs = f"and settles in exp(-2L/T): {self.answer('gibbs')}"
-        return f"Diagnosis(SGD follows its SDE: {self.verdict}, {gibbs}{cause}; {short(self.hyper)})"
-
-    def __str__(self) -> str:
-        return report(self)
-
-    def _asked(self, breaks: str) -> list[Cause]:
-        _checks.choice("breaks", breaks, _ASKED)
-        return [cause for cause in self.causes if breaks == "gibbs" or cause.breaks == "sde"]
 
 
 def diagnose(

@@ -9,12 +9,12 @@ from jaxtyping import Array, Key
 from scipy import stats
 
 from sde_sgd import _checks
-from sde_sgd._shown import Shown
-from sde_sgd._sweep import sweep
-from sde_sgd._sweep_result import SweepResult
+from sde_sgd._platform._shown import Shown
 from sde_sgd.curvature._observables import Sharpness
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._sgd import SGD
+from sde_sgd.simulation._sweep import sweep
+from sde_sgd.simulation._sweep_result import SweepResult
 
 if TYPE_CHECKING:
     import xarray as xr

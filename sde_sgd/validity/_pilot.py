@@ -12,11 +12,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
-from sde_sgd import _traces
-from sde_sgd._progress import Progress
-from sde_sgd._result import Result
-from sde_sgd._run import run
-from sde_sgd._shown import Shown
+from sde_sgd._platform._progress import Progress
+from sde_sgd._platform._shown import Shown
+from sde_sgd._platform.reading import _traces
 from sde_sgd.curvature._eigenpairs import top_eigenpairs
 from sde_sgd.curvature._operators import parameter_count
 from sde_sgd.hyperparameters import Hyperparameters
@@ -26,6 +24,8 @@ from sde_sgd.problems._finite_sum import FiniteSumProblem
 from sde_sgd.processes._base import Process, minibatch_streams
 from sde_sgd.processes._langevin import Langevin
 from sde_sgd.processes._sgd import SGD
+from sde_sgd.simulation._result import Result
+from sde_sgd.simulation._run import run
 from sde_sgd.validity._factors import sampling_factor
 from sde_sgd.validity._finer import finer
 from sde_sgd.validity._gaussian_sgd import GaussianSGD

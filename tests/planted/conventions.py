@@ -7,11 +7,11 @@ _SCHEDULES = "sde_sgd/schedules.py"
 _RANDOM = "sde_sgd/random.py"
 _CHECKS = "sde_sgd/_checks.py"
 _TREE = "sde_sgd/_tree.py"
-_DEVICES = "sde_sgd/_devices.py"
-_READING = "sde_sgd/_reading.py"
-_READS = "sde_sgd/_reads.py"
-_CHECKPOINT = "sde_sgd/_checkpoint.py"
-_STORE = "sde_sgd/_store.py"
+_DEVICES = "sde_sgd/_platform/_devices.py"
+_READING = "sde_sgd/_platform/reading/_reading.py"
+_READS = "sde_sgd/_platform/reading/_reads.py"
+_CHECKPOINT = "sde_sgd/_platform/checkpoints/_checkpoint.py"
+_STORE = "sde_sgd/_platform/checkpoints/_store.py"
 
 FAULTS = [
     Fault(
@@ -343,21 +343,21 @@ FAULTS = [
     ),
     Fault(
         "two may hold a folder at once",
-        "sde_sgd/_lock.py",
+        "sde_sgd/_platform/checkpoints/_lock.py",
         "fcntl.LOCK_EX | fcntl.LOCK_NB",
         "fcntl.LOCK_SH | fcntl.LOCK_NB",
         "test_checkpoint_folder.py::test_a_folder_in_use_is_refused_by_the_name_of_who_has_it",
     ),
     Fault(
         "the end of a shorter run stays in a longer one",
-        "sde_sgd/_saving.py",
+        "sde_sgd/_platform/checkpoints/_saving.py",
         'if dict(facts["looked_before"]) == now:\n        return False',
         'if dict(facts["looked_before"]) == now:\n        return True',
         "test_longer_runs.py::test_the_end_of_a_shorter_run_is_forgotten_where_only_the_end_was_looked_at",
     ),
     Fault(
         "a signal at the end of a run is forgotten",
-        "sde_sgd/_session.py",
+        "sde_sgd/_platform/checkpoints/_session.py",
         "                late = interrupt.noted()\n",
         "                late, interrupt._noted = 0, 0\n",
         "test_interrupt.py::test_a_signal_during_the_last_checkpoint_acts_when_that_is_written",
@@ -378,7 +378,7 @@ FAULTS = [
     ),
     Fault(
         "programs that compile quickly are not kept",
-        "sde_sgd/_cache.py",
+        "sde_sgd/_platform/_cache.py",
         '"jax_persistent_cache_min_compile_time_secs", 0.0',
         '"jax_persistent_cache_min_compile_time_secs", 60.0',
         "test_packing.py::test_programs_are_found_by_the_next_session",

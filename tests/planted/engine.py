@@ -2,16 +2,16 @@
 
 from planted._fault import Fault
 
-_ENGINE = "sde_sgd/_engine.py"
-_SAVING = "sde_sgd/_saving.py"
-_PROGRAM = "sde_sgd/_program.py"
-_PACKING = "sde_sgd/_packing.py"
-_POINTS = "sde_sgd/_points.py"
-_RUN = "sde_sgd/_run.py"
-_SWEEP = "sde_sgd/_sweep.py"
-_SWEPT = "sde_sgd/_sweep_result.py"
-_RECORDING = "sde_sgd/_recording.py"
-_RESULT = "sde_sgd/_result.py"
+_ENGINE = "sde_sgd/simulation/_engine.py"
+_SAVING = "sde_sgd/_platform/checkpoints/_saving.py"
+_PROGRAM = "sde_sgd/simulation/_program.py"
+_PACKING = "sde_sgd/simulation/_packing.py"
+_POINTS = "sde_sgd/simulation/_points.py"
+_RUN = "sde_sgd/simulation/_run.py"
+_SWEEP = "sde_sgd/simulation/_sweep.py"
+_SWEPT = "sde_sgd/simulation/_sweep_result.py"
+_RECORDING = "sde_sgd/simulation/_recording.py"
+_RESULT = "sde_sgd/simulation/_result.py"
 
 FAULTS = [
     Fault(
@@ -194,7 +194,7 @@ FAULTS = [
     ),
     Fault(
         "a start of infinite loss is taken",
-        "sde_sgd/_start.py",
+        "sde_sgd/simulation/_start.py",
         "return _tree.finite_chains(theta) & jnp.isfinite(losses)",
         "return _tree.finite_chains(theta)",
         "test_run.py::test_more_bad_input test_run.py::test_bad_input test_run.py::test_starting_points",
@@ -285,7 +285,7 @@ FAULTS = [
     ),
     Fault(
         "a file is overwritten unasked",
-        "sde_sgd/_dataset_file.py",
+        "sde_sgd/_platform/files/_dataset_file.py",
         "if not overwrite and _found(target) is not None:",
         "if not overwrite and target.is_dir():",
         "test_sweep_result.py::test_nothing_is_overwritten_unasked",
@@ -334,14 +334,14 @@ FAULTS = [
     ),
     Fault(
         "free memory in units of a kilobyte",
-        "sde_sgd/_memory.py",
+        "sde_sgd/simulation/_memory.py",
         "return int(line.split()[1]) * 1024",
         "return int(line.split()[1])",
         "test_engine_by_hand.py::test_free_memory_is_in_bytes",
     ),
     Fault(
         "the largest number of chains forgets what does not grow with them",
-        "sde_sgd/_memory.py",
+        "sde_sgd/simulation/_memory.py",
         "int((self.available - fixed) / self.per_chain)",
         "int(self.available / self.per_chain)",
         "test_engine_by_hand.py::test_the_largest_number_of_chains_leaves_room_for_what_does_not_grow",
@@ -362,21 +362,21 @@ FAULTS = [
     ),
     Fault(
         "the means of two blocks do not add to their variance",
-        "sde_sgd/_compensated.py",
+        "sde_sgd/simulation/_compensated.py",
         "return add(mean, share * gap), add(add(square, block[1]), between)",
         "return add(mean, share * gap), add(add(square, block[1]), 0 * between)",
         "test_moments.py::test_moments_are_those_of_the_records_to_many_digits",
     ),
     Fault(
         "what a sum rounds away is lost",
-        "sde_sgd/_compensated.py",
+        "sde_sgd/simulation/_compensated.py",
         "low = low + ((high - (coarse - took)) + (term - took))",
         "low = low + 0 * ((high - (coarse - took)) + (term - took))",
         "test_engine_by_hand.py::test_a_compensated_sum_keeps_what_rounding_takes",
     ),
     Fault(
         "starting points depend on how many there are with other kinds of keys",
-        "sde_sgd/_start.py",
+        "sde_sgd/simulation/_start.py",
         'if str(jax.random.key_impl(key)) != "threefry2x32":',
         'if str(jax.random.key_impl(key)) == "another":',
         "test_run.py::test_no_kind_of_key_makes_a_start_depend_on_how_many_there_are",

@@ -20,7 +20,8 @@ import numpy as np
 from checkpointed_run import do, everything, fixed_pace
 
 import sde_sgd as ss
-from sde_sgd import _checkpoint, _engine, _run, _sweep
+from sde_sgd._platform.checkpoints import _checkpoint
+from sde_sgd.simulation import _engine, _run, _sweep
 
 Say = Callable[[str], None]
 

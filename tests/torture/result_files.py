@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 import sde_sgd as ss
-from sde_sgd import _files
-from sde_sgd._sweep_result import build_dataset
+from sde_sgd._platform.files import _files
+from sde_sgd.simulation._sweep_result import build_dataset
 from torture._row import Row
 
 SECONDS, MEGABYTES = 2.0, 64.0

@@ -1,0 +1,1 @@
+"""What values and functions are, as text: to tell runs apart, and compiled programs."""

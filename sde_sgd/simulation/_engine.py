@@ -1,0 +1,434 @@
+"""The one loop: chunks of steps in a compiled program, host code between them."""
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key, PyTree
+
+from sde_sgd import _tree
+from sde_sgd._platform import _devices, _settings
+from sde_sgd._platform._devices import Layout
+from sde_sgd._platform._interrupt import Interrupted
+from sde_sgd._platform._telling import log
+from sde_sgd._platform.checkpoints._checkpoint import CheckpointError, Part, due
+from sde_sgd._platform.checkpoints._saving import check_length, packed, unpacked, without_end
+from sde_sgd._platform.checkpoints._session import Session
+from sde_sgd.processes._base import ChainState, Process
+from sde_sgd.simulation._compensated import whole
+from sde_sgd.simulation._memory import MemoryPrediction, check, predict
+from sde_sgd.simulation._plan import Plan
+from sde_sgd.simulation._program import KEPT_SPECS, Ensemble, Program
+from sde_sgd.simulation._recording import Moments, Recorder, samples_at_once
+
+# A chunk aims at this many seconds: long enough that host work is lost in it, short enough for a
+# progress bar and for Ctrl-C.
+_CHUNK_SECONDS = 1.0
+# XLA counts along an axis in 32 bits.
+_MOST_CHAINS = 2**31 - 1
+# a burn-in that no step of the clock is beyond
+_NEVER = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Task:
+    """One ensemble to run.
+
+    Attributes:
+        layout: which device holds what.
+        process, recorder, key: what is run, what is kept, and the key of its random numbers.
+        plan: how long.
+    """
+
+    layout: Layout
+    process: Process
+    recorder: Recorder
+    key: Key[Array, ""]
+    plan: Plan
+
+    def prepare(self, state: PyTree) -> tuple[Ensemble, Program, PyTree]:
+        """Compile for a state of these shapes, or find what is compiled; and the shapes of what is kept.
+
+        Raises:
+            MemoryError: for more chains on a device than it can number.
+            ValueError: if numbers of several precisions do not go together.
+        """
+        here = self.layout.slots // self.layout.groups
+        if here > _MOST_CHAINS:
+            size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+            raise MemoryError(
+                f"{self.layout.chains} chains at once are {here} on a device, which numbers {_MOST_CHAINS}; "
+                f"their state alone takes {size / 1e9:.3g} GB. run(..., chunk={2**20 * self.layout.groups}) "
+                f"runs so many at a time; `predict_memory` says how many fit."
+            )
+        ensemble = Ensemble(self.layout, self.process, self.recorder, self.key)
+        padded = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((self.layout.slots, *leaf.shape[1:]), leaf.dtype), state
+        )
+        kept = jax.eval_shape(lambda: self.recorder.init(padded.theta, self.layout.groups))
+        try:
+            return ensemble, ensemble.program(padded, kept), kept
+        except (TypeError, ValueError) as error:
+            told = _settings.mixed_precision(self.process, padded)
+            if not told or (isinstance(error, ValueError) and "dtype promotion" not in str(error)):
+                raise
+            raise ValueError(told) from error
+
+    def predict_memory(self, state: PyTree, program: Program, limit: int | None) -> MemoryPrediction:
+        """What the run will take, its records on the host included."""
+        sample = jax.tree.leaves(self.recorder.shapes(state.theta))
+        sample_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in sample)
+        # twice: the pieces, and the whole that is made of them
+        return predict(self.layout, program, 2 * sample_bytes * self.plan.samples, limit)
+
+    def predictions(self, shapes: PyTree) -> Callable[[int, int | None], MemoryPrediction]:
+        """The prediction for another number of chains, and another limit."""
+
+        def one(chains: int, limit: int | None) -> MemoryPrediction:
+            devices, data = list(self.layout.mesh.devices.flat), self.layout.data_devices
+            layout = _devices.layout(chains, devices, data, _devices.lanes(self.process.problem))
+            process = _devices.map_per_chain(lambda leaf: leaf[:chains], self.process, self.layout.chains)
+            task = dataclasses.replace(self, layout=layout, process=process)
+            state = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct((chains, *leaf.shape[1:]), leaf.dtype), shapes
+            )
+            return task.predict_memory(state, task.prepare(state)[1], limit)
+
+        return one
+
+
+@dataclass
+class Outcome:
+    """What an ensemble leaves behind, on the host but for the state. `count` is of samples, per chain."""
+
+    state: ChainState
+    diverged: np.ndarray
+    stopped: np.ndarray
+    count: np.ndarray
+    moments: dict[str, tuple[np.ndarray, np.ndarray]]
+    record: dict[str, np.ndarray]
+    record_steps: np.ndarray
+    histograms: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Before:
+    """Per chain the steps at which it diverged and stopped, −1 if it has not."""
+
+    diverged: np.ndarray
+    stopped: np.ndarray
+
+    @classmethod
+    def nothing(cls, chains: int) -> "Before":
+        """Chains that have not run yet."""
+        return cls(np.full(chains, -1, np.int32), np.full(chains, -1, np.int32))
+
+
+def simulate(
+    task: Task,
+    shapes: ChainState,
+    make_state: Callable[[], ChainState],
+    before: Before | None,
+    session: Session,
+    part: str,
+    cost: float = 1.0,
+) -> Outcome:
+    """Run one ensemble from a state, or from its newest checkpoint.
+
+    Args:
+        task: what to run.
+        shapes: of the state, so that memory is checked before any of it is made.
+        make_state: makes the state to start from, with or without padding.
+        before: what has happened to the chains already, or None.
+        session: bar, signals, checkpoints.
+        part: name of this ensemble's checkpoints.
+        cost: units of the bar for one step.
+    """
+    ensemble, program, kept = task.prepare(shapes)
+    check(task.predict_memory(shapes, program, session.memory_limit), task.predictions(shapes))
+    before = Before.nothing(task.layout.chains) if before is None else before
+    if session.store is None:
+        return _Loop(task, ensemble, program, kept, session, part, None, cost).run(shapes, make_state, before)
+    with contextlib.closing(session.store.part(part)) as saved:
+        return _Loop(task, ensemble, program, kept, session, part, saved, cost).run(
+            shapes, make_state, before
+        )
+
+
+class _Loop:
+    """The state of one simulation between chunks."""
+
+    def __init__(
+        self,
+        task: Task,
+        ensemble: Ensemble,
+        program: Program,
+        kept: PyTree,
+        session: Session,
+        part: str,
+        saved: Part | None,
+        cost: float,
+    ):
+        self.task, self.plan, self.layout = task, task.plan, task.layout
+        self.ensemble, self.program = ensemble, program
+        self.kept = jax.tree.map(lambda like: np.zeros(like.shape, like.dtype), kept)
+        stores = jax.tree.leaves(kept["record"])
+        self.capacity = stores[0].shape[0] if stores else samples_at_once({}, self.layout.slots)
+        self.session, self.part, self.saved, self.cost = session, part, saved, cost
+        self.done = 0
+        self.over = False
+        self.records: list[dict[str, np.ndarray]] = []
+        self.steps: list[np.ndarray] = []
+        self.counts = {name: np.zeros(ask.cells, np.int64) for name, ask in task.recorder.histograms.items()}
+        self.lost = 0
+
+    def run(self, shapes: ChainState, make_state: Callable[[], ChainState], before: Before) -> Outcome:
+        restored = None if self.saved is None else self.saved.restore()
+        if restored is not None:
+            self._take_up(shapes, *restored)
+            self.session.bar.skip(self.done * self.cost)
+        else:
+            self._begin(make_state(), before)
+        self._go_on()
+        return self._outcome()
+
+    def _begin(self, state: ChainState, before: Before) -> None:
+        padding = self.layout.slots - self.layout.chains
+        # the copies that fill up the slots count as lost from the start, so nothing counts them
+        lost, stopped = (
+            np.concatenate([np.asarray(steps, np.int32), np.zeros(padding, np.int32)])
+            for steps in (before.diverged, before.stopped)
+        )
+        # the compiled program takes these arrays over, so it is given copies
+        self.state = self.layout.place(
+            jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), self.layout.pad(state)),
+            _devices.CHAINS,
+        )
+        kept = {**self.kept, "diverged": lost, "stopped": stopped}
+        self.kept = self.layout.place(kept, KEPT_SPECS)
+        self.lost = int((before.diverged >= 0).sum())
+        recorder = self.task.recorder
+        if self.plan.sample_start and self._sees_ends:
+            self._chunk(0, 1, keep=True)
+        if recorder.stops:
+            self._look(self.plan.start)
+
+    def _go_on(self) -> None:
+        plan, saved_at = self.plan, time.monotonic()
+        pace = max(1.0, _CHUNK_SECONDS * self.program.pace / 2)
+        if self.done < plan.steps and not self.over:
+            self._listen()  # it may have come while this was being compiled
+        while self.done < plan.steps and not self.over:
+            begin, length, gap = plan.stretch(self.done)
+            block, size, keep = next_block(self.done - begin, length, gap, pace, self.capacity)
+            ends = self._sees_ends and self._is_end(block * size)
+            began = time.perf_counter()
+            self._chunk(block, size, keep=keep or ends)
+            (spent,) = _devices.agree(time.perf_counter() - began)
+            self.done += block * size
+            self.session.bar.advance(block * size * self.cost)
+            # the first block holds the compilation, so grow from there by at most a factor 8
+            pace = block * size * min(8.0, max(1e-3, _CHUNK_SECONDS / max(spent, 1e-6)))
+            self.program.pace = max(self.program.pace / 2, pace / _CHUNK_SECONDS)
+            if keep or ends:
+                self._look(plan.start + self.done)
+            self._listen()
+            if self.session.store is not None:
+                (late,) = _devices.agree(float(due(saved_at, time.monotonic(), self.session.store.ask)))
+                if late:
+                    self._save()
+                    saved_at = time.monotonic()
+        if self.done < plan.steps:  # all chains have stopped before the end
+            self.session.bar.skip((plan.steps - self.done) * self.cost)
+        self._save()
+
+    @property
+    def _sees_ends(self) -> bool:
+        """Whether start and end are samples: statistics alone begin after the start."""
+        return bool(self.task.recorder.record) or self.task.recorder.stops
+
+    def _is_end(self, length: int) -> bool:
+        """Whether a chunk of so many steps ends the run where no sample is due."""
+        return self.plan.keep_end and self.done + length == self.plan.steps
+
+    def _chunk(self, block: int, size: int, *, keep: bool) -> None:
+        begin = self.plan.start + self.done
+        counts = np.asarray([begin, block, size, self.plan.start + self.plan.burn_in], np.int32)
+        if self._is_end(block * size):
+            counts[3] = _NEVER  # it is no mark, so no statistics take it
+        self.state, self.kept = self.ensemble.call(
+            self.program, self.state, self.kept, counts, np.asarray(keep)
+        )
+        self.kept["diverged"].block_until_ready()
+        if not keep:
+            return
+        steps = begin + block * np.arange(1, size + 1)
+        self.steps.append(steps)
+        self.records.append(
+            {
+                name: self.layout.to_host(store[: len(steps)], axis=1)
+                for name, store in self.kept["record"].items()
+            }
+        )
+        if block and self.counts:
+            for name, counted in self.kept["histograms"].items():
+                self.counts[name] += _devices.fetch(counted).sum(axis=0)
+            self.kept["histograms"] = self.layout.place(
+                jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self.kept["histograms"]),
+                KEPT_SPECS["histograms"],
+            )
+
+    def _look(self, step: int) -> None:
+        """Log what was lost, and see whether all chains have stopped."""
+        diverged = self.layout.to_host(self.kept["diverged"])
+        lost = int((diverged >= 0).sum())
+        if lost > self.lost:
+            log.info("by step %d: %d of %d chains have diverged", step, lost, len(diverged))
+            self.session.bar.note(f"{lost} diverged")
+            self.lost = lost
+        if self.task.recorder.stops:
+            stopped = self.layout.to_host(self.kept["stopped"])
+            self.over = bool(((stopped >= 0) | (diverged >= 0)).all())
+
+    def _listen(self) -> None:
+        number = self.session.interrupt.noted()
+        if not number:
+            return
+        if self.saved is not None:
+            failure = self._save()
+            at, end = self.plan.start + self.done, self.plan.start + self.plan.steps
+            if failure is None:
+                log.warning(
+                    "interrupted: saved at step %d of %d; run the same with resume=True to go on", at, end
+                )
+            else:
+                log.warning("interrupted at step %d of %d, and not saved: %s", at, end, failure)
+            # JAX ends every host soon after the first has gone: none goes before all have said so
+            _devices.agree(number)
+        raise Interrupted(number)
+
+    def _save(self) -> CheckpointError | None:
+        """Write a checkpoint. If it cannot be written that is noted, and there will be another."""
+        if self.saved is None or self.session.store is None:
+            return None
+        arrays = packed(self.state, self.kept, self._record(), self._record_steps(), self.counts)
+        facts: dict[str, Any] = {"done": self.done, "over": self.over, "chains": self.layout.chains}
+        facts |= {"start": self.plan.start, "steps": self.plan.steps}
+        facts |= {"looked": self.plan.looked(self.done), "looked_before": self.plan.looked(self.done - 1)}
+        facts["end_alone"] = self.plan.keep_end and self.done == self.plan.steps
+        failure = None
+        try:
+            self.saved.save(self.done, arrays, facts)
+        except CheckpointError as error:
+            if jax.process_count() > 1:  # the other hosts wait for what this one cannot write
+                raise
+            failure = error
+        self.session.store.note(self.part, failure, again=self.done < self.plan.steps and not self.over)
+        return failure
+
+    def _take_up(
+        self, shapes: ChainState, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]
+    ) -> None:
+        """Go on from a checkpoint, which may have been written on another number of devices."""
+        plan = self.plan
+        if not check_length(plan.start, plan.steps, plan.looked(int(facts["done"])), facts):
+            arrays, facts = without_end(arrays, facts, plan.start)
+        self.done, self.over = int(facts["done"]), bool(facts["over"])
+        state, kept = unpacked(self.layout, shapes, self.kept, arrays)
+        self.state = self.layout.place(state, _devices.CHAINS)
+        self.lost = int((kept["diverged"][: self.layout.chains] >= 0).sum())
+        self.kept = self.layout.place(kept, KEPT_SPECS)
+        self.steps = [arrays["record_steps"]]
+        names = self.task.recorder.record
+        self.records = [{name: arrays[f"record.{number}"] for number, name in enumerate(names)}]
+        for number, name in enumerate(self.counts):
+            self.counts[name] = arrays[f"histograms.{number}"]
+
+    def _record(self) -> dict[str, np.ndarray]:
+        """What was recorded so far; the pieces are joined for good."""
+        if len(self.records) > 1:
+            names = self.task.recorder.record
+            self.records = [{name: np.concatenate([part[name] for part in self.records]) for name in names}]
+        if self.records:
+            return self.records[0]
+        shapes = self.task.recorder.shapes(self.state.theta)
+        return {
+            name: np.zeros((0, self.layout.chains, *shape.shape[1:]), shape.dtype)
+            for name, shape in shapes.items()
+        }
+
+    def _record_steps(self) -> np.ndarray:
+        if len(self.steps) > 1:
+            self.steps = [np.concatenate(self.steps)]
+        return self.steps[0] if self.steps else np.zeros(0, np.int64)
+
+    def _outcome(self) -> Outcome:
+        diverged = self.layout.to_host(self.kept["diverged"])
+        stopped = self.layout.to_host(self.kept["stopped"])
+        record, steps = self._record(), self._record_steps()
+        count = np.full(len(stopped), _devices.fetch(self.kept["count"]), np.int32)
+        if self.task.recorder.stops:
+            plan, last = self.plan, np.where(stopped >= 0, stopped, diverged)
+            until = plan.marks_by(last - plan.start) - plan.marks_by(np.asarray(plan.burn_in))
+            count = np.where(last >= 0, np.maximum(until, 0), count).astype(np.int32)
+            if self.over:  # how far the last chunk went on is chance
+                kept = max(1, int((steps <= last.max()).sum()))
+                record, steps = {name: values[:kept] for name, values in record.items()}, steps[:kept]
+        # the last steps may lie beyond the last sample, and their end is what `samples` hands out
+        finite = self.layout.to_host(_finite(self.state.theta))
+        diverged = np.where(~finite & (diverged < 0), self.plan.start + self.done, diverged)
+        sums, merged = self.layout.to_host(self.kept["moments"]), _devices.fetch(self.kept["merged"])
+        return Outcome(
+            state=self.state,
+            diverged=diverged,
+            stopped=stopped,
+            count=count,
+            moments={
+                name: whole(block, sums["mean"][name], sums["square"][name], merged, count)
+                for name, block in self.layout.to_host(self.kept["block"]).items()
+            },
+            record=record,
+            record_steps=steps,
+            histograms=self.counts,
+        )
+
+
+_finite = eqx.filter_jit(_tree.finite_chains)
+
+
+def next_block(done: int, steps: int, every: int, pace: float, capacity: int) -> tuple[int, int, bool]:
+    """Steps per sample, samples, and whether they are kept, for about `pace` steps of work.
+
+    Samples lie at multiples of `every`. Work that takes long is cut in the middle of a sample
+    too, so that a bar can move and Ctrl-C is heard; such a cut is not a sample.
+    """
+    to_sample = every - done % every
+    left = steps - done
+    if to_sample > left:
+        return min(left, max(1, int(pace))), 1, False
+    if to_sample < every or pace < every:
+        block = min(to_sample, max(1, int(pace)))
+        return block, 1, block == to_sample
+    return every, min(left // every, capacity, int(pace // every)), True
+
+
+def finished_moments(outcome: Outcome, alive: np.ndarray) -> dict[str, Moments]:
+    """Means and variances from the running sums."""
+    count = np.maximum(outcome.count, 1)
+    return {
+        name: Moments(
+            int(outcome.count.max()),
+            mean,
+            square / count.reshape(-1, *(1,) * (square.ndim - 1)),
+            alive,
+        )
+        for name, (mean, square) in outcome.moments.items()
+    }

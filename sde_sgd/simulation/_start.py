@@ -1,0 +1,129 @@
+"""Where chains start: the problem's own law, given parameters, or the end of another run."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Key, PyTree
+
+from sde_sgd import _checks, _tree
+from sde_sgd._platform import _devices
+from sde_sgd._platform._devices import Layout
+from sde_sgd._platform.reading import _traces
+from sde_sgd.problems._base import Problem
+from sde_sgd.processes._base import ChainState, Process
+from sde_sgd.random import Stream, stream
+
+
+def abstract_start(process: Process, chains: int, key: Key[Array, ""], initial: PyTree | None) -> ChainState:
+    """The shapes of `start`, without any of its memory; refuses parameters that do not fit."""
+    number = jax.ShapeDtypeStruct((chains,), jnp.uint32)
+    if initial is None:
+        theta = eqx.filter_eval_shape(_own_start, process.problem, key, number)
+        _checks.floating("init", jax.tree.map(lambda leaf: jnp.zeros((), leaf.dtype), theta))
+    else:
+        template = eqx.filter_eval_shape(process.problem.init, key)
+        theta = jax.eval_shape(lambda at: given_start(template, at, chains), initial)
+    return eqx.filter_eval_shape(process.init, theta, number)
+
+
+def start(
+    process: Process,
+    layout: Layout,
+    numbers: np.ndarray,
+    key: Key[Array, ""],
+    initial: PyTree | None,
+    places: np.ndarray | None = None,
+    total: int | None = None,
+) -> ChainState:
+    """The ensemble at step 0, each chain made where it will run.
+
+    Args:
+        process: whose state it is.
+        layout: which device holds which chain.
+        numbers: the chain numbers that key the random numbers.
+        key: of the starting points.
+        initial: parameters of one chain or of all, or None for the problem's own law.
+        places: the numbers that key the starting points, where they are not the chain numbers: chains
+            of one such number start at one point.
+        total: how many chains there are in all, where these are some of them.
+
+    Raises:
+        ValueError: if a parameter or a loss is not finite.
+    """
+
+    def placed(values: np.ndarray) -> Any:
+        return layout.place(layout.pad(np.asarray(values, np.uint32)), _devices.CHAINS)
+
+    chain = placed(numbers)
+    if initial is None:
+        theta = _own_start(process.problem, key, chain if places is None else placed(places))
+    else:
+        template = _tree.shapes(process.problem.init, key)
+        theta = given_start(template, _checks.floating("initial", initial), layout.chains)
+        theta = layout.place(layout.pad(theta), _devices.CHAINS)
+    finite = layout.to_host(_finite_start(process.problem, theta))
+    if not finite.all():
+        some = f"chains {numbers[0]} to {numbers[-1]} of {total}"
+        these = f"{len(finite)} chains" if total in (None, len(finite)) else some
+        raise ValueError(
+            f"initial parameters of {int((~finite).sum())} of {these} have diverged already: "
+            f"the loss or a parameter is not finite (first at chain {numbers[finite.argmin()]}). Start "
+            f"closer to a minimum, or scale the loss down."
+        )
+    return _state(_devices.map_per_chain(layout.pad, process, layout.chains), theta, chain)
+
+
+def given_start(template: PyTree, given: PyTree, chains: int) -> PyTree:
+    """One set of parameters for every chain, or one for each, in the problem's own dtypes."""
+    if _tree.same_structure(given, template):
+        wanted, leaves = jax.tree.leaves(template), jax.tree.leaves(given)
+        pairs = list(zip(leaves, wanted, strict=True))
+        if all(leaf.shape == want.shape for leaf, want in pairs):
+            return jax.tree.map(
+                lambda leaf, want: jnp.broadcast_to(leaf.astype(want.dtype), (chains, *want.shape)),
+                given,
+                template,
+            )
+        if all(leaf.shape == (chains, *want.shape) for leaf, want in pairs):
+            return jax.tree.map(lambda leaf, want: leaf.astype(want.dtype), given, template)
+    raise ValueError(
+        f"initial has shapes {_tree.describe(given)}; this problem's parameters have "
+        f"{_tree.describe(template)}. Give one such set, or the same with a leading axis of "
+        f"{chains} chains."
+    )
+
+
+def same_shapes(state: PyTree, expected: PyTree) -> bool:
+    """Whether a state has the structure and shapes that a process expects."""
+    return _tree.same_structure(state, expected) and all(
+        old.shape == new.shape and old.dtype == new.dtype
+        for old, new in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True)
+    )
+
+
+@_traces.jit
+def _own_start(problem: Problem, key: Key[Array, ""], chain: Any) -> PyTree:
+    root = jax.random.fold_in(key, int(Stream.INITIAL))
+    if str(jax.random.key_impl(key)) != "threefry2x32":
+        # what other generators draw for one key of many depends on how many there are
+        root = jax.random.wrap_key_data(stream(key, Stream.INITIAL), impl="threefry2x32")
+    return jax.vmap(lambda number: problem.init(jax.random.fold_in(root, number)))(chain)
+
+
+@_traces.jit
+def _state(process: Process, theta: PyTree, chain: Any) -> ChainState:
+    return process.init(theta, chain)
+
+
+@_traces.jit
+def _finite_start(problem: Problem, theta: PyTree) -> Array:
+    size = problem.dataset_size
+    if size is None:
+        losses = jax.vmap(problem.loss)(theta)
+    else:  # the activations of a large data set for many chains at once would not fit
+        losses = lax.map(problem.loss, theta, batch_size=max(1, 2**20 // size))
+    return _tree.finite_chains(theta) & jnp.isfinite(losses)

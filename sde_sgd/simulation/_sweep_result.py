@@ -1,0 +1,183 @@
+"""Results of a sweep: named dimensions, files, selection by η/B."""
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import PyTree
+
+from sde_sgd import _checks
+from sde_sgd._platform._shown import Shown
+from sde_sgd._platform.files._dataset_file import read_dataset, write_dataset
+from sde_sgd._platform.files._structure import packed, unpacked
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclass(frozen=True, repr=False)
+class SweepResult(Shown):
+    """What a sweep leaves behind.
+
+    Attributes:
+        dataset: an `xarray.Dataset`. Dimensions: the axes of the sweep (or "run" for a list), "seed",
+            and the samples ("epoch", "time" or "step"). Variables: what was recorded; `updates`, the
+            number of updates at each sample; `diverged_at` and `stopped_at`, steps or −1. Coordinates:
+            `learning_rate`, `batch_size`, `momentum` and `ratio` = η/(B(1 − m)).
+        theta: final parameters with leading dimensions (axes …, seed), or None if not kept.
+        seconds: wall-clock time, compilation included.
+    """
+
+    dataset: "xr.Dataset"
+    theta: PyTree | None = None
+    seconds: float = float("nan")
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name}: {size}" for name, size in self.dataset.sizes.items())
+        diverged = self.dataset.get("diverged_at")
+        lost = "" if diverged is None else f", {int((diverged >= 0).sum())} runs diverged"
+        return (
+            f"SweepResult({sizes}; {', '.join(map(str, self.dataset.data_vars))}{lost}, {self.seconds:.3g} s)"
+        )
+
+    def to_xarray(self) -> "xr.Dataset":
+        """The results as an `xarray.Dataset`."""
+        return self.dataset
+
+    def __getitem__(self, name: str) -> "xr.DataArray":
+        """One variable by its name."""
+        return self.dataset[name]
+
+    def sel(self, **values: Any) -> "xr.Dataset":
+        """The runs with these values, such as `sel(batch_size=8)` or `sel(ratio=0.01)`.
+
+        Where the ratio is no axis of its own, the points of the grid that have it are put in a row
+        along a dimension "run". Numbers match to a relative 10⁻⁵.
+
+        Raises:
+            ValueError: if no run has the value, with those there are.
+        """
+        found = self.dataset
+        for name, value in values.items():
+            if name not in found.coords:
+                raise ValueError(
+                    f"{name!r} is no coordinate of this sweep; there are {sorted(map(str, found.coords))}."
+                )
+            coordinate = found[name]
+            numbers = coordinate.dtype.kind in "fiu"
+            if numbers:
+                match = np.isclose(coordinate.values, _checks.scalar(name, value), rtol=1e-5, atol=0)
+            else:
+                match = np.asarray(coordinate.values == value)
+            if not match.any():
+                known = np.unique(coordinate.values).tolist()
+                listed = ", ".join(f"{entry:g}" if numbers else repr(entry) for entry in known)
+                raise ValueError(f"no run has {name} = {value!r}; there are {listed}.")
+            if coordinate.ndim == 0:
+                continue
+            if coordinate.ndim == 1:
+                found = found.isel({coordinate.dims[0]: np.flatnonzero(match)})
+                if coordinate.dims[0] == name and found.sizes[name] == 1:
+                    found = found.squeeze(name)
+            else:
+                names = [entry for entry in coordinate.dims if entry in found.indexes]
+                stacked = (
+                    found.reset_index(names)
+                    .reset_coords(drop=False)
+                    .set_coords([entry for entry in found.coords if entry in found.variables])
+                    .stack(run=coordinate.dims, create_index=False)
+                )
+                found = stacked.isel(run=np.flatnonzero(match.ravel())).transpose("run", ...)
+        return found
+
+    def diverged(self) -> list[dict[str, Any]]:
+        """The log of what diverged: the setting, seed and step of each such run."""
+        steps = self.dataset["diverged_at"]
+        log = []
+        for index in np.argwhere(steps.values >= 0):
+            place = dict(zip(steps.dims, index, strict=True))
+            here = steps.isel(place)
+            log.append(
+                {**{str(name): value.item() for name, value in here.coords.items()}, "step": int(here)}
+            )
+        return log
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the dataset as NetCDF (`.nc`) or Zarr (`.zarr`), which xarray opens too; θ is not written.
+
+        It is written beside `path` and put in its place whole: what was there stays until then, whatever
+        happens. A checksum of every variable and of every byte goes with it, for `read_sweep`.
+
+        Raises:
+            ValueError: for another ending, or if there is something already and not `overwrite`.
+            FileError: if it cannot be written; what was there is as it was.
+        """
+        return write_dataset(self.dataset, path, "sweep", overwrite=overwrite)
+
+    def __reduce__(self) -> Any:
+        return _unpickled, (self.dataset, packed(self.theta), self.seconds)
+
+
+def _unpickled(dataset: "xr.Dataset", theta: dict[str, Any], seconds: float) -> SweepResult:
+    return SweepResult(dataset, unpacked(theta), seconds)
+
+
+def read_sweep(path: str | os.PathLike[str]) -> SweepResult:
+    """Read what `SweepResult.save` has written, to the last bit.
+
+    Raises:
+        ValueError: if there is no such file, or it ends in neither .nc nor .zarr.
+        FileError: if it is damaged in any way, or was not written by `SweepResult.save`.
+    """
+    dataset = read_dataset(path, "sweep")
+    return SweepResult(dataset, seconds=float(dataset.attrs.get("seconds", np.nan)))
+
+
+def free_dimension(dimension: str, names: Collection[str]) -> str:
+    """A name for a dimension that no variable has."""
+    while dimension in names:
+        dimension += "_"
+    return dimension
+
+
+def build_dataset(
+    axes: Mapping[str, list[Any]],
+    seeds: int,
+    samples: tuple[str, np.ndarray],
+    variables: Mapping[str, np.ndarray],
+    per_point: Mapping[str, np.ndarray],
+    attributes: Mapping[str, Any],
+) -> "xr.Dataset":
+    """Put arrays whose leading axis is the point of the sweep onto its named dimensions.
+
+    Args:
+        axes: axis → values, in the order of the points, last fastest.
+        seeds: number of seeds.
+        samples: name and values of the dimension of samples.
+        variables: name → array `(points, seeds, samples, …)`; or `(points, seeds)`.
+        per_point: name → array `(points,)`, or `(points, samples)`.
+        attributes: of the dataset.
+    """
+    import xarray as xr
+
+    shape = tuple(len(values) for values in axes.values())
+    names = tuple(axes)
+    dimension, where = samples
+    data: dict[str, Any] = {}
+    coords: dict[str, Any] = {name: (name, np.asarray(values)) for name, values in axes.items()}
+    coords |= {"seed": np.arange(seeds), dimension: where}
+    for name, values in variables.items():
+        extra = tuple(free_dimension(f"{name}_{number}", variables) for number in range(values.ndim - 3))
+        dims = (*names, "seed", dimension, *extra)[: len(names) + values.ndim - 1]
+        data[name] = (dims, values.reshape((*shape, *values.shape[1:])))
+    for name, values in per_point.items():
+        dims = (*names, dimension)[: len(names) + values.ndim - 1]
+        placed = values.reshape((*shape, *values.shape[1:]))
+        if values.ndim == 2:
+            data[name] = (dims, placed)
+        elif name not in names:
+            coords[name] = (names, placed)
+    return xr.Dataset(data, coords, dict(attributes))
