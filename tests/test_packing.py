@@ -71,7 +71,7 @@ def placed(monkeypatch):
         seen.append((threading.current_thread().name, devices, task.process.hyper.batch_size))
         return really(task, *args, **kwargs)
 
-    monkeypatch.setattr("sde_sgd.simulation._sweep.simulate", noted)
+    monkeypatch.setattr("sde_sgd.simulation._sweep_job.simulate", noted)
     return seen
 
 

@@ -1,135 +1,36 @@
 """The one loop: chunks of steps in a compiled program, host code between them."""
 
 import contextlib
-import dataclasses
-import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import PyTree
 
 from sde_sgd import _tree
-from sde_sgd._platform import _devices, _settings
-from sde_sgd._platform._devices import Layout
+from sde_sgd._platform import _devices
 from sde_sgd._platform._interrupt import Interrupted
 from sde_sgd._platform._telling import log
 from sde_sgd._platform.checkpoints._checkpoint import CheckpointError, Part, due
 from sde_sgd._platform.checkpoints._saving import check_length, packed, unpacked, without_end
 from sde_sgd._platform.checkpoints._session import Session
-from sde_sgd.processes._base import ChainState, Process
+from sde_sgd.processes._base import ChainState
 from sde_sgd.simulation._compensated import whole
-from sde_sgd.simulation._memory import MemoryPrediction, check, predict
-from sde_sgd.simulation._plan import Plan
+from sde_sgd.simulation._memory import check
+from sde_sgd.simulation._outcome import Before, Outcome
 from sde_sgd.simulation._program import KEPT_SPECS, Ensemble, Program
-from sde_sgd.simulation._recording import Moments, Recorder, samples_at_once
+from sde_sgd.simulation._recording import samples_at_once
+from sde_sgd.simulation._task import Task
 
 # A chunk aims at this many seconds: long enough that host work is lost in it, short enough for a
 # progress bar and for Ctrl-C.
 _CHUNK_SECONDS = 1.0
-# XLA counts along an axis in 32 bits.
-_MOST_CHAINS = 2**31 - 1
 # a burn-in that no step of the clock is beyond
 _NEVER = 2**31 - 1
-
-
-@dataclass(frozen=True)
-class Task:
-    """One ensemble to run.
-
-    Attributes:
-        layout: which device holds what.
-        process, recorder, key: what is run, what is kept, and the key of its random numbers.
-        plan: how long.
-    """
-
-    layout: Layout
-    process: Process
-    recorder: Recorder
-    key: Key[Array, ""]
-    plan: Plan
-
-    def prepare(self, state: PyTree) -> tuple[Ensemble, Program, PyTree]:
-        """Compile for a state of these shapes, or find what is compiled; and the shapes of what is kept.
-
-        Raises:
-            MemoryError: for more chains on a device than it can number.
-            ValueError: if numbers of several precisions do not go together.
-        """
-        here = self.layout.slots // self.layout.groups
-        if here > _MOST_CHAINS:
-            size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-            raise MemoryError(
-                f"{self.layout.chains} chains at once are {here} on a device, which numbers {_MOST_CHAINS}; "
-                f"their state alone takes {size / 1e9:.3g} GB. run(..., chunk={2**20 * self.layout.groups}) "
-                f"runs so many at a time; `predict_memory` says how many fit."
-            )
-        ensemble = Ensemble(self.layout, self.process, self.recorder, self.key)
-        padded = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((self.layout.slots, *leaf.shape[1:]), leaf.dtype), state
-        )
-        kept = jax.eval_shape(lambda: self.recorder.init(padded.theta, self.layout.groups))
-        try:
-            return ensemble, ensemble.program(padded, kept), kept
-        except (TypeError, ValueError) as error:
-            told = _settings.mixed_precision(self.process, padded)
-            if not told or (isinstance(error, ValueError) and "dtype promotion" not in str(error)):
-                raise
-            raise ValueError(told) from error
-
-    def predict_memory(self, state: PyTree, program: Program, limit: int | None) -> MemoryPrediction:
-        """What the run will take, its records on the host included."""
-        sample = jax.tree.leaves(self.recorder.shapes(state.theta))
-        sample_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in sample)
-        # twice: the pieces, and the whole that is made of them
-        return predict(self.layout, program, 2 * sample_bytes * self.plan.samples, limit)
-
-    def predictions(self, shapes: PyTree) -> Callable[[int, int | None], MemoryPrediction]:
-        """The prediction for another number of chains, and another limit."""
-
-        def one(chains: int, limit: int | None) -> MemoryPrediction:
-            devices, data = list(self.layout.mesh.devices.flat), self.layout.data_devices
-            layout = _devices.layout(chains, devices, data, _devices.lanes(self.process.problem))
-            process = _devices.map_per_chain(lambda leaf: leaf[:chains], self.process, self.layout.chains)
-            task = dataclasses.replace(self, layout=layout, process=process)
-            state = jax.tree.map(
-                lambda leaf: jax.ShapeDtypeStruct((chains, *leaf.shape[1:]), leaf.dtype), shapes
-            )
-            return task.predict_memory(state, task.prepare(state)[1], limit)
-
-        return one
-
-
-@dataclass
-class Outcome:
-    """What an ensemble leaves behind, on the host but for the state. `count` is of samples, per chain."""
-
-    state: ChainState
-    diverged: np.ndarray
-    stopped: np.ndarray
-    count: np.ndarray
-    moments: dict[str, tuple[np.ndarray, np.ndarray]]
-    record: dict[str, np.ndarray]
-    record_steps: np.ndarray
-    histograms: dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Before:
-    """Per chain the steps at which it diverged and stopped, −1 if it has not."""
-
-    diverged: np.ndarray
-    stopped: np.ndarray
-
-    @classmethod
-    def nothing(cls, chains: int) -> "Before":
-        """Chains that have not run yet."""
-        return cls(np.full(chains, -1, np.int32), np.full(chains, -1, np.int32))
 
 
 def simulate(
@@ -418,17 +319,3 @@ def next_block(done: int, steps: int, every: int, pace: float, capacity: int) ->
         block = min(to_sample, max(1, int(pace)))
         return block, 1, block == to_sample
     return every, min(left // every, capacity, int(pace // every)), True
-
-
-def finished_moments(outcome: Outcome, alive: np.ndarray) -> dict[str, Moments]:
-    """Means and variances from the running sums."""
-    count = np.maximum(outcome.count, 1)
-    return {
-        name: Moments(
-            int(outcome.count.max()),
-            mean,
-            square / count.reshape(-1, *(1,) * (square.ndim - 1)),
-            alive,
-        )
-        for name, (mean, square) in outcome.moments.items()
-    }

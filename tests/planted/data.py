@@ -114,9 +114,9 @@ FAULTS = [
     ),
     Fault(
         "what follows the declared bytes is not looked at",
-        _IDX,
-        "        if self.stream.read(1):\n",
-        "        if self.stream.read(0):\n",
+        "sde_sgd/data/_files.py",
+        "    if stream.read(1):\n",
+        "    if stream.read(0):\n",
         "test_data_files.py::test_read_idx_refuses_a_bad_file_by_name",
     ),
     Fault(

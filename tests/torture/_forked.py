@@ -21,7 +21,7 @@ from checkpointed_run import do, everything, fixed_pace
 
 import sde_sgd as ss
 from sde_sgd._platform.checkpoints import _checkpoint
-from sde_sgd.simulation import _engine, _run, _sweep
+from sde_sgd.simulation import _engine, _run, _sweep_job
 
 Say = Callable[[str], None]
 
@@ -150,7 +150,7 @@ def run(name: str, folder: Path | None, out: Path | None, cache: Path, say: Say,
         return fixed_pace(*args)
 
     _checkpoint.Part.save, _checkpoint.Part.restore = saving, restoring
-    _engine.next_block, _run.simulate, _sweep.simulate = pace, simulating, simulating
+    _engine.next_block, _run.simulate, _sweep_job.simulate = pace, simulating, simulating
     checkpointed_run.PACE = 103.0
     options = {} if folder is None else {"checkpoint": ss.Checkpoint(folder, seconds=0), "resume": resume}
     say("start")

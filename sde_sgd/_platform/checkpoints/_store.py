@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -14,7 +15,7 @@ from sde_sgd._platform._telling import log, warn
 from sde_sgd._platform.checkpoints._checkpoint import FORMAT, Checkpoint, CheckpointError, Part, barrier
 from sde_sgd._platform.checkpoints._lock import FolderLock
 from sde_sgd._platform.files._files import digest_of
-from sde_sgd._platform.reading._fingerprint import differences
+from sde_sgd._platform.reading._fingerprint import check_told, differences
 from sde_sgd._platform.reading._origin import versions
 
 _MARKER, _LOCK = "sde_sgd.json", "sde_sgd.lock"
@@ -218,6 +219,24 @@ class Store:
                 f"checkpoint folder {str(self._folder)!r} holds other files ({min(others)!r}, …) and no "
                 f"{_MARKER}; nothing was changed. Name a new or empty folder."
             )
+
+
+def open_store(
+    checkpoint: Checkpoint | str | os.PathLike[str] | Any | None, resume: bool, config: Any
+) -> Store | None:
+    """The checkpoint folder, if one is asked for; `config` is called for its fingerprint."""
+    if checkpoint is None:
+        if resume:
+            raise ValueError("resume=True needs checkpoint=..., the folder to resume from.")
+        return None
+    ask = (
+        checkpoint
+        if isinstance(checkpoint, Checkpoint)
+        else Checkpoint(_checks.path("checkpoint", checkpoint))
+    )
+    told = config()
+    check_told(told)
+    return Store(ask, told, resume=resume)
 
 
 def _warn_of_versions(libraries: Mapping[str, str]) -> None:
