@@ -14,7 +14,8 @@ from sde_sgd.validity._factors import sampling_factor, skewness_factor, step_siz
 from sde_sgd.validity._finer import finer
 from sde_sgd.validity._interval import Interval, of_log_ratio, of_mean, quantile
 from sde_sgd.validity._orbit import Orbit
-from sde_sgd.validity._pilot import Pilot, _noise_skewness
+from sde_sgd.validity._pilot import Pilot
+from sde_sgd.validity._skewness import noise_skewness
 
 H = ss.Hyperparameters
 
@@ -164,12 +165,12 @@ def test_skewness_factor_by_hand():
 
 
 def test_skewness_of_noise_takes_the_power_three_halves():
-    value, error = _noise_skewness(np.array([[2.0], [6.0]]), np.array([[10.0], [22.0]]), 0)
+    value, error = noise_skewness(np.array([[2.0], [6.0]]), np.array([[10.0], [22.0]]), 0)
     np.testing.assert_allclose(value, [16 / 4**1.5])
     # leaving out one: 22/6^{3/2} and 10/2^{3/2}
     ends = np.array([22 / 6**1.5, 10 / 2**1.5])
     np.testing.assert_allclose(error, [abs(ends[0] - ends[1]) / 2])
-    _, drawn = _noise_skewness(np.array([[4.0]]), np.array([[0.0]]), 600)
+    _, drawn = noise_skewness(np.array([[4.0]]), np.array([[0.0]]), 600)
     np.testing.assert_allclose(drawn, [0.1])
 
 

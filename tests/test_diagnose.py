@@ -124,14 +124,15 @@ def test_a_network_of_few_examples():
 
 @pytest.mark.script
 def test_what_is_seen_at_a_place_is_exact(key):
-    from sde_sgd.validity._pilot import _Along, _look, _mean_noise
+    from sde_sgd.validity._pilot import _Along
+    from sde_sgd.validity._view import look, mean_noise
 
     problem = ss.problems.mlp(class_data(size=24), hidden=(12,))
     theta = problem.init(key)
     covariance = np.asarray(problem.gradient_covariance(theta), np.float64)
     hessian = np.asarray(problem.hessian(theta))
     directions = jnp.linalg.qr(jax.random.normal(key, (len(hessian), 3)))[0].T
-    seen = _look(problem, [theta, theta], 3, directions, key)
+    seen = look(problem, [theta, theta], 3, directions, key)
     assert len(seen.curvature) == 2
     rows = np.asarray(problem.example_gradients(theta) @ directions.T, np.float64)
     np.testing.assert_allclose(seen.curvature[1], np.diag(directions @ hessian @ directions.T), atol=1e-4)
@@ -140,7 +141,7 @@ def test_what_is_seen_at_a_place_is_exact(key):
         seen.third[1], ((rows - rows.mean(axis=0)) ** 3).mean(axis=0), rtol=1e-2, atol=1e-6
     )
     np.testing.assert_allclose(seen.values[1], np.linalg.eigvalsh(hessian)[:-4:-1], rtol=1e-3)
-    mean, error = _mean_noise(seen.probes, len(hessian))
+    mean, error = mean_noise(seen.probes, len(hessian))
     assert_agree(mean, np.trace(covariance) / len(hessian), error)
 
     along = np.asarray(_Along(problem, directions)(theta))

@@ -9,19 +9,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
 from sde_sgd._platform._progress import Progress
 from sde_sgd._platform._shown import Shown
-from sde_sgd._platform.reading import _traces
-from sde_sgd.curvature._eigenpairs import top_eigenpairs
 from sde_sgd.curvature._operators import parameter_count
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._finite_sum import FiniteSumProblem
-from sde_sgd.processes._base import Process, minibatch_streams
+from sde_sgd.processes._base import Process
 from sde_sgd.processes._langevin import Langevin
 from sde_sgd.processes._sgd import SGD
 from sde_sgd.simulation._result import Result
@@ -30,10 +27,9 @@ from sde_sgd.validity._factors import sampling_factor
 from sde_sgd.validity._finer import finer
 from sde_sgd.validity._gaussian_sgd import GaussianSGD
 from sde_sgd.validity._orbit import Orbit
+from sde_sgd.validity._skewness import noise_skewness, skewness_of
+from sde_sgd.validity._view import DRAWS, example_slopes, look, mean_noise
 
-_DRAWS = 2**15
-_EXACT, _PROBES = 64, 16
-_PRODUCTS = 30
 # Examples times parameters up to which more chains and places are looked at: they cost next to nothing.
 _SMALL = 1_000_000
 _PLACES, _MORE_PLACES = 9, 33
@@ -123,7 +119,7 @@ class _Along(eqx.Module):
     def __call__(self, theta: PyTree) -> Float[Array, " numbers"]:
         at = self.directions @ jax.flatten_util.ravel_pytree(theta)[0]
         if isinstance(self.problem, FiniteSumProblem):
-            slopes, losses = _example_slopes(self.problem, theta, self.directions)
+            slopes, losses = example_slopes(self.problem, theta, self.directions)
             loss, slope = losses.mean(), slopes.mean(axis=1)
             slopes = slopes - slope[:, None]
             noise = slopes @ slopes.T / slopes.shape[1]
@@ -214,7 +210,7 @@ def run_pilot(
     places = _MORE_PLACES if small else _PLACES
     size = parameter_count(start)
     k = min(directions, size)
-    first = _look(problem, starts[: places if small else 1], places, jnp.zeros((k, size)), keys[0])
+    first = look(problem, starts[: places if small else 1], places, jnp.zeros((k, size)), keys[0])
     vectors = jnp.asarray(first.vectors[0])
     highest = first.values[np.isfinite(first.values[:, 0]), 0]
     highest = float(highest.mean()) if len(highest) else math.inf
@@ -248,23 +244,23 @@ def run_pilot(
     bar.advance(1)
 
     ends = separate(result, places - 1)
-    there = _look(problem, [start, *ends], places, vectors, keys[0])
+    there = look(problem, [start, *ends], places, vectors, keys[0])
     sharpest = there.values[1:, 0] if ends else there.values[:, 0]
     curvatures = there.curvature
     curvature = curvatures[0]
     if ends:
         # the directions are those of the beginning, where the curvature along them is a largest one
         curvature = curvatures.mean(axis=0) if small else (curvature + curvatures[1:].mean(axis=0)) / 2
-    drawn = 0 if isinstance(problem, FiniteSumProblem) else _DRAWS
-    skewness, skewness_error = _noise_skewness(there.second, there.third, drawn)
+    drawn = 0 if isinstance(problem, FiniteSumProblem) else DRAWS
+    skewness, skewness_error = noise_skewness(there.second, there.third, drawn)
     bar.advance(1)
     ratio, step = float(hyper.ratio), float(hyper.learning_rate) / (1 + momentum)
     size_of_data = problem.dataset_size
     orbit = track.orbit(begin, ratio, step, sampling_factor(curvature, hyper, sampling, size_of_data))
     factor = orbit.factor if sampling == "subset" else 1.0
     temperature = orbit.temperature()
-    own_skewness, own_error = _skewness(track.theta)
-    gaussian_skewness, gaussian_error = _skewness((track if gaussian is None else gaussian).theta)
+    own_skewness, own_error = skewness_of(track.theta)
+    gaussian_skewness, gaussian_error = skewness_of((track if gaussian is None else gaussian).theta)
     noise = track.noise[begin:].mean(axis=0)
     return Pilot(
         steps=result.steps,
@@ -277,7 +273,7 @@ def run_pilot(
         noise_error=noise.std(axis=0, ddof=1) / len(noise) ** 0.5 if len(noise) > 1 else noise[0] * np.nan,
         noise_skewness=skewness,
         noise_skewness_error=skewness_error,
-        mean_noise_variance=_mean_noise(there.probes, size),
+        mean_noise_variance=mean_noise(there.probes, size),
         temperature=temperature.value,
         temperature_error=temperature.standard_error,
         skewness=own_skewness,
@@ -329,145 +325,3 @@ def separate(result: Result, most: int) -> list[PyTree]:
     ends = result.samples()
     count = min(most, int(result.alive.sum()))
     return [jax.tree.map(lambda leaf: leaf[chain], ends) for chain in range(count)]  # noqa: B023
-
-
-class _View(eqx.Module):
-    """What is to be seen at some places, which come first in every array.
-
-    Attributes:
-        values, vectors: the k largest eigenvalues of the Hessian and their eigenvectors.
-        curvature: along the directions given, e_iᵀHe_i.
-        second, third: cumulants of e_i·g_n.
-        probes: zᵀCz/d along some z.
-    """
-
-    values: Any
-    vectors: Any
-    curvature: Any
-    second: Any
-    third: Any
-    probes: Any
-
-
-def _look(
-    problem: Problem, places: list[PyTree], most: int, directions: Float[Array, "k d"], key: Key[Array, ""]
-) -> _View:
-    """One program for one place and for `most`: it is compiled once, and leaves out what is not asked."""
-    filled = places + places[:1] * (most - len(places))
-    points = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *filled)
-    seen = _seen(problem, points, jnp.asarray(len(places), jnp.int32), directions, key)
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64)[: len(places)], seen)
-
-
-@_traces.jit
-def _seen(
-    problem: Problem,
-    points: PyTree,
-    count: Array,
-    directions: Float[Array, "k d"],
-    key: Key[Array, ""],
-) -> _View:
-    """`_View` of the first `count` points; zeros for the others."""
-    k, size = directions.shape
-    most = len(jax.tree.leaves(points)[0])
-
-    def one(theta: PyTree) -> _View:
-        _, unravel = jax.flatten_util.ravel_pytree(theta)
-
-        def curved(direction: Array) -> Array:
-            tangent = (unravel(direction),)
-            return jax.jvp(lambda at: jax.jvp(problem.loss, (at,), tangent)[1], (theta,), tangent)[1]
-
-        # one program for both: probes come after the directions
-        probes = _probes(size, key)
-        along, _ = _example_slopes(problem, theta, jnp.concatenate([directions, probes]), key)
-        along = along - along.mean(axis=1, keepdims=True)
-        second, third = (along**2).mean(axis=1), (along[:k] ** 3).mean(axis=1)
-        if not isinstance(problem, FiniteSumProblem):
-            covariance = problem.gradient_covariance(theta)
-            second = second.at[k:].set(jnp.einsum("pi,ij,pj->p", probes, covariance, probes))
-        found = top_eigenpairs(problem, theta, k, products=min(size, _PRODUCTS), key=key)
-        vectors = jax.vmap(lambda each: jax.flatten_util.ravel_pytree(each)[0])(found.vectors)
-        return _View(found.values, vectors, lax.map(curved, directions), second[:k], third, second[k:])
-
-    def put(number: Array, views: _View) -> _View:
-        view = one(jax.tree.map(lambda leaf: leaf[number], points))
-        return jax.tree.map(lambda all_, new: all_.at[number].set(new), views, view)
-
-    shapes = _View((k,), (k, size), (k,), (k,), (k,), _probes_shape(size)[:1])
-    empty = jax.tree.map(
-        lambda shape: jnp.zeros((most, *shape), directions.dtype),
-        shapes,
-        is_leaf=lambda node: isinstance(node, tuple),
-    )
-    return lax.fori_loop(0, count, put, empty)
-
-
-def _example_slopes(
-    problem: Problem, theta: PyTree, directions: Float[Array, "k d"], key: Key[Array, ""] | None = None
-) -> tuple[Float[Array, "k examples"], Float[Array, " losses"]]:
-    """e·g_n of all examples and their losses; or of many drawn ones where there is no end of them."""
-    _, unravel = jax.flatten_util.ravel_pytree(theta)
-    if isinstance(problem, FiniteSumProblem):
-        losses, slope = jax.linearize(problem.example_losses, theta)
-        return lax.map(lambda direction: slope(unravel(direction)), directions), losses
-    assert key is not None
-    sampler = problem.sampler("replacement", 1)
-    batch, _ = sampler.draw(
-        None, minibatch_streams(key), jnp.zeros((), jnp.int32), jnp.arange(_DRAWS, dtype=jnp.uint32)
-    )
-    drawn = jax.vmap(
-        lambda one: jax.flatten_util.ravel_pytree(problem.batch_gradient(theta, one))[0],
-    )(batch)
-    return directions @ drawn.T, problem.loss(theta)[None]
-
-
-def _probes(size: int, key: Key[Array, ""]) -> Float[Array, "probes d"]:
-    """Random signs over √d, or all unit vectors of few parameters."""
-    if size <= _EXACT:
-        return jnp.eye(size)
-    return jax.random.rademacher(key, _probes_shape(size), float) / size**0.5
-
-
-def _probes_shape(size: int) -> tuple[int, int]:
-    return (size if size <= _EXACT else _PROBES), size
-
-
-def _mean_noise(probes: np.ndarray, size: int) -> tuple[float, float]:
-    """Tr C/d, the mean over places, and its standard error, from zᵀCz/d along the probes.
-
-    All places have the same probes: those are what the error comes from, where not all of C is seen.
-    """
-    each = probes.mean(axis=0)
-    exact = size <= _EXACT
-    return float(each.mean()), 0.0 if exact else float(each.std(ddof=1) / len(each) ** 0.5)
-
-
-def _noise_skewness(second: np.ndarray, third: np.ndarray, drawn: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean third over mean second cumulant^{3/2}, and its error by a jackknife over places.
-
-    Where examples were drawn, at all places the same, what their number leaves uncertain is added.
-    """
-
-    def pooled(which: np.ndarray) -> np.ndarray:
-        return np.asarray(third[which].mean(axis=0) / np.maximum(second[which].mean(axis=0), 1e-30) ** 1.5)
-
-    places = np.arange(len(second))
-    value = pooled(places)
-    error = np.full_like(value, (6 / drawn) ** 0.5 if drawn else 0.0)
-    if len(places) > 1:
-        left_out = np.stack([pooled(np.delete(places, one)) for one in places])
-        error = np.hypot(error, np.sqrt((len(places) - 1) * left_out.var(axis=0)))
-    return value, error
-
-
-def _skewness(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Skewness of θ_i over chains and the second half of the time, with the chains' own spread as error."""
-    late = theta[len(theta) // 2 :]
-    chains = late.shape[1]
-    if chains < 3:
-        return np.full(late.shape[2], np.nan), np.full(late.shape[2], np.nan)
-    centred = late - late.mean(axis=(0, 1))
-    scale = np.maximum(centred.var(axis=(0, 1)), 1e-300) ** 1.5
-    each = (centred**3).mean(axis=0) / scale
-    return each.mean(axis=0), each.std(axis=0, ddof=1) / chains**0.5

@@ -247,7 +247,7 @@ FAULTS = [
     ),
     Fault(
         "the skewness of the noise by the power ½ for 3/2 of its variance",
-        "sde_sgd/validity/_pilot.py",
+        "sde_sgd/validity/_skewness.py",
         "np.maximum(second[which].mean(axis=0), 1e-30) ** 1.5",
         "np.maximum(second[which].mean(axis=0), 1e-30) ** 0.5",
         "test_causes.py::test_skewness_of_noise_takes_the_power_three_halves",
