@@ -10,7 +10,7 @@ from helpers import bound
 from scipy import integrate, stats
 
 import sde_sgd as ss
-from sde_sgd.theory._markov import _reach, _recurrent, _reduced, _solved
+from sde_sgd.theory._chain._markov import _reach, _recurrent, _reduced, _solved
 
 theory = ss.theory
 DIFFUSION = 0.1

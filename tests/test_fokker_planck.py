@@ -10,9 +10,9 @@ from helpers import ALARM, REFUSED, chi_square_p
 from scipy import linalg
 
 import sde_sgd as ss
-from sde_sgd.theory import _fokker_planck_cells
-from sde_sgd.theory import _fokker_planck_generator as scheme
-from sde_sgd.theory._fokker_planck_time import evolve
+from sde_sgd.theory._fokker_planck._solution import _cells as _fokker_planck_cells
+from sde_sgd.theory._fokker_planck._solution import _generator as scheme
+from sde_sgd.theory._fokker_planck._time import evolve
 
 HYPER = ss.Hyperparameters(0.2)  # with σ² = 1: T = .2, D = .1
 D = 0.1

@@ -9,8 +9,8 @@ import pytest
 from helpers import bound, deviations
 
 import sde_sgd as ss
-from sde_sgd.theory._orders import epoch_operators, step_maps
-from sde_sgd.theory._regression import _examples
+from sde_sgd.theory._linear._orders import epoch_operators, step_maps
+from sde_sgd.theory._linear._regression import _examples
 from sde_sgd.theory._setting import one_setting
 
 theory = ss.theory

@@ -8,7 +8,7 @@ import pytest
 from scipy import integrate, special, stats
 
 import sde_sgd as ss
-from sde_sgd.theory._chain import _distance
+from sde_sgd.theory._chain._law import _distance
 from sde_sgd.theory._line import Line
 from sde_sgd.theory._potential import potential
 from sde_sgd.theory._setting import one_setting

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sde_sgd.hyperparameters import Hyperparameters
-from sde_sgd.theory._covariance import discrete_covariance
+from sde_sgd.theory._linear._covariance import discrete_covariance
 
 
 def step_size_factor(curvature: np.ndarray, hyper: Hyperparameters) -> np.ndarray:

@@ -2,27 +2,27 @@
 
 from planted._fault import Fault
 
-_CHAIN = "sde_sgd/theory/_chain.py"
-_COVARIANCE = "sde_sgd/theory/_covariance.py"
+_CHAIN = "sde_sgd/theory/_chain/_law.py"
+_COVARIANCE = "sde_sgd/theory/_linear/_covariance.py"
 _DENSITY = "sde_sgd/theory/_density.py"
-_EFFECTIVE = "sde_sgd/theory/_effective.py"
-_FP = "sde_sgd/theory/_fokker_planck.py"
-_FP_GENERATOR = "sde_sgd/theory/_fokker_planck_generator.py"
-_FP_GRID = "sde_sgd/theory/_fokker_planck_grid.py"
-_FP_TIME = "sde_sgd/theory/_fokker_planck_time.py"
+_EFFECTIVE = "sde_sgd/theory/_linear/_effective.py"
+_FP = "sde_sgd/theory/_fokker_planck/_solution.py"
+_FP_GENERATOR = "sde_sgd/theory/_fokker_planck/_generator.py"
+_FP_GRID = "sde_sgd/theory/_fokker_planck/_grid.py"
+_FP_TIME = "sde_sgd/theory/_fokker_planck/_time.py"
 _GIBBS = "sde_sgd/theory/_gibbs.py"
 _ITO = "sde_sgd/theory/_ito.py"
-_KERNEL = "sde_sgd/theory/_kernel.py"
+_KERNEL = "sde_sgd/theory/_chain/_kernel.py"
 _LAPLACE = "sde_sgd/theory/_laplace.py"
-_MATRIX_FREE = "sde_sgd/theory/_matrix_free.py"
+_MATRIX_FREE = "sde_sgd/theory/_linear/_matrix_free.py"
 _MIXTURE = "sde_sgd/theory/_mixture.py"
-_MODES = "sde_sgd/theory/_modes.py"
+_MODES = "sde_sgd/theory/_linear/_modes.py"
 _MODIFIED = "sde_sgd/theory/_modified.py"
-_ORDERS = "sde_sgd/theory/_orders.py"
-_REGRESSION = "sde_sgd/theory/_regression.py"
+_ORDERS = "sde_sgd/theory/_linear/_orders.py"
+_REGRESSION = "sde_sgd/theory/_linear/_regression.py"
 _SETTING = "sde_sgd/theory/_setting.py"
 _SKEWNESS = "sde_sgd/theory/_skewness.py"
-_STUDENT = "sde_sgd/theory/_student.py"
+_STUDENT = "sde_sgd/theory/_linear/_student.py"
 
 FAULTS = [
     Fault(
@@ -104,7 +104,7 @@ FAULTS = [
     ),
     Fault(
         "an eigenvector from the left for one from the right",
-        "sde_sgd/theory/_markov.py",
+        "sde_sgd/theory/_chain/_markov.py",
         "system = np.diag(leaving.sum(axis=1)) - leaving.T",
         "system = np.diag(leaving.sum(axis=0)) - leaving",
         "test_chain_law.py::test_stationary_vectors",

@@ -10,7 +10,7 @@ from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.processes._base import check_hyper
 from sde_sgd.theory._laplace import facts_at, minimum_near
-from sde_sgd.theory._modes import sde_response, sgd_response
+from sde_sgd.theory._linear._modes import sde_response, sgd_response
 from sde_sgd.theory._setting import LAWS, law_noise, one_setting, positive_curvatures
 
 

@@ -9,8 +9,8 @@ from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown, described
 from sde_sgd._samplings import SAMPLINGS, is_shuffled
 from sde_sgd.hyperparameters import Hyperparameters
-from sde_sgd.theory._covariance import eigenmodes
-from sde_sgd.theory._matrix_free import directional_variance
+from sde_sgd.theory._linear._covariance import eigenmodes
+from sde_sgd.theory._linear._matrix_free import directional_variance
 from sde_sgd.theory._setting import batch_noise, law_noise, one_setting
 
 

@@ -17,8 +17,8 @@ from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._finite_sum import FiniteSumProblem
-from sde_sgd.theory._covariance import discrete_covariance, lyapunov_covariance
-from sde_sgd.theory._modes import sde_response, sgd_response
+from sde_sgd.theory._linear._covariance import discrete_covariance, lyapunov_covariance
+from sde_sgd.theory._linear._modes import sde_response, sgd_response
 from sde_sgd.theory._setting import LAWS, law_noise, one_setting, positive_curvatures
 
 Product = Callable[[Any], Any]

@@ -10,7 +10,7 @@ from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown, short
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.theory._density import Density1D, Density2D
-from sde_sgd.theory._fokker_planck_cells import TooWideError
+from sde_sgd.theory._fokker_planck._cells import TooWideError
 from sde_sgd.theory._potential import parameter_shape, potential
 
 # A density below e⁻³⁰ of its largest value is left out of boxes found here; e⁻²⁰ is refused in given ones.

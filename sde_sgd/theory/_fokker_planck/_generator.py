@@ -15,8 +15,8 @@ from sde_sgd._platform._shown import Shown
 from sde_sgd._platform.reading import _traces
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
-from sde_sgd.theory._fokker_planck_grid import Grid
-from sde_sgd.theory._fokker_planck_time import Jumps
+from sde_sgd.theory._fokker_planck._grid import Grid
+from sde_sgd.theory._fokker_planck._time import Jumps
 from sde_sgd.theory._potential import in_float64, parameter_shape, potential
 
 _NEGLIGIBLE = 40.0

@@ -18,8 +18,8 @@ from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._finite_sum import FiniteSumProblem
 from sde_sgd.processes._base import check_hyper
 from sde_sgd.random import check_key
-from sde_sgd.theory._modes import sgd_response
-from sde_sgd.theory._orders import Examples, epoch_operators
+from sde_sgd.theory._linear._modes import sgd_response
+from sde_sgd.theory._linear._orders import Examples, epoch_operators
 from sde_sgd.theory._setting import Setting, batch_noise, one_setting, positive_curvatures
 
 _LARGEST = 50_000_000

@@ -14,10 +14,10 @@ from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.processes._base import check_hyper
 from sde_sgd.theory._density import Density1D, Density2D
-from sde_sgd.theory._fokker_planck_cells import TooWideError, enough_cells
-from sde_sgd.theory._fokker_planck_generator import Generator, make_generator
-from sde_sgd.theory._fokker_planck_grid import EDGE, Grid, make_grid, start_on
-from sde_sgd.theory._fokker_planck_time import evolve
+from sde_sgd.theory._fokker_planck._cells import TooWideError, enough_cells
+from sde_sgd.theory._fokker_planck._generator import Generator, make_generator
+from sde_sgd.theory._fokker_planck._grid import EDGE, Grid, make_grid, start_on
+from sde_sgd.theory._fokker_planck._time import evolve
 from sde_sgd.theory._gibbs import temperature
 from sde_sgd.theory._potential import parameter_shape
 

@@ -1,0 +1,1 @@
+"""The Fokker-Planck equation on a line: grid, generator, time stepping."""
