@@ -12,8 +12,8 @@ import sde_sgd as ss
 from sde_sgd.problems import GradientNoise
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.theory import Density1D
-from sde_sgd.theory._linear import _orders
 from sde_sgd.theory._fokker_planck._time import Jumps, evolve
+from sde_sgd.theory._linear import _orders
 from sde_sgd.theory._setting import Setting
 
 MIXTURE = ss.theory.GaussianMixture(

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
-from sde_sgd import _checks, _tree, random
+from sde_sgd import _checks, _tree
 from sde_sgd._platform._shown import Shown
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._contract import check_contract
-from sde_sgd.random import Stream, Words
+from sde_sgd.random import Words
 
 # the clock counts in int32
 LAST_STEP = 2**31 - 1
@@ -83,6 +83,10 @@ class Process(Shown, eqx.Module):
     def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
         """One unit of the clock, from `step` to `step + 1`."""
 
+    def rate(self, step: Int[Array, ""]) -> Float[Array, "*chains"]:
+        """η at a step of the clock, by the schedule."""
+        return scheduled(self.hyper.learning_rate, self.schedule, self.origin, step)
+
     def steps(
         self, state: ChainState, begin: Int[Array, ""], end: Int[Array, ""], words: dict[str, Words]
     ) -> ChainState:
@@ -110,6 +114,34 @@ class Process(Shown, eqx.Module):
         return self.steps(state, begin, begin + jnp.asarray(steps, jnp.int32), self.streams(key))
 
 
+class SingleProcess(Process):
+    """A process that is not made of another: it holds its problem, hyperparameters and schedule itself.
+
+    A new one is its fields beyond these, `init`, `streams` and `step`.
+
+    Args:
+        problem, hyper, schedule: as the attributes of `Process`.
+
+    Raises:
+        ValueError: for anything else than a problem, its hyperparameters and a function of the step.
+    """
+
+    problem: Problem
+    hyper: Hyperparameters
+    schedule: RateSchedule | None = eqx.field(static=True)
+    origin: Int[Array, ""]
+
+    def __init__(
+        self, problem: Problem | Any, hyper: Hyperparameters | Any, schedule: RateSchedule | Any | None = None
+    ):
+        check_hyper(problem, hyper)
+        check_schedule(schedule)
+        self.problem = problem
+        self.hyper = hyper
+        self.schedule = schedule
+        self.origin = jnp.zeros((), jnp.int32)
+
+
 def _check_clock(start: Int[Array, ""] | int, steps: Int[Array, ""] | int) -> None:
     """Refuse steps that the clock cannot count: in int32 their end would lie before their begin."""
     known = {
@@ -122,15 +154,6 @@ def _check_clock(start: Int[Array, ""] | int, steps: Int[Array, ""] | int) -> No
             f"start + steps must be at most {LAST_STEP}, where the clock ends, got {told}. Take fewer steps, "
             f"or begin at an earlier step with another key."
         )
-
-
-def minibatch_streams(key: Key[Array, ""]) -> dict[str, Words]:
-    """The random streams from which the samplers of all problems draw."""
-    return {
-        "minibatch": random.stream(key, Stream.MINIBATCH),
-        "shuffle": random.stream(key, Stream.SHUFFLE),
-        "gradient_noise": random.stream(key, Stream.GRADIENT_NOISE),
-    }
 
 
 def scheduled(

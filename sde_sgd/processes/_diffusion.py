@@ -1,6 +1,7 @@
 """The contract of the SDEs: the Brownian motion apart from the law that it drives."""
 
 import abc
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -8,16 +9,16 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, PyTree
 
-from sde_sgd import random
+from sde_sgd import _checks, random
 from sde_sgd._samplings import is_shuffled
 from sde_sgd.hyperparameters import Hyperparameters, finite_population_factor
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
-from sde_sgd.processes._base import ChainState, Process
+from sde_sgd.processes._base import ChainState, RateSchedule, SingleProcess
 from sde_sgd.random import Words
 
 
-class Diffusion(Process):
+class Diffusion(SingleProcess):
     """An SDE that the problem's own Brownian motion drives, in steps of 1/`substeps` of the clock.
 
     What draws the increments and what uses them are two methods, so that another process, such as
@@ -29,8 +30,21 @@ class Diffusion(Process):
         population_factor: 1, or (N − B)/(N − 1) for fresh subsets: what C/B is multiplied by.
     """
 
-    substeps: eqx.AbstractVar[int]
-    population_factor: eqx.AbstractVar[Float[Array, ""]]
+    substeps: int = eqx.field(static=True)
+    population_factor: Float[Array, ""]
+
+    def __init__(
+        self,
+        problem: Problem | Any,
+        hyper: Hyperparameters | Any,
+        schedule: RateSchedule | Any | None,
+        *,
+        substeps: int | Any,
+        sampling: str | Any,
+    ):
+        super().__init__(problem, hyper, schedule)
+        self.population_factor = population_factor(problem, hyper, sampling)
+        self.substeps = _checks.integer("substeps", substeps, at_least=1)
 
     @property
     def examples_per_gradient(self) -> None:

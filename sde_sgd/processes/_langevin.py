@@ -16,14 +16,8 @@ from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
 from sde_sgd.processes import _solvers as solvers
-from sde_sgd.processes._base import (
-    ChainState,
-    RateSchedule,
-    check_hyper,
-    check_schedule,
-    scheduled,
-)
-from sde_sgd.processes._diffusion import Diffusion, population_factor
+from sde_sgd.processes._base import ChainState, RateSchedule, check_hyper, scheduled
+from sde_sgd.processes._diffusion import Diffusion
 from sde_sgd.processes._leimkuhler_matthews import LeimkuhlerMatthews
 from sde_sgd.processes._terms import AdditiveNoiseTerm, LangevinTerm, drift, step_once
 from sde_sgd.random import Stream, Words
@@ -82,15 +76,9 @@ class Langevin(Diffusion):
     increments: Kloeden, Platen 1992, *Numerical Solution of Stochastic Differential Equations*, 14.1.
     """
 
-    problem: Problem
-    hyper: Hyperparameters
-    population_factor: Float[Array, ""]
-    substeps: int = eqx.field(static=True)
     noise: str = eqx.field(static=True)
     solver: diffrax.AbstractSolver
     increments: str = eqx.field(static=True)
-    schedule: RateSchedule | None = eqx.field(static=True)
-    origin: Int[Array, ""]
 
     def __init__(
         self,
@@ -105,23 +93,14 @@ class Langevin(Diffusion):
         schedule: RateSchedule | Any | None = None,
     ):
         check_hyper(problem, hyper)
-        self.problem = problem
-        self.hyper = hyper
-        self.population_factor = population_factor(problem, hyper, sampling)
         self.noise = _checks.choice("noise", noise, NOISES)
         self.increments = _checks.choice("increments", increments, INCREMENTS)
         if solver is None:
             solver = solvers.default(problem, self.noise, self.increments, is_scheduled=schedule is not None)
         solvers.check(solver, problem, self.noise, self.increments)
         self.solver = solver
-        self.substeps = (
-            solvers.enough_substeps(solver)
-            if substeps is None
-            else _checks.integer("substeps", substeps, at_least=1)
-        )
-        check_schedule(schedule)
-        self.schedule = schedule
-        self.origin = jnp.zeros((), jnp.int32)
+        enough = solvers.enough_substeps(solver) if substeps is None else substeps
+        super().__init__(problem, hyper, schedule, substeps=enough, sampling=sampling)
 
     def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
         return ChainState(theta, chain, None)
@@ -132,6 +111,10 @@ class Langevin(Diffusion):
             "levy_area": random.stream(key, Stream.LEVY_AREA),
             "direction": random.stream(key, Stream.DIRECTION),
         }
+
+    def rate(self, step: Int[Array, ""]) -> Float[Array, "*chains"]:
+        """η' = η/(1 − m) at a step of the clock, by the schedule."""
+        return scheduled(self.hyper.effective_learning_rate, self.schedule, self.origin, step)
 
     @property
     def is_gaussian_sgd(self) -> bool:
@@ -298,7 +281,7 @@ class Langevin(Diffusion):
         if self._uses_twice:
             own, brownian = map(self._sized, brownian)
             carried = {"brownian": own}
-        rate = scheduled(self.hyper.effective_learning_rate, self.schedule, self.origin, step)
+        rate = self.rate(step)
         scale = rate * jnp.sqrt(self.population_factor / self.hyper.batch_size)
         if solvers.needs_drift_apart(self.solver):
             area = diffrax.SpaceTimeLevyArea(

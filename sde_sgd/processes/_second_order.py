@@ -12,14 +12,8 @@ from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
-from sde_sgd.processes._base import (
-    ChainState,
-    RateSchedule,
-    check_hyper,
-    check_schedule,
-    scheduled,
-)
-from sde_sgd.processes._diffusion import Diffusion, population_factor
+from sde_sgd.processes._base import ChainState, RateSchedule
+from sde_sgd.processes._diffusion import Diffusion
 from sde_sgd.processes._heavy_ball import refuse_momentum
 from sde_sgd.random import Stream, Words
 
@@ -66,13 +60,7 @@ class SecondOrderLangevin(Diffusion):
     Source: Li, Tai, E 2017 (arXiv:1511.06251), theorem 1; at fixed η/B: derived here.
     """
 
-    problem: Problem
-    hyper: Hyperparameters
-    population_factor: Float[Array, ""]
     fixed: str = eqx.field(static=True)
-    substeps: int = eqx.field(static=True)
-    schedule: RateSchedule | None = eqx.field(static=True)
-    origin: Int[Array, ""]
 
     def __init__(
         self,
@@ -84,19 +72,12 @@ class SecondOrderLangevin(Diffusion):
         sampling: str | Any = "replacement",
         schedule: RateSchedule | Any | None = None,
     ):
-        check_hyper(problem, hyper)
+        super().__init__(problem, hyper, schedule, substeps=substeps, sampling=sampling)
         way_out = "Use Langevin, of first order with η/(1 − m), or UnderdampedLangevin."
         refuse_momentum(hyper, type(self).__name__, way_out)
-        self.problem = problem
-        self.hyper = hyper
-        self.population_factor = population_factor(problem, hyper, sampling)
         self.fixed = _checks.choice("fixed", fixed, FIXED)
-        self.substeps = _checks.integer("substeps", substeps, at_least=1)
         if self.fixed == "ratio":
             _check_ratio(problem)
-        check_schedule(schedule)
-        self.schedule = schedule
-        self.origin = jnp.zeros((), jnp.int32)
 
     def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
         return ChainState(theta, chain, None)
@@ -115,7 +96,7 @@ class SecondOrderLangevin(Diffusion):
         words: dict[str, Words],
         brownian: PyTree,
     ) -> ChainState:
-        rate = scheduled(self.hyper.learning_rate, self.schedule, self.origin, step)
+        rate = self.rate(step)
         direction = None
         if self.fixed == "ratio":
             here = random.at(words["direction"], step, number)

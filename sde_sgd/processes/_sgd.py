@@ -5,30 +5,22 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
+from jaxtyping import Array, Float, Int, PyTree, UInt32
 
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _own_keys as own_keys
-from sde_sgd.processes._base import (
-    ChainState,
-    Process,
-    RateSchedule,
-    check_hyper,
-    check_schedule,
-    minibatch_streams,
-    scheduled,
-)
+from sde_sgd.processes._base import ChainState, RateSchedule
 from sde_sgd.processes._heavy_ball import heavy_ball, still
+from sde_sgd.processes._minibatch import MinibatchProcess
 from sde_sgd.processes._optimizers import check_optimizer
 from sde_sgd.random import Words
 
 Optimizer = Callable[..., optax.GradientTransformation]
 
 
-class SGD(Process):
+class SGD(MinibatchProcess):
     r"""Minibatch SGD on any problem.
 
         v ← m v + ĝ_B(θ),   θ ← θ − η v          (heavy ball; plain SGD for m = 0)
@@ -64,12 +56,7 @@ class SGD(Process):
             found in its state.
     """
 
-    problem: Problem
-    hyper: Hyperparameters
-    sampling: str = eqx.field(static=True)
     optimizer: Optimizer | None = eqx.field(static=True)
-    schedule: RateSchedule | None = eqx.field(static=True)
-    origin: Int[Array, ""]
 
     def __init__(
         self,
@@ -80,8 +67,7 @@ class SGD(Process):
         optimizer: Optimizer | Any | None = None,
         schedule: RateSchedule | Any | None = None,
     ):
-        check_hyper(problem, hyper)
-        problem.sampler(sampling, hyper.batch_size)
+        super().__init__(problem, hyper, schedule, sampling)
         if optimizer is not None and hyper.has_momentum:
             raise ValueError(
                 "momentum is set in hyper and an optimizer is given; set it in the optimizer, for "
@@ -89,36 +75,20 @@ class SGD(Process):
             )
         if optimizer is not None:
             check_optimizer(optimizer, problem)
-        self.problem = problem
-        self.hyper = hyper
-        self.sampling = sampling
         self.optimizer = optimizer
-        check_schedule(schedule)
-        self.schedule = schedule
-        self.origin = jnp.zeros((), jnp.int32)
-
-    @property
-    def examples_per_gradient(self) -> int:
-        return self.hyper.batch_size
 
     def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
-        sampler = self.problem.sampler(self.sampling, self.hyper.batch_size)
         if self.optimizer is not None:
             buffer = self._memory(theta)
             own_keys.check(self._update, self.hyper.learning_rate, theta, buffer)
             buffer = own_keys.plain(buffer)
         else:
             buffer = still(self.hyper, theta)
-        return ChainState(theta, chain, {"optimizer": buffer, "sampler": sampler.init(chain)})
-
-    def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
-        return minibatch_streams(key)
+        return ChainState(theta, chain, {"optimizer": buffer, "sampler": self.sampler.init(chain)})
 
     def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
-        sampler = self.problem.sampler(self.sampling, self.hyper.batch_size)
-        batch, order = sampler.draw(state.extra["sampler"], words, step, state.chain, self.origin)
-        gradient = jax.vmap(self.problem.batch_gradient)(state.theta, batch)
-        rate = scheduled(self.hyper.learning_rate, self.schedule, self.origin, step)
+        gradient, order = self.gradient(state, state.extra["sampler"], step, words)
+        rate = self.rate(step)
         memory = state.extra["optimizer"]
         if self.optimizer is not None:
             like = jax.eval_shape(self._memory, state.theta)

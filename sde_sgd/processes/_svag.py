@@ -4,28 +4,20 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
+from jaxtyping import Array, Float, Int, PyTree, UInt32
 
 from sde_sgd import _checks, _tree, random
 from sde_sgd._samplings import is_shuffled
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
-from sde_sgd.processes._base import (
-    ChainState,
-    Process,
-    RateSchedule,
-    check_hyper,
-    check_schedule,
-    minibatch_streams,
-    scheduled,
-)
+from sde_sgd.processes._base import ChainState, RateSchedule
 from sde_sgd.processes._heavy_ball import refuse_momentum
+from sde_sgd.processes._minibatch import MinibatchProcess
 from sde_sgd.random import Words
 
 
-class SVAG(Process):
+class SVAG(MinibatchProcess):
     r"""SVAG-l: l steps of size η/l, each with two batches and their noise amplified.
 
         θ ← θ − (η/l) [(1 + √(2l−1))/2 ∇L_{B₁}(θ) + (1 − √(2l−1))/2 ∇L_{B₂}(θ)]
@@ -49,12 +41,7 @@ class SVAG(Process):
     Source: Li, Malladi, Arora 2021 (arXiv:2102.12470).
     """
 
-    problem: Problem
-    hyper: Hyperparameters
     l: int = eqx.field(static=True)  # noqa: E741
-    sampling: str = eqx.field(static=True)
-    schedule: RateSchedule | None = eqx.field(static=True)
-    origin: Int[Array, ""]
 
     def __init__(
         self,
@@ -65,7 +52,7 @@ class SVAG(Process):
         sampling: str | Any = "replacement",
         schedule: RateSchedule | Any | None = None,
     ):
-        check_hyper(problem, hyper)
+        super().__init__(problem, hyper, schedule, sampling)
         way_out = "Use η/(1 − m) without momentum, or UnderdampedLangevin."
         refuse_momentum(hyper, type(self).__name__, way_out)
         if is_shuffled(sampling):
@@ -73,33 +60,17 @@ class SVAG(Process):
                 f"sampling={sampling!r} has no SVAG: its batches must be independent, and no SDE matches "
                 "shuffled epochs. Use sampling='replacement' or 'subset'."
             )
-        problem.sampler(sampling, hyper.batch_size)
-        self.problem = problem
-        self.hyper = hyper
         self.l = _checks.integer("l", l, at_least=1, hint="l=1 is SGD.")
-        self.sampling = sampling
-        check_schedule(schedule)
-        self.schedule = schedule
-        self.origin = jnp.zeros((), jnp.int32)
-
-    @property
-    def examples_per_gradient(self) -> int:
-        return self.hyper.batch_size
 
     def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
         return ChainState(theta, chain, None)
 
-    def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
-        return minibatch_streams(key)
-
     def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
-        rate = scheduled(self.hyper.learning_rate, self.schedule, self.origin, step) / self.l
-        sampler = self.problem.sampler(self.sampling, self.hyper.batch_size)
-        nothing = sampler.init(state.chain)
+        rate = self.rate(step) / self.l
+        nothing = self.sampler.init(state.chain)
 
         def gradient(theta: Any, words: dict[str, Words]) -> Any:
-            batch, _ = sampler.draw(nothing, words, step, state.chain, self.origin)
-            return jax.vmap(self.problem.batch_gradient)(theta, batch)
+            return self.gradient(ChainState(theta, state.chain, None), nothing, step, words)[0]
 
         def moved(theta: Any, direction: Any) -> Any:
             return jax.tree.map(lambda at, g: at - _tree.column(rate, at) * g, theta, direction)

@@ -8,19 +8,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
-from sde_sgd import _checks, random
+from sde_sgd import random
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
-from sde_sgd.processes._base import (
-    ChainState,
-    RateSchedule,
-    check_hyper,
-    check_schedule,
-    scheduled,
-)
-from sde_sgd.processes._diffusion import Diffusion, population_factor
+from sde_sgd.processes._base import ChainState, RateSchedule
+from sde_sgd.processes._diffusion import Diffusion
 from sde_sgd.random import Stream, Words
 
 SOLVERS = (diffrax.ALIGN, diffrax.ShOULD, diffrax.QUICSORT)
@@ -61,13 +55,7 @@ class UnderdampedLangevin(Diffusion):
     (arXiv:2101.03446). Position Verlet: Melchionna 2007, J. Chem. Phys. 127, 044108.
     """
 
-    problem: Problem
-    hyper: Hyperparameters
-    population_factor: Float[Array, ""]
-    substeps: int = eqx.field(static=True)
     solver: diffrax.AbstractSolver | None
-    schedule: RateSchedule | None = eqx.field(static=True)
-    origin: Int[Array, ""]
 
     def __init__(
         self,
@@ -79,7 +67,7 @@ class UnderdampedLangevin(Diffusion):
         sampling: str | Any = "replacement",
         schedule: RateSchedule | Any | None = None,
     ):
-        check_hyper(problem, hyper)
+        super().__init__(problem, hyper, schedule, substeps=substeps, sampling=sampling)
         if not hyper.has_momentum:
             raise ValueError(
                 "momentum must be above 0 for UnderdampedLangevin, got 0: without inertia the SDE is "
@@ -96,14 +84,7 @@ class UnderdampedLangevin(Diffusion):
                 f"solver {type(solver).__name__} needs noise that does not depend on theta; that of "
                 f"{type(problem).__name__} does. Leave solver out."
             )
-        self.problem = problem
-        self.hyper = hyper
-        self.population_factor = population_factor(problem, hyper, sampling)
-        self.substeps = _checks.integer("substeps", substeps, at_least=1)
         self.solver = diffrax.QUICSORT() if solver is None and additive else solver
-        check_schedule(schedule)
-        self.schedule = schedule
-        self.origin = jnp.zeros((), jnp.int32)
 
     def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
         return ChainState(theta, chain, {"velocity": jax.tree.map(jnp.zeros_like, theta)})
@@ -122,7 +103,7 @@ class UnderdampedLangevin(Diffusion):
         words: dict[str, Words],
         brownian: PyTree,
     ) -> ChainState:
-        rate = scheduled(self.hyper.learning_rate, self.schedule, self.origin, step)
+        rate = self.rate(step)
         friction = 1.0 - self.hyper.momentum
         noises: tuple[Any, ...] = (brownian,)
         move = self._verlet

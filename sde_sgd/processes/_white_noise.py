@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
@@ -11,20 +10,13 @@ from sde_sgd import _checks, _tree, random
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
-from sde_sgd.processes._base import (
-    ChainState,
-    Process,
-    RateSchedule,
-    check_hyper,
-    check_schedule,
-    minibatch_streams,
-    scheduled,
-)
+from sde_sgd.processes._base import ChainState, RateSchedule, SingleProcess
 from sde_sgd.processes._heavy_ball import heavy_ball, still
+from sde_sgd.processes._minibatch import MinibatchProcess
 from sde_sgd.random import Stream, Words
 
 
-class WhiteNoiseGD(Process):
+class WhiteNoiseGD(SingleProcess):
     r"""Gradient descent plus isotropic white noise, at a chosen temperature T.
 
         θ ← θ − η ∇L(θ) + (ηT)^{1/2} ξ,      ξ ~ N(0, I)
@@ -48,11 +40,7 @@ class WhiteNoiseGD(Process):
             data, `Langevin(noise="isotropic")` matches the trace of C(θ) along the way.
     """
 
-    problem: Problem
-    hyper: Hyperparameters
     temperature: Float[Array, ""] | None
-    schedule: RateSchedule | None = eqx.field(static=True)
-    origin: Int[Array, ""]
 
     def __init__(
         self,
@@ -62,15 +50,10 @@ class WhiteNoiseGD(Process):
         temperature: float | Any | None = None,
         schedule: RateSchedule | Any | None = None,
     ):
-        check_hyper(problem, hyper)
+        super().__init__(problem, hyper, schedule)
         if temperature is None:
             problem.noise_variance()  # says so here if it is not known
-        self.problem = problem
-        self.hyper = hyper
         self.temperature = None if temperature is None else _temperature(temperature)
-        check_schedule(schedule)
-        self.schedule = schedule
-        self.origin = jnp.zeros((), jnp.int32)
 
     @property
     def examples_per_gradient(self) -> None:
@@ -86,7 +69,7 @@ class WhiteNoiseGD(Process):
         return {"brownian": random.stream(key, Stream.BROWNIAN)}
 
     def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
-        rate = scheduled(self.hyper.learning_rate, self.schedule, self.origin, step)
+        rate = self.rate(step)
         gradient = jax.vmap(self.problem.gradient)(state.theta)
         noise = _draws.normal(
             random.at(words["brownian"], step), state.chain, _draws.one_chain(gradient), 1.0
@@ -103,7 +86,7 @@ class WhiteNoiseGD(Process):
         return ChainState(theta, state.chain, extra)
 
 
-class SGLD(Process):
+class SGLD(MinibatchProcess):
     r"""Stochastic gradient Langevin dynamics: the minibatch gradient plus injected white noise.
 
         θ ← θ − η ĝ_B(θ) + (ηT)^{1/2} ξ,      ξ ~ N(0, I)
@@ -132,12 +115,7 @@ class SGLD(Process):
     Source: Welling, Teh 2011, *Bayesian learning via stochastic gradient Langevin dynamics*, eq. 4.
     """
 
-    problem: Problem
-    hyper: Hyperparameters
     temperature: Float[Array, ""]
-    sampling: str = eqx.field(static=True)
-    schedule: RateSchedule | None = eqx.field(static=True)
-    origin: Int[Array, ""]
 
     def __init__(
         self,
@@ -148,33 +126,19 @@ class SGLD(Process):
         sampling: str | Any = "replacement",
         schedule: RateSchedule | Any | None = None,
     ):
-        check_hyper(problem, hyper)
-        problem.sampler(sampling, hyper.batch_size)
-        self.problem = problem
-        self.hyper = hyper
+        super().__init__(problem, hyper, schedule, sampling)
         self.temperature = _temperature(temperature)
-        self.sampling = sampling
-        check_schedule(schedule)
-        self.schedule = schedule
-        self.origin = jnp.zeros((), jnp.int32)
-
-    @property
-    def examples_per_gradient(self) -> int:
-        return self.hyper.batch_size
 
     def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
-        sampler = self.problem.sampler(self.sampling, self.hyper.batch_size)
         rest = {name: still(self.hyper, theta) for name in ("velocity", "noise")}
-        return ChainState(theta, chain, {**rest, "sampler": sampler.init(chain)})
+        return ChainState(theta, chain, {**rest, "sampler": self.sampler.init(chain)})
 
     def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
-        return {**minibatch_streams(key), "brownian": random.stream(key, Stream.BROWNIAN)}
+        return {**super().streams(key), "brownian": random.stream(key, Stream.BROWNIAN)}
 
     def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
-        rate = scheduled(self.hyper.learning_rate, self.schedule, self.origin, step)
-        sampler = self.problem.sampler(self.sampling, self.hyper.batch_size)
-        batch, order = sampler.draw(state.extra["sampler"], words, step, state.chain, self.origin)
-        gradient = jax.vmap(self.problem.batch_gradient)(state.theta, batch)
+        rate = self.rate(step)
+        gradient, order = self.gradient(state, state.extra["sampler"], step, words)
         theta, velocity = heavy_ball(self.hyper, rate, state.theta, gradient, state.extra["velocity"])
         here = random.at(words["brownian"], step)
         xi = _draws.normal(here, state.chain, _draws.one_chain(theta), 1.0)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 from sde_sgd import _tree
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
-from sde_sgd.processes._base import ChainState, Process, RateSchedule, scheduled
+from sde_sgd.processes._base import ChainState, Process, RateSchedule
 from sde_sgd.processes._diffusion import Diffusion
 from sde_sgd.processes._draws import one_chain
 from sde_sgd.processes._heavy_ball import heavy_ball, still
@@ -87,6 +87,6 @@ class Coupled(Process):
         gradient = jax.vmap(
             lambda theta, noise: self.problem.noisy_gradient(theta, jnp.ones_like(size), -size, noise)
         )(at, total)
-        rate = scheduled(self.hyper.learning_rate, self.schedule, self.origin, step)
+        rate = self.rate(step)
         at, velocity = heavy_ball(self.hyper, rate, at, gradient, state.extra["sgd"])
         return ChainState({"sgd": at, "sde": sde.theta}, state.chain, {"sgd": velocity, "sde": sde.extra})

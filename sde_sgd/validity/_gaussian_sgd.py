@@ -1,6 +1,5 @@
 """SGD whose noise has the covariance of minibatches and is Gaussian: all that the SDE knows of it."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
@@ -9,13 +8,13 @@ from sde_sgd import random
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
-from sde_sgd.processes._base import ChainState, Process, RateSchedule, scheduled
+from sde_sgd.processes._base import ChainState, SingleProcess
 from sde_sgd.processes._diffusion import population_factor
 from sde_sgd.processes._heavy_ball import heavy_ball, still
 from sde_sgd.random import Stream, Words
 
 
-class GaussianSGD(Process):
+class GaussianSGD(SingleProcess):
     """v ← m v + ∇L + (C(θ)/B)^{1/2} ξ, θ ← θ − η v with ξ ~ N(0, I).
 
     Beside SGD it shows what the shape of the noise does, beside the SDE what the length of a step does.
@@ -26,18 +25,11 @@ class GaussianSGD(Process):
         sampling: "replacement", or "subset", which has (N − B)/(N − 1) of the covariance.
     """
 
-    problem: Problem
-    hyper: Hyperparameters
     population_factor: Float[Array, ""]
-    schedule: RateSchedule | None = eqx.field(static=True)
-    origin: Int[Array, ""]
 
     def __init__(self, problem: Problem, hyper: Hyperparameters, sampling: str = "replacement"):
-        self.problem = problem
-        self.hyper = hyper
+        super().__init__(problem, hyper)
         self.population_factor = population_factor(problem, hyper, sampling)
-        self.schedule = None
-        self.origin = jnp.zeros((), jnp.int32)
 
     @property
     def examples_per_gradient(self) -> None:
@@ -56,6 +48,6 @@ class GaussianSGD(Process):
         gradient = jax.vmap(
             lambda theta, xi: self.problem.noisy_gradient(theta, jnp.ones_like(size), size, xi)
         )(state.theta, noise)
-        rate = scheduled(self.hyper.learning_rate, self.schedule, self.origin, step)
+        rate = self.rate(step)
         theta, velocity = heavy_ball(self.hyper, rate, state.theta, gradient, state.extra["velocity"])
         return ChainState(theta, state.chain, {"velocity": velocity})

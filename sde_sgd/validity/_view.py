@@ -13,7 +13,7 @@ from sde_sgd._platform.reading import _traces
 from sde_sgd.curvature._eigenpairs import top_eigenpairs
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._finite_sum import FiniteSumProblem
-from sde_sgd.processes._base import minibatch_streams
+from sde_sgd.processes._minibatch import minibatch_streams
 
 # examples drawn where there is no end of them
 DRAWS = 2**15

@@ -30,7 +30,7 @@ FAULTS = [
     ),
     Fault(
         "batches and shuffles draw from one stream",
-        _BASE,
+        "sde_sgd/processes/_minibatch.py",
         '"shuffle": random.stream(key, Stream.SHUFFLE)',
         '"shuffle": random.stream(key, Stream.MINIBATCH)',
         "test_sampling.py::test_chains_and_steps_draw_for_themselves",
@@ -53,8 +53,8 @@ FAULTS = [
     Fault(
         "η for η/l in SVAG",
         _SVAG,
-        "self.schedule, self.origin, step) / self.l",
-        "self.schedule, self.origin, step)",
+        "self.rate(step) / self.l",
+        "self.rate(step)",
         "test_svag.py::test_stationary_variance_at_every_l",
     ),
     Fault(
@@ -255,8 +255,8 @@ FAULTS = [
     Fault(
         "η for η/(1 − m) in the Langevin SDE",
         _LANGEVIN,
-        "rate = scheduled(self.hyper.effective_learning_rate, self.schedule",
-        "rate = scheduled(self.hyper.learning_rate, self.schedule",
+        "scheduled(self.hyper.effective_learning_rate, self.schedule",
+        "scheduled(self.hyper.learning_rate, self.schedule",
         "test_langevin_by_hand.py::test_one_step_takes_the_time_of_a_step_with_momentum",
     ),
     Fault(

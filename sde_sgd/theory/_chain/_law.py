@@ -8,11 +8,11 @@ from sde_sgd import _checks
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.processes._base import check_hyper
+from sde_sgd.theory._chain._kernel import gaussian_kernel, hat_kernel
+from sde_sgd.theory._chain._markov import stationary_vector
 from sde_sgd.theory._density import Density1D
 from sde_sgd.theory._ito import ito_bounds
-from sde_sgd.theory._chain._kernel import gaussian_kernel, hat_kernel
 from sde_sgd.theory._line import Line
-from sde_sgd.theory._chain._markov import stationary_vector
 from sde_sgd.theory._modified import given_bounds
 from sde_sgd.theory._setting import Setting, without_momentum
 
