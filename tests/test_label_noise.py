@@ -112,3 +112,9 @@ def test_only_a_data_set_has_labels_to_make_wrong():
     with pytest.raises(ValueError, match=r"has real targets, not class labels .*y\.astype\(int\)"):
         with_label_noise(Dataset(OLD[:, None], OLD * 1.0), 0.1, key=KEY)
     assert ss.data.with_label_noise is with_label_noise
+
+
+@pytest.mark.parametrize("to", [{}, {0: 0, 2: 2}])
+def test_a_mapping_that_changes_nothing_is_refused(to, key):
+    with pytest.raises(ValueError, match="maps no class to another"):
+        with_label_noise(class_data(), 0.1, key=key, to=to)

@@ -150,3 +150,26 @@ def test_chains_whose_observable_is_not_finite_are_left_out_and_said(key):
     assert (found.not_finite, result.moments["y"].not_finite, result.diverged) == (1, 0, 0)
     np.testing.assert_allclose(found.mean, result.moments["y"].mean_per_chain[right].mean(), rtol=1e-6)
     assert np.isfinite(found.variance) and np.isfinite(found.standard_error)
+
+
+def test_chains_that_stop_before_the_first_sample_have_no_moments(key):
+    """One stops at once, the others go on: the mean is theirs. If all stop it is NaN, and said."""
+    well = ss.problems.Quadratic(1.0)
+    process, options = ss.SGD(well, ss.Hyperparameters(0.1, 1)), {"steps": 40, "every": 1, "burn_in": 20}
+    start = np.asarray([9.0, 1.0, -1.0, 0.5], np.float32)
+    told = {"record": {"x": lambda x: x}, "moments": {"x": lambda x: x}}
+    with pytest.warns(UserWarning, match="1 of 4 chains stopped before the first sample after burn_in"):
+        found = ss.run(process, chains=4, key=key, initial=start, stop=lambda x: x > 8, **options, **told)
+    moments = found.moments["x"]
+    assert np.isnan(moments.mean_per_chain[0])
+    late = found.record["x"][found.record_steps > 20, 1:]
+    np.testing.assert_allclose(moments.mean_per_chain[1:], late.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(moments.mean, late.mean(), rtol=1e-5)
+    np.testing.assert_allclose(moments.variance, late.var(), rtol=1e-5)
+    assert moments.not_finite == 0
+    assert "1 of them left out" in repr(moments)
+    with pytest.warns(UserWarning, match="4 of 4 chains stopped"):
+        none = ss.run(process, chains=4, key=key, stop=lambda x: x > -99, **options, **told).moments["x"]
+    assert np.isnan(none.mean)
+    assert np.isnan(none.variance)
+    assert np.isnan(none.standard_error)

@@ -468,3 +468,19 @@ def test_a_bare_loss_has_no_accuracy_and_says_so() -> None:
             key=KEY,
             record={"accuracy": problem.accuracy},
         )
+
+
+def test_losses_that_cannot_be_differentiated_are_refused_by_name() -> None:
+    data = regression_data()
+    for loss, kind in (
+        (lambda theta, x, y: jnp.asarray(x @ theta - y, jnp.complex64), "complex64"),
+        (lambda theta, x, y: x @ theta > y, "bool"),
+        (lambda theta, x, y: 3, "int32"),
+    ):
+        with pytest.raises(ValueError, match=rf"example_loss\(theta, x, y\) must return real .*, got {kind}"):
+            problems.from_loss(loss, data, init=lambda key: jnp.ones(3))
+
+
+def test_a_mask_of_no_penalty_is_refused() -> None:
+    with pytest.raises(ValueError, match="l2_mask says where l2 is on, and l2 is 0"):
+        problems.linear_regression(regression_data(), l2_mask=no_biases)

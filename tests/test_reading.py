@@ -392,3 +392,13 @@ def test_a_run_whose_functions_read_other_values_is_not_resumed(tmp_path):
             ss.CheckpointError, match=r"recorder.record\['x'\].* is 3 here, 2 in the checkpoint"
         ):
             go(name, MAKERS[name](3), resume=True)
+
+
+@pytest.mark.parametrize("text", ["globals()['VALUE'] * x", "eval('VALUE') * x", "__import__('math').pi * x"])
+def test_what_code_reaches_by_name_at_run_time_is_not_vouched_for(text, tmp_path):
+    space = {"VALUE": 2.0, "__name__": "__main__"}
+    exec(f"def observe(x): return {text}", space)
+    process = ss.SGD(ss.problems.DoubleWell(), ss.Hyperparameters(0.1, 1))
+    options = {"chains": 1, "steps": 1, "key": jax.random.key(0), "record": {"x": space["observe"]}}
+    with pytest.raises(ValueError, match=r"is what it looks up by \w+\(\) when it is called"):
+        ss.run(process, checkpoint=tmp_path / "here", **options)

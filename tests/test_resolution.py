@@ -317,3 +317,11 @@ def test_relaxation_of_narrow_wells_gets_more_cells():
     np.testing.assert_allclose(theory.relaxation_time(problem, setting, **wide), 1 / 400, rtol=1e-3)
     with pytest.raises(ValueError, match=r"too (few|wide)"):
         theory.relaxation_time(problem, setting, cells=100, **wide)
+
+
+def test_grids_that_would_fill_the_memory_are_refused():
+    well, hyper = ss.problems.DoubleWell(), ss.Hyperparameters(0.1, 1)
+    with pytest.raises(ValueError, match=r"cells must be an integer .* <= 1000000, got 1000000000"):
+        ss.theory.fokker_planck(well, hyper, initial=0.5, times=[1.0], cells=10**9)
+    with pytest.raises(ValueError, match=r"points must be an integer .* <= 20000, got 1000000"):
+        ss.theory.chain_law(well, hyper, points=10**6)

@@ -11,7 +11,7 @@ import pytest
 from helpers import bare
 
 import sde_sgd as ss
-from sde_sgd.simulation._schedule_use import warn_of_absolute_schedule
+from sde_sgd.simulation._schedule_use import look_at_schedule
 
 WELL = ss.problems.DoubleWell()
 HYPER = ss.Hyperparameters(0.05, 2)
@@ -260,26 +260,26 @@ def test_a_schedule_that_gives_the_rate_itself_is_warned_of(schedule):
     process = ss.SGD(WELL, HYPER, schedule=schedule)
     steps = 3000 if schedule is ABSOLUTE[-1] else 100
     with pytest.warns(UserWarning, match=ABSOLUTE_SAID):
-        warn_of_absolute_schedule(process, 0, steps, stacklevel=1)
+        look_at_schedule(process, 0, steps, stacklevel=1)
     several = ss.SGD(WELL, ss.Hyperparameters([0.02, 0.05]), schedule=schedule)
     with pytest.warns(UserWarning, match=ABSOLUTE_SAID):
-        warn_of_absolute_schedule(several, 0, steps, stacklevel=1)
+        look_at_schedule(several, 0, steps, stacklevel=1)
 
 
 @pytest.mark.parametrize("schedule", RELATIVE)
 def test_a_schedule_of_factors_is_not_warned_of(schedule):
     """Warnings are errors here."""
-    warn_of_absolute_schedule(ss.SGD(WELL, HYPER, schedule=schedule), 0, 100, stacklevel=1)
+    look_at_schedule(ss.SGD(WELL, HYPER, schedule=schedule), 0, 100, stacklevel=1)
     absolute = ss.SGD(WELL, ss.Hyperparameters(1.0), schedule=ABSOLUTE[0])
-    warn_of_absolute_schedule(absolute, 0, 100, stacklevel=1)
+    look_at_schedule(absolute, 0, 100, stacklevel=1)
 
 
 def test_a_run_that_goes_on_looks_at_the_steps_that_it_takes():
     """Warnings are errors here: .05 was the factor of the steps before."""
     process = ss.SGD(WELL, HYPER, schedule=optax.piecewise_constant_schedule(0.05, {20: 20.0}))
-    warn_of_absolute_schedule(process, 20, 20, stacklevel=1)
+    look_at_schedule(process, 20, 20, stacklevel=1)
     with pytest.warns(UserWarning, match=ABSOLUTE_SAID):
-        warn_of_absolute_schedule(process, 0, 20, stacklevel=1)
+        look_at_schedule(process, 0, 20, stacklevel=1)
 
 
 def test_a_schedule_is_not_compiled_again_by_the_next_run():
@@ -292,7 +292,7 @@ def test_a_schedule_is_not_compiled_again_by_the_next_run():
     process = ss.SGD(WELL, HYPER, schedule=counted)
     before = len(traced)
     for _ in range(3):
-        warn_of_absolute_schedule(process, 0, 100, stacklevel=1)
+        look_at_schedule(process, 0, 100, stacklevel=1)
     assert len(traced) - before == 1
 
 

@@ -354,9 +354,7 @@ def test_a_data_set_is_known_by_its_own_name():
 
 def test_a_sweep_is_not_a_run(analytic, tmp_path):
     path = analytic.save(tmp_path / "run.nc")
-    with pytest.raises(
-        ss.FileError, match=r"run\.nc' cannot be read: .* it holds a run; read it with read_run"
-    ):
+    with pytest.raises(ss.FileError, match=r"run\.nc' is not a sweep: it holds a run; read it with read_run"):
         ss.read_sweep(path)
     with pytest.raises(ValueError, match=r"path must be an existing \.nc file"):
         ss.read_run(tmp_path / "none.nc")
@@ -393,3 +391,50 @@ def test_results_are_unpickled_in_a_fresh_process(analytic, adam, tmp_path):
         cwd=Path(__file__).parents[1],
     )
     assert done.stdout.splitlines() == said
+
+
+def test_only_what_held_such_data_is_replaced(tmp_path, key):
+    """A folder of somebody's own stays, whatever it is called."""
+    result = ss.run(ss.SGD(ss.problems.DoubleWell(), ss.Hyperparameters(0.1, 1)), chains=2, steps=2, key=key)
+    for name in ("mine.nc", "mine.zarr"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "thesis.txt").write_text("years")
+        with pytest.raises(ValueError, match=f"{name}' is a folder that is not .* not replaced"):
+            result.save(folder, overwrite=True)
+        assert (folder / "thesis.txt").read_text() == "years"
+    file = tmp_path / "file.zarr"
+    file.write_text("years")
+    with pytest.raises(ValueError, match="is a file that is not a Zarr folder"):
+        result.save(file, overwrite=True)
+    assert file.read_text() == "years"
+    (tmp_path / "empty.zarr").mkdir()
+    result.save(tmp_path / "empty.zarr", overwrite=True)
+    result.save(tmp_path / "empty.zarr", overwrite=True)
+    assert_same(ss.read_run(tmp_path / "empty.zarr"), result)
+
+
+def test_another_process_is_put_back_with_a_word(tmp_path, key):
+    well = ss.problems.DoubleWell()
+    result = ss.run(ss.SGD(well, ss.Hyperparameters(0.1, 1)), chains=2, steps=2, key=key)
+    result.save(tmp_path / "run.nc")
+    others = {
+        "process.class is Langevin here, SGD there": ss.Langevin(well, ss.Hyperparameters(0.1, 1)),
+        "hyperparameters.learning_rate is 0.4": ss.SGD(well, ss.Hyperparameters(0.4, 1)),
+        "problem.noise.sigma_squared is 9.0 here, 1.0 there": ss.SGD(
+            ss.problems.DoubleWell(noise_variance=9.0), ss.Hyperparameters(0.1, 1)
+        ),
+    }
+    for words, other in others.items():
+        with pytest.warns(UserWarning, match=words):
+            ss.read_run(tmp_path / "run.nc", process=other)
+    assert ss.read_run(tmp_path / "run.nc", process=result.process).time[-1] == result.time[-1]
+
+
+def test_a_file_of_the_other_kind_is_not_called_damaged(tmp_path, key):
+    ss.sweep(ss.SGD, ss.problems.DoubleWell(), learning_rate=0.1, batch_size=1, steps=2, key=key).save(
+        tmp_path / "sweep.nc"
+    )
+    with pytest.raises(ss.FileError, match="is not a run: it holds a sweep; read it with read_sweep") as told:
+        ss.read_run(tmp_path / "sweep.nc")
+    assert "Restore" not in str(told.value)

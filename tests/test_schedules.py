@@ -388,3 +388,38 @@ FOUR = piecewise([4], learning_rate=0.1, batch_size=2)
 def test_schedules_that_do_not_fit_a_sweep(problem, change, message, key):
     with pytest.raises(ValueError, match=message):
         bare(ss.sweep)(ss.SGD, problem, key=key, **change)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (lambda step: 1.0 if step < 5 else 0.1, "TracerBoolConversionError.*jnp.where"),
+        (lambda: 1.0, "takes 0 positional arguments"),
+        (lambda step: None, "fails: "),
+        (lambda step: "a", "fails: "),
+    ],
+)
+def test_a_schedule_that_fails_is_named(schedule, message):
+    with pytest.raises(ValueError, match=f"(?s)schedule must be a function of the step that JAX.*{message}"):
+        ss.SGD(TILTED, ss.Hyperparameters(0.1, 1), schedule=schedule)
+
+
+@pytest.mark.parametrize("make", [ss.SGD, partial(ss.SGLD, temperature=0.1)])
+def test_a_schedule_that_ends_at_zero_but_for_rounding_is_one_that_ends_at_zero(make, key):
+    well, hyper = ss.problems.DoubleWell(), ss.Hyperparameters(0.1, 1)
+    ends = [
+        ss.run(make(well, hyper, schedule=schedule), chains=2, steps=12, key=key).theta
+        for schedule in (
+            lambda step: jnp.where(step < 10, 1 - step / 10, -1.5e-8),
+            lambda step: jnp.where(step < 10, 1 - step / 10, 0.0),
+        )
+    ]
+    assert np.isfinite(ends[0]).all()
+    np.testing.assert_array_equal(*ends)
+
+
+@pytest.mark.parametrize("schedule", [lambda step: 1 - step / 10, lambda step: jnp.log(-1.0 - step)])
+def test_factors_that_no_step_can_have_are_refused(schedule, key):
+    process = ss.SGD(ss.problems.DoubleWell(), ss.Hyperparameters(0.1, 1), schedule=schedule)
+    with pytest.raises(ValueError, match=r"schedule must give factors >= 0 .* at step .*jnp\.maximum"):
+        ss.run(process, chains=2, steps=20, key=key)

@@ -1,6 +1,7 @@
 """What is set around a call: transformations, meshes, precision, promotion. It works, or it is refused."""
 
 import warnings
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -72,6 +73,24 @@ def test_ranks_that_may_not_be_promoted_are_not(usual):
         ):
             go(process, steps=2)
         go(ss.SGD(softmax, ss.Hyperparameters(np.full(4, 0.1), 8, 0.5), sampling="shuffle"), steps=2)
+        key = jax.random.key(2)
+        theta = softmax.init(key)
+        for look in (
+            partial(ss.curvature.top_eigenpairs, k=2),
+            partial(ss.curvature.alignment, k=2),
+            ss.curvature.spectral_density,
+            ss.curvature.log_determinant,
+            ss.curvature.trace,
+            partial(ss.curvature.covariance_spectrum, k=2),
+        ):
+            more = {"shift": 5.0} if look is ss.curvature.log_determinant else {}
+            look(softmax, theta, key=key, **more)
+        ss.validity.diagnose(ss.problems.Quadratic(1.0), HYPER, steps=100, key=key, progress=False)
+        ss.validity.weak_error(WELL, HYPER, time=0.2, chains=100, key=key)
+        ss.theory.gibbs(ss.problems.MullerBrown(scale=1e-3), HYPER)
+        ss.theory.stationary_covariance(ss.problems.Quadratic(1.0), HYPER)
+        rate = {"learning_rate": 1e-3, "steps": 20, "chains": 2, "progress": False}
+        ss.bayes.local_learning_coefficient(softmax, theta, key=key, **rate)
 
 
 @pytest.mark.script

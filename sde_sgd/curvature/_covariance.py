@@ -202,7 +202,7 @@ def _alignment(
         forms = lax.map(one, jax.random.split(draw, samples))
     variances = jnp.diagonal(within)
     root = jnp.where(values > 0, 1 / jnp.sqrt(jnp.where(values > 0, values, jnp.ones_like(values))), jnp.nan)
-    scaled = root[:, None] * (within + within.T) / 2 * root
+    scaled = root[:, None] * (within + within.T) / 2 * root[None]
     return Alignment(
         _cosine(forms), values, residuals, variances, variances / values, jnp.linalg.eigvalsh(scaled)[::-1]
     )

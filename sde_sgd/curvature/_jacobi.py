@@ -53,14 +53,14 @@ def symmetric_eigh(matrix: Float[Array, "m m"]) -> tuple[Float[Array, " m"], Flo
         cosine = 1 - square / (1 + square + jnp.sqrt(1 + square))
         sine = tangent * cosine
         a = cosine[:, None] * a - sine[:, None] * a[partner]
-        a = cosine * a - sine * a[:, partner]
-        return a, cosine * v - sine * v[:, partner]
+        a = cosine[None] * a - sine[None] * a[:, partner]
+        return a, cosine[None] * v - sine[None] * v[:, partner]
 
     rounds = _SWEEPS[matrix.dtype.itemsize] * (even - 1)
     a, v = lax.fori_loop(0, rounds, turn, (start, vectors))
     values, v = jnp.diagonal(a)[:size], v[:size, :size]
     rank = jnp.argsort(values)
-    return values[rank], (v / jnp.linalg.norm(v, axis=0))[:, rank]
+    return values[rank], (v / jnp.linalg.norm(v, axis=0, keepdims=True))[:, rank]
 
 
 def _tournament(size: int) -> np.ndarray:

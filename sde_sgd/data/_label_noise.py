@@ -104,6 +104,8 @@ def _odds(to: Any, classes: int) -> tuple[Float64[np.ndarray, "old new"] | str, 
                 if not 0 <= label < classes:
                     raise ValueError(f"to must name classes in 0..{classes - 1}, got {label} as {name}.")
             odds[old] = np.eye(classes)[new]
+        if (odds == np.eye(classes)).all():
+            raise ValueError(f"{_TO}; got {dict(to)}, which maps no class to another.")
         return odds, "mapped"
     matrix = _checks.real("to", to)
     if matrix.shape == (classes,):

@@ -122,6 +122,8 @@ class EmpiricalRisk(FiniteSumProblem):
         self.block = None if block is None else _checks.integer("block", block, at_least=1)
         self.axis = None
         theta = _check_theta(init)
+        if l2_mask is not None and not self.regularised:
+            raise ValueError("l2_mask says where l2 is on, and l2 is 0; give l2=..., or leave l2_mask out.")
         self.l2_mask = None if l2_mask is None else selected("l2_mask", l2_mask, theta)
         outputs = given.shapes_of(
             f"predict{names}", self.predict, theta, self.inputs, hint=_predict_hint(predict, state)
@@ -129,6 +131,11 @@ class EmpiricalRisk(FiniteSumProblem):
         if built_in is None:
             told = getattr(loss, "told", "loss(outputs, targets)")
             shapes = given.shapes_of(told, self.losses, outputs, self.targets)
+            kind = getattr(shapes, "dtype", None)
+            if kind is not None and not jnp.issubdtype(kind, jnp.floating):
+                raise ValueError(
+                    f"{told} must return real floating-point numbers, got {kind}: it is differentiated."
+                )
         else:
             shapes = jax.eval_shape(self.losses, outputs, self.targets)
         shape = getattr(shapes, "shape", None)

@@ -48,7 +48,7 @@ class ExampleLosses(eqx.Module):
     needs_parameters: ClassVar[bool] = True
     told: ClassVar[str] = "example_loss(theta, x, y)"
 
-    def __call__(self, outputs: Any, targets: Array) -> Float[Array, " batch"]:
+    def __call__(self, outputs: Any, targets: Array) -> Array:
         theta, inputs = outputs
         return jax.vmap(self.example_loss, in_axes=(None, 0, 0))(theta, inputs, targets)
 

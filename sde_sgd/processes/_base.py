@@ -162,11 +162,14 @@ def scheduled(
     origin: Int[Array, ""],
     step: Int[Array, ""],
 ) -> Float[Array, "*chains"]:
-    """η times the schedule at `step`, or η itself without one."""
+    """η times the schedule at `step`, or η itself without one. No factor is below 0.
+
+    Those of a schedule that ends at 0 may come out at −1e-8, and η^{1/2} is taken of the product.
+    """
     if schedule is None:
         return rate
     with jax.numpy_dtype_promotion("standard"):  # optax schedules mix integers and floats
-        factor = jnp.asarray(schedule(step - origin))
+        factor = jnp.maximum(jnp.asarray(schedule(step - origin)), 0)
     return rate * factor.astype(rate.dtype)
 
 
@@ -184,8 +187,15 @@ def check_schedule(schedule: object) -> None:
             f"schedule must be a function of the step that multiplies the learning rate, {way_out}, "
             f"got {_checks.short(schedule)}."
         )
-    with jax.numpy_dtype_promotion("standard"):  # optax schedules mix integers and floats
-        shape = jax.eval_shape(lambda step: jnp.asarray(schedule(step)), jnp.zeros((), jnp.int32)).shape
+    try:
+        with jax.numpy_dtype_promotion("standard"):  # optax schedules mix integers and floats
+            shape = jax.eval_shape(lambda step: jnp.asarray(schedule(step)), jnp.zeros((), jnp.int32)).shape
+    except Exception as error:
+        raise ValueError(
+            f"schedule must be a function of the step that JAX can trace, {way_out}, and fails: "
+            f"{type(error).__name__}: {str(error).strip().splitlines()[0]} Steps at which it changes go into "
+            f"jnp.where or optax.piecewise_constant_schedule, not into `if`."
+        ) from error
     if shape != ():
         raise ValueError(
             f"schedule must give one factor for a step, {way_out}; for step 0 it gives an array of shape "

@@ -39,14 +39,17 @@ class Before:
 
 
 def finished_moments(outcome: Outcome, alive: np.ndarray) -> dict[str, Moments]:
-    """Means and variances from the running sums."""
-    count = np.maximum(outcome.count, 1)
+    """Means and variances from the running sums. A chain without a sample has none."""
+    seen = outcome.count > 0
+
+    def of_samples(sums: np.ndarray, divided: bool) -> np.ndarray:
+        count = outcome.count.reshape(-1, *(1,) * (sums.ndim - 1))
+        values = sums / np.maximum(count, 1) if divided else sums
+        return np.where(count > 0, values, np.asarray(np.nan, values.dtype))
+
     return {
         name: Moments(
-            int(outcome.count.max()),
-            mean,
-            square / count.reshape(-1, *(1,) * (square.ndim - 1)),
-            alive,
+            int(outcome.count.max()), of_samples(mean, False), of_samples(square, True), alive & seen
         )
         for name, (mean, square) in outcome.moments.items()
     }

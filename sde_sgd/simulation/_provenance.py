@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -23,6 +23,8 @@ _OTHER = {"progress", "devices", "memory_limit", "checkpoint", "resume", "throw"
 # a call: the arguments as text, what could not be written, and what the text imports
 Told = tuple[str, tuple[str, ...], tuple[str, ...]]
 _DATA = ("inputs", "targets", "test_inputs", "test_targets")
+# of a provenance, what is of the process
+_PARTS = ("process", "hyperparameters", "problem", "data")
 _MOST = 16  # entries of an array that are told one by one
 
 
@@ -91,6 +93,29 @@ def of_process(process: Process) -> dict[str, Any]:
     if sampling is None and factor is not None and process.problem.dataset_size is not None:
         found["process"]["sampling"] = "replacement" if float(factor) == 1 else "subset"
     return found
+
+
+def differences(told: Mapping[str, Any], process: Process) -> list[str]:
+    """What of a process and its problem is not as a provenance tells it: a line each, with both values.
+
+    Functions are not looked at: their text may be another in another version of Python.
+    """
+    here = {**of_process(process), **of_problem(process.problem)}
+    old, new = (dict(_flat({part: each.get(part) for part in _PARTS})) for each in (told, here))
+    return [
+        f"{name} is {new.get(name, 'not set')} here, {old.get(name, 'not set')} there"
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name) and not any("code " in str(side.get(name)) for side in (old, new))
+    ]
+
+
+def _flat(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Name and value of everything in dictionaries in dictionaries."""
+    if not isinstance(tree, Mapping):
+        yield name, json.loads(json.dumps(tree))
+        return
+    for key, entry in tree.items():
+        yield from _flat(entry, f"{name}.{key}" if name else str(key))
 
 
 def of_problem(problem: Problem) -> dict[str, Any]:

@@ -100,7 +100,13 @@ class Moments(Shown, eqx.Module):
     needs no assumption about correlation in time.
 
     A chain that did not diverge and yet has seen an infinite value or NaN has no moments:
-    `not_finite` counts such chains, and `mean`, `variance` and `standard_error` leave them out.
+    `not_finite` counts such chains. Nor has one that stopped before the first sample after `burn_in`.
+    `mean`, `variance` and `standard_error` leave them out, and are NaN where none is left.
+
+    Attributes:
+        count: samples of a chain that went on to the end.
+        mean_per_chain, variance_per_chain: shape `(chains, ...)`, NaN where there was no sample.
+        alive: which chains did not diverge and gave a sample.
     """
 
     count: int
@@ -113,7 +119,9 @@ class Moments(Shown, eqx.Module):
         if not all(isinstance(array, np.ndarray) for array in arrays):
             return described(self)
         mean = f"mean {short(self.mean)} ± {short(self.standard_error)}, variance {short(self.variance)}"
-        return f"Moments({mean}; {len(self.alive)} chains, {short(self.count)} samples of each)"
+        missing = int((~(self.alive & self.finite)).sum())
+        left_out = f", {missing} of them left out" if missing else ""
+        return f"Moments({mean}; {len(self.alive)} chains{left_out}, {short(self.count)} samples of each)"
 
     @property
     def not_finite(self) -> int:
@@ -123,7 +131,7 @@ class Moments(Shown, eqx.Module):
     @property
     def mean(self) -> np.ndarray:
         """Mean over time and chains (diverged ones and those of `not_finite` left out)."""
-        return np.asarray(self._kept(self.mean_per_chain).mean(axis=0))
+        return _mean(self._kept(self.mean_per_chain))
 
     @property
     def standard_error(self) -> np.ndarray:
@@ -136,8 +144,9 @@ class Moments(Shown, eqx.Module):
     @property
     def variance(self) -> np.ndarray:
         """Variance over time and chains together: E x² − (E x)²."""
-        within = self._kept(self.variance_per_chain).mean(axis=0)
-        return np.asarray(within + self._kept(self.mean_per_chain).var(axis=0))
+        means = self._kept(self.mean_per_chain)
+        within = _mean(self._kept(self.variance_per_chain))
+        return np.asarray(within + _mean((means - _mean(means)) ** 2))
 
     @property
     def finite(self) -> np.ndarray:
@@ -147,6 +156,11 @@ class Moments(Shown, eqx.Module):
 
     def _kept(self, per_chain: np.ndarray) -> np.ndarray:
         return per_chain[self.alive & self.finite].astype(np.float64)
+
+
+def _mean(rows: np.ndarray) -> np.ndarray:
+    """Over the first axis; NaN where it is empty."""
+    return np.asarray(rows.mean(axis=0)) if len(rows) else np.full(rows.shape[1:], np.nan)
 
 
 class Recorder(eqx.Module):

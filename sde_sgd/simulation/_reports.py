@@ -33,8 +33,15 @@ def report_not_finite(result: Result) -> None:
                 stacklevel=3,
             )
     for name, moments in result.moments.items():
+        missing = int((result.alive & ~moments.alive).sum())
+        if missing:
+            warn(
+                f"moments of {name!r}: {missing} of {len(result.alive)} chains stopped before the first "
+                f"sample after burn_in and have none; mean, variance and standard_error leave them out.",
+                stacklevel=3,
+            )
         if moments.not_finite:
-            first = int((result.alive & ~moments.finite).argmax())
+            first = int((moments.alive & ~moments.finite).argmax())
             warn(
                 f"moments of {name!r}: it was not finite at some sample in {moments.not_finite} of "
                 f"{len(result.alive)} chains that did not diverge (first chain {first}); mean, variance and "

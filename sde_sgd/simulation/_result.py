@@ -14,6 +14,7 @@ from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _samplings, _tree
 from sde_sgd._platform._shown import Shown, known, short
+from sde_sgd._platform._telling import warn
 from sde_sgd._platform.files._dataset_file import read_dataset, write_dataset
 from sde_sgd._platform.files._structure import (
     as_jax,
@@ -187,9 +188,22 @@ class Result(Shown, eqx.Module):
     def with_process(self, process: Process | Any) -> "Result":
         """The same result with its process put back, after it was read: to go on, and for its times.
 
+        Warns if the file describes another one, with both values: the times are then those of this process.
+
         Raises:
             ValueError: if the process has other parameters, or carries something else along.
         """
+        found = self._with(process)
+        other = _provenance.differences(self.provenance, process)
+        if other:
+            warn(
+                f"process is not the one that this result is of: {'; '.join(other)}. Its times and its repr "
+                f"now follow the process given. To go on with another process: run(process, initial=result).",
+                stacklevel=2,
+            )
+        return found
+
+    def _with(self, process: Process | Any) -> "Result":
         if not isinstance(process, Process) or isinstance(process, SavedProcess):
             raise ValueError(f"process must be SGD(...), Langevin(...) or the like, got {process!r}.")
         key = jax.random.key(0) if self.key is None else self.key
@@ -264,7 +278,7 @@ def with_its_process(initial: Any, process: Any) -> Any:
     if not isinstance(initial, Result) or not isinstance(initial.process, SavedProcess):
         return initial
     is_real = isinstance(process, Process) and not isinstance(process, SavedProcess)
-    return initial.with_process(process) if is_real else initial
+    return initial._with(process) if is_real else initial
 
 
 def read_run(path: str | os.PathLike[str], *, process: Process | Any | None = None) -> Result:

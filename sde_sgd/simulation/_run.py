@@ -25,7 +25,7 @@ from sde_sgd.simulation._provenance import Told, told_arguments
 from sde_sgd.simulation._recording import Histogram, HistogramCounts, Observable
 from sde_sgd.simulation._reports import report_divergence, report_not_finite
 from sde_sgd.simulation._result import Result, with_its_process
-from sde_sgd.simulation._schedule_use import warn_of_absolute_schedule
+from sde_sgd.simulation._schedule_use import look_at_schedule
 
 
 def run(
@@ -133,7 +133,7 @@ def run(
             memory_limit = _checks.integer("memory_limit", memory_limit, at_least=1)
         store = open_store(checkpoint, resume, job.config)
         given = None if isinstance(initial, Result) else initial
-        warn_of_absolute_schedule(process, job.plan.start, job.plan.steps, stacklevel=2)
+        look_at_schedule(process, job.plan.start, job.plan.steps, stacklevel=2)
         if given is not None:
             warn_of_repeated_noise(process, key, given, job.plan.steps, stacklevel=2)
         label, total = type(process).__name__, job.plan.steps * job.chains

@@ -1,4 +1,4 @@
-"""A schedule multiplies the learning rate; one that gives the rate itself, as optax's do, is noticed."""
+"""What a schedule gives over a run: factors of the learning rate, not the rate itself, as optax has it."""
 
 from typing import Any
 
@@ -16,25 +16,38 @@ _LOOKS = 257
 _NEAR = 0.05
 # Above it a learning rate cannot be told from a factor.
 _LARGEST = 0.5
+# below 0 by so much of the largest: it is 0
+_ROUNDING = 1e-6
 
 
-def warn_of_absolute_schedule(process: Process, start: int, steps: int, stacklevel: int) -> None:
-    """Warn if the largest factor of a run is a learning rate of it: then η enters twice.
+def look_at_schedule(process: Process, start: int, steps: int, stacklevel: int) -> None:
+    """Refuse factors that no step can have, and warn if the largest is a learning rate: η enters twice.
 
     Factors by which a rate is multiplied are 1 at their largest, wherever they begin: where the largest is
     within 5 % of η, and η ≤ 1/2, they are taken for the rate itself. A warm-up that the run does not see the
     end of says nothing.
+
+    Raises:
+        ValueError: for a factor that is negative or not finite, at one of up to 257 steps of the run.
     """
-    rates = np.unique(np.asarray(process.hyper.learning_rate, np.float64))
-    rates = rates[rates <= _LARGEST]
-    if process.schedule is None or not len(rates):
+    if process.schedule is None:
         return
     # a schedule counts from where its stage begins
     at = start - int(process.origin) + np.unique(np.linspace(0, steps - 1, min(steps, _LOOKS)).astype(int))
     at = at.astype(np.int32)
     with jax.numpy_dtype_promotion("standard"):  # optax schedules mix integers and floats
         factors = np.asarray(_factors(process.schedule, jnp.asarray(at)), np.float64)
-    if factors.shape != at.shape or not np.isfinite(factors).all():
+    wrong = ~(factors >= -_ROUNDING * np.abs(factors).max()) | np.isinf(factors)
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise ValueError(
+            f"schedule must give factors >= 0 of the learning rate, and gives {factors[first]:.3g} at step "
+            f"{at[first]} of the {at[-1] + 1} that this run goes to. Where it should end at 0: "
+            f"schedule=lambda step: jnp.maximum(schedule(step), 0)."
+        )
+    rates = np.unique(np.asarray(process.hyper.learning_rate, np.float64))
+    rates = rates[rates <= _LARGEST]
+    if not len(rates):
         return
     place = int(factors.argmax())
     peak = float(factors[place])

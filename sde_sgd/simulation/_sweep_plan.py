@@ -20,7 +20,7 @@ from sde_sgd.simulation._making import MakeProcess, SamplingOf, made
 from sde_sgd.simulation._outcome import Outcome
 from sde_sgd.simulation._points import Clock, Leg, Point, complete, listed_runs, make_point, settings
 from sde_sgd.simulation._recording import Recorder
-from sde_sgd.simulation._schedule_use import warn_of_absolute_schedule
+from sde_sgd.simulation._schedule_use import look_at_schedule
 from sde_sgd.simulation._sweep_config import told
 
 # each is listed with its point and seed, and has its row in the result
@@ -79,7 +79,7 @@ class SweepPlan:
             for stage, leg in enumerate(points[0].legs):
                 process = self.process(points[0].problem[1], stage, points, 0)
                 self.recorder(process)
-                warn_of_absolute_schedule(process, 0, leg.steps, stacklevel=4)
+                look_at_schedule(process, 0, leg.steps, stacklevel=4)
 
     def process(self, problem: Problem, leg: int, points: Sequence[Point], begin: int) -> Process:
         """The process of one stage for runs at these points."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SUFFIXES = (".nc", ".zarr")
+# one of these lies in every Zarr folder
+_ZARR = {".zgroup", ".zmetadata", ".zarray", ".zattrs", "zarr.json"}
 
 
 def write_dataset(dataset: "xr.Dataset", path: str | os.PathLike[str], kind: str, *, overwrite: bool) -> Path:
@@ -29,12 +31,16 @@ def write_dataset(dataset: "xr.Dataset", path: str | os.PathLike[str], kind: str
         overwrite: whether something that is there already may be replaced.
 
     Raises:
-        ValueError: for another ending, or if there is something already and not `overwrite`.
+        ValueError: for another ending, if there is something already and not `overwrite`, or if that is
+            something else than such a file (`.nc`), or a Zarr folder or an empty one (`.zarr`).
         FileError: if it cannot be written; what was there is as it was.
     """
     target = _path(path, "path must end in .nc (NetCDF) or .zarr, got {}.")
-    if not overwrite and _found(target) is not None:
-        raise ValueError(f"{str(path)!r} exists; pass overwrite=True or another path.")
+    there = _found(target)
+    if there is not None:
+        if not overwrite:
+            raise ValueError(f"{str(path)!r} exists; pass overwrite=True or another path.")
+        _check_replaceable(there, path)
     stored = encoded(dataset, kind)
     plain = {name: {"_FillValue": None} for name in stored.variables}
     with replaced(target, dataset.nbytes, f"the {kind}") as new:
@@ -45,6 +51,21 @@ def write_dataset(dataset: "xr.Dataset", path: str | os.PathLike[str], kind: str
             stored.to_zarr(new, mode="w", zarr_format=2, consolidated=True, write_empty_chunks=True)
             _seal.seal_folder(new)
     return target
+
+
+def _check_replaceable(there: Path, path: Any) -> None:
+    """Only what was made to hold such data gives way to it, and no folder of somebody's own."""
+    if Path(path).suffix == ".nc":
+        fits, what = there.is_file(), "a file"
+    else:
+        names = {entry.name for entry in there.iterdir()} if there.is_dir() else {""}
+        fits, what = not names or bool(names & _ZARR), "a Zarr folder"
+    if not fits:
+        found = "a folder" if there.is_dir() else "a file"
+        raise ValueError(
+            f"path {str(path)!r} is {found} that is not {what}, so it is not replaced; name another path, or "
+            f"remove it yourself."
+        )
 
 
 def read_dataset(path: str | os.PathLike[str], kind: str) -> "xr.Dataset":
@@ -65,6 +86,8 @@ def read_dataset(path: str | os.PathLike[str], kind: str) -> "xr.Dataset":
     except Exception as error:
         if isinstance(error, FileError) and str(source) in str(error):
             raise
+        if isinstance(error, FileError) and "read_" in str(error):  # it is whole, and something else
+            raise FileError(f"{str(path)!r} is not a {kind}: {error}") from error
         raise _unreadable(path, error) from error
 
 

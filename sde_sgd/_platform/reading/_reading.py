@@ -38,6 +38,8 @@ _STATELESS = (type(threading.Lock()), type(threading.RLock()), logging.Logger)
 _CHECKERS = ("jaxtyping", "beartype", "typeguard")
 # of a class, but not what it does
 _NOT_READ = ("_abc_impl", "__init_subclass__", "__class_getitem__")
+# built-in functions by which code reaches what its text does not name
+_HIDING = ("globals", "eval", "exec", "__import__")
 _LONG, _MANY = 200, 64
 # methods that give nothing back: a list that a function only appends to does not change what it does
 _WRITABLE = (list, dict, set, collections.deque)
@@ -220,6 +222,8 @@ class Reading:
         for variable, some in chains.items():
             if variable in here:
                 self._followed(here[variable], some, f"{name}.{variable}")
+            elif variable in _HIDING:
+                self._miss(f"{name}.{variable}", f"what it looks up by {variable}() when it is called")
             elif not hasattr(builtins, variable):
                 self._put(f"{name}.{variable}", "not set")
         for imported, level, taken in found.imports:

@@ -16,6 +16,8 @@ from sde_sgd.theory._line import Line
 from sde_sgd.theory._modified import given_bounds
 from sde_sgd.theory._setting import Setting, without_momentum
 
+# the most that may be asked for: 3 GB
+_GIVEN = 20_000
 # grid points to begin with for each standard deviation of a step, the fewest, and the most in all
 _GAUSSIAN, _OTHER = (1.5, 1.3, 4001), (10.6, 3.0, 3001)
 # by how much grids grow until their laws agree
@@ -110,7 +112,10 @@ def _refined(
     wanted, refused = _GAUSSIAN_ERRORS if gaussian else _OTHER_ERRORS
     step = _steps(line, setting, np.linspace(low, high, 401)).min()
     span = (high - low) / step
-    given = None if points is None else _checks.integer("points", points, at_least=11)
+    hint = "More would fill the memory; modified_gibbs is the law to use for steps so small."
+    given = (
+        None if points is None else _checks.integer("points", points, at_least=11, at_most=_GIVEN, hint=hint)
+    )
     least = int(span * fewest) + 2
     if (given or most) < least:
         raise ValueError(

@@ -23,6 +23,8 @@ from sde_sgd.theory._potential import parameter_shape
 
 # Cells for each axis to begin with and at most where none are asked for, in one and two dimensions
 _CELLS, _MOST = (600, 160), (60_000, 640)
+# and those that may be asked for
+_GIVEN = (1_000_000, 2000)
 # jumps times cells that are not too many
 _WORK = 5e9
 
@@ -219,8 +221,12 @@ def relaxation_time(
 def _dimension(problem: Any, hyper: Any, cells: Any) -> tuple[int, int | None]:
     """The dimension of θ, and the cells for each axis if they are given."""
     check_hyper(problem, hyper)
-    count = None if cells is None else _checks.integer("cells", cells, at_least=8)
-    return max((1, *parameter_shape(problem))), count
+    dimension = max((1, *parameter_shape(problem)))
+    most = _GIVEN[min(dimension, 2) - 1]
+    hint = "More would fill the memory; narrow bounds instead."
+    return dimension, None if cells is None else _checks.integer(
+        "cells", cells, at_least=8, at_most=most, hint=hint
+    )
 
 
 def _prepare(
