@@ -285,8 +285,8 @@ def test_flax_by_the_batch_or_without_its_averages_is_refused() -> None:
         problems.from_flax(3, CLASSES)
 
 
-def test_flax_itself_if_it_is_there() -> None:
-    nnx = pytest.importorskip("flax.nnx")
+def test_flax_itself() -> None:
+    from flax import nnx
 
     class Net(nnx.Module):
         def __init__(self, rngs: Any):
@@ -484,3 +484,24 @@ def test_losses_that_cannot_be_differentiated_are_refused_by_name() -> None:
 def test_a_mask_of_no_penalty_is_refused() -> None:
     with pytest.raises(ValueError, match="l2_mask says where l2 is on, and l2 is 0"):
         problems.linear_regression(regression_data(), l2_mask=no_biases)
+
+
+def test_linen_itself() -> None:
+    """A small network and its batch averages, as a user has them."""
+    from flax import linen
+
+    class Net(linen.Module):
+        @linen.compact
+        def __call__(self, x: Any, train: bool = True) -> Any:
+            x = linen.BatchNorm(use_running_average=not train)(linen.Dense(4)(x))
+            return linen.Dense(3)(linen.relu(x))
+
+    net = Net()
+    variables = net.init(KEY, CLASSES.inputs[:2])
+    problem = problems.from_flax(net, CLASSES, variables=variables, arguments={"train": False})
+    theta = problem.init(KEY)
+    expected = net.apply({**variables, "params": theta}, CLASSES.inputs, train=False)
+    np.testing.assert_allclose(problem.predict(theta, CLASSES.inputs), expected, rtol=1e-5)
+    assert ss.run(ss.SGD(problem, ss.Hyperparameters(0.1, 4)), chains=2, steps=3, key=KEY).diverged == 0
+    with pytest.raises(ValueError, match="train"):
+        problems.from_flax(net, CLASSES, variables=variables)
