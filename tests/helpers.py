@@ -14,8 +14,9 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
-from jaxtyping import TypeCheckError
+import pytest
 from scipy import stats
 
 from sde_sgd.data._dataset import Dataset
@@ -116,8 +117,26 @@ def bare(function: Callable[..., Any]) -> Callable[..., Any]:
     return inspect.unwrap(function)
 
 
-# What a wrong type raises: the library's own message, or the checks the tests switch on.
-REFUSED = (ValueError, TypeCheckError)
+@contextlib.contextmanager
+def untyped() -> Iterator[None]:
+    """Without the run-time type checks that the tests switch on: what users meet is our own words."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", before)
+
+
+@contextlib.contextmanager
+def refused(match: str, error: type[Exception] = ValueError) -> Iterator[pytest.ExceptionInfo[Any]]:
+    """The block is refused with such a message, by the library itself and not by the checks of types."""
+    with untyped(), pytest.raises(error, match=match) as told:
+        yield told
+
+
+# What a wrong type raises in what is not public: the library's own message, or the checks of the tests.
+REFUSED = (ValueError, jaxtyping.TypeCheckError)
 
 
 def finite_differences(function: Callable[[Any], Any], theta: Any, size: float = 1e-5) -> np.ndarray:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import refused
 
 import sde_sgd as ss
 from benchmarks import __main__ as command
@@ -152,7 +153,7 @@ def test_the_figure_shows_what_was_measured(tmp_path):
     assert curves(rows)["numba"] == ([1, 1000, 10**7], [3e8] * 3)
     assert "torchsde" not in curves(rows)
     assert draw(rows, tmp_path / "figure.png", "somewhere").stat().st_size > 10_000
-    with pytest.raises(ValueError, match="rows of ensemble_size"):
+    with refused(match="rows of ensemble_size"):
         draw(rows[:1], tmp_path / "none.png")
 
 

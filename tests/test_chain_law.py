@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import bound
+from helpers import bound, refused
 from scipy import integrate, stats
 
 import sde_sgd as ss
@@ -98,7 +98,7 @@ def test_stationary_vectors():
     tiny[20:, :20] *= 1e-8
     assert _solved(tiny) is None
     np.testing.assert_array_equal(_recurrent(np.array([[0.5, 0.5, 0], [0, 0.5, 0.5], [0, 0.5, 0.5]])), [1, 2])
-    with pytest.raises(ValueError, match="2 groups of states"):
+    with refused(match="2 groups of states"):
         _recurrent(np.eye(2))
 
 
@@ -366,52 +366,52 @@ def test_bad_input():
     data = ss.problems.TiltedNoiseData(ss.problems.DoubleWell(), dataset_size=16, key=jax.random.key(0))
     position = ss.problems.PositionDependent
     for function in (theory.chain_law, theory.modified_gibbs, theory.ito_density, theory.skew_log_odds):
-        with pytest.raises(ValueError, match=f"{function.__name__} is for problems with one parameter"):
+        with refused(match=f"{function.__name__} is for problems with one parameter"):
             function(plane, hyper(0.1))
     momentum = ss.Hyperparameters(0.1, momentum=0.5)
     for function in (theory.chain_law, theory.modified_gibbs):
-        with pytest.raises(ValueError, match="momentum must be 0 for"):
+        with refused(match="momentum must be 0 for"):
             function(ss.problems.DoubleWell(), momentum)
-    with pytest.raises(ValueError, match="problem must be analytic"):
+    with refused(match="problem must be analytic"):
         theory.chain_law(data, hyper(0.1))
     for function in (theory.chain_law, theory.modified_gibbs, theory.ito_density):
-        with pytest.raises(ValueError, match="cut off probability"):
+        with refused(match="cut off probability"):
             function(ss.problems.DoubleWell(), hyper(0.05), bounds=(-1.1, 1.1))
-        with pytest.raises(ValueError, match="cut off probability: there is a minimum at -1"):
+        with refused(match="cut off probability: there is a minimum at -1"):
             function(ss.problems.DoubleWell(), hyper(0.005), bounds=(0.0, 2.0))
-        with pytest.raises(ValueError, match="low < high"):
+        with refused(match="low < high"):
             function(ss.problems.DoubleWell(), hyper(0.05), bounds=(1, -1))
-    with pytest.raises(ValueError, match="cut off probability: there is a minimum at"):
+    with refused(match="cut off probability: there is a minimum at"):
         theory.gibbs(ss.problems.DoubleWell(), hyper(0.005), bounds=(0.0, 2.0))
-    with pytest.raises(ValueError, match="cut off probability: there is a minimum at"):
+    with refused(match="cut off probability: there is a minimum at"):
         theory.gibbs(ss.problems.TwoMinima(dimension=2), hyper(0.005), bounds=((0.0, 2.0), (-1.0, 1.0)))
-    with pytest.raises(ValueError, match="points must be >= "):
+    with refused(match="points must be >= "):
         theory.chain_law(ss.problems.DoubleWell(), hyper(0.05), points=20)
-    with pytest.raises(ValueError, match="the chain escapes: use a smaller learning rate"):
+    with refused(match="the chain escapes: use a smaller learning rate"):
         theory.chain_law(well(0.4, diffusion=0.3), hyper(0.4))
-    with pytest.raises(ValueError, match="is too large for the O"):
+    with refused(match="is too large for the O"):
         theory.modified_gibbs(well(0.2), hyper(0.2))
-    with pytest.raises(ValueError, match="the noise must not vanish"):
+    with refused(match="the noise must not vanish"):
         theory.chain_law(ss.problems.DoubleWell(noise_variance=0.0), hyper(0.1))
-    with pytest.raises(ValueError, match="the noise must not vanish"):
+    with refused(match="the noise must not vanish"):
         theory.ito_density(ss.problems.DoubleWell(noise=position(jnp.square)), hyper(0.1))
-    with pytest.raises(ValueError, match="temperature must be > 0"):
+    with refused(match="temperature must be > 0"):
         theory.modified_gibbs(ss.problems.DoubleWell(noise_variance=0.0), hyper(0.1))
-    with pytest.raises(ValueError, match="too heavy"):
+    with refused(match="too heavy"):
         theory.ito_density(ss.problems.Quadratic(1.0, noise=position(growing)), hyper(0.9))
-    with pytest.raises(ValueError, match="cannot be normalised"):
+    with refused(match="cannot be normalised"):
         theory.ito_density(ss.problems.Quadratic(1e-12), hyper(0.9))
-    with pytest.raises(ValueError, match=r"two minima or more.* Quadratic with one"):
+    with refused(match=r"two minima or more.* Quadratic with one"):
         theory.skew_log_odds(ss.problems.Quadratic(1.0), hyper(0.1))
-    with pytest.raises(ValueError, match="split must lie in"):
+    with refused(match="split must lie in"):
         theory.skew_log_odds(ss.problems.DoubleWell(), hyper(0.1), split=9.0)
     with pytest.raises(ss.problems.NotKnownError, match="not isotropic"):
         theory.modified_gibbs(ss.problems.DoubleWell(noise=position(jnp.cos)), hyper(0.1))
-    with pytest.raises(ValueError, match="the variance is infinite"):
+    with refused(match="the variance is infinite"):
         theory.online_regression_variance(hyper(0.7))
-    with pytest.raises(ValueError, match="input_variance must be finite and > 0"):
+    with refused(match="input_variance must be finite and > 0"):
         theory.online_regression_law(hyper(0.1), input_variance=0.0)
-    with pytest.raises(ValueError, match="got T = 0"):
+    with refused(match="got T = 0"):
         theory.laplace_gibbs(ss.problems.DoubleWell(noise_variance=0.0), hyper(0.1))
-    with pytest.raises(ValueError, match="2 coordinates"):
+    with refused(match="2 coordinates"):
         theory.laplace_gibbs(ss.problems.Quadratic(np.eye(2)), hyper(0.1)).pdf(np.zeros(3))

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from helpers import bare
+from helpers import bare, refused
 
 import sde_sgd as ss
 from sde_sgd.schedules import cyclic, nearest, piecewise
@@ -98,8 +98,8 @@ ADAM = functools.partial(ss.SGD, optimizer=optax.adam)
 SHUFFLED = functools.partial(ss.SGD, sampling="shuffle")
 
 
-def refused(message, process=ss.SGD, problem=WELL, **options):
-    with pytest.raises(ValueError, match=message):
+def sweep_refused(message, process=ss.SGD, problem=WELL, **options):
+    with refused(match=message):
         bare(ss.sweep)(process, problem, **{"key": jax.random.key(0), "steps": 4, **options})
 
 
@@ -153,7 +153,7 @@ def refused(message, process=ss.SGD, problem=WELL, **options):
     ],
 )
 def test_bad_input(change, message):
-    refused(message, **change)
+    sweep_refused(message, **change)
 
 
 def test_a_fault_of_the_last_job_is_seen_before_the_first_is_run():
@@ -163,9 +163,11 @@ def test_a_fault_of_the_last_job_is_seen_before_the_first_is_run():
         raise AssertionError("it was run")
 
     sizes = {"learning_rate": 0.1, "batch_size": [2, 16], "record": {"x": never}}
-    refused("batch_size must be <= 10", SHUFFLED, TILTED, **sizes)
+    sweep_refused("batch_size must be <= 10", SHUFFLED, TILTED, **sizes)
     problems = {"data": TILTED, "well": WELL}
-    refused("DoubleWell has no method 'example_losses'", problem=problems, **BOTH, record=["example_losses"])
+    sweep_refused(
+        "DoubleWell has no method 'example_losses'", problem=problems, **BOTH, record=["example_losses"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,7 @@ def test_a_fault_of_the_last_job_is_seen_before_the_first_is_run():
     ],
 )
 def test_bad_lists(runs, change, message):
-    refused(message, runs=runs, **change)
+    sweep_refused(message, runs=runs, **change)
 
 
 @pytest.mark.parametrize(
@@ -201,13 +203,13 @@ def test_bad_lists(runs, change, message):
     ],
 )
 def test_a_sweep_beyond_the_clock_is_refused_before_it_starts(change, message):
-    refused(message, **{**BOTH, "steps": None, **change})
+    sweep_refused(message, **{**BOTH, "steps": None, **change})
 
 
 @pytest.mark.parametrize("unit", ["steps", "epochs"])
 def test_stages_that_end_beyond_the_clock_together_are_refused(unit):
     long = piecewise([2**29] * 4, learning_rate=0.1, batch_size=10, unit=unit)
-    refused("must be at most 2147483647 steps", problem=TILTED, schedule=long, steps=None)
+    sweep_refused("must be at most 2147483647 steps", problem=TILTED, schedule=long, steps=None)
     fits = piecewise([2**29] * 3, learning_rate=0.1, batch_size=10, unit=unit)
     (*_, last) = sample_steps(TILTED, Clock(unit, 3 * 2**29, 3 * 2**29), schedule=fits)
     assert last == 3 * 2**29

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import ONE_EULER_STEP
+from helpers import ONE_EULER_STEP, refused
 
 import sde_sgd as ss
 
@@ -234,10 +234,10 @@ def test_an_optimizer_whose_key_cannot_be_found_is_refused():
         return optax.chain(noise, optax.sgd(rate))
 
     begin = jnp.zeros((2,)), ss.random.chain_numbers(2)
-    with pytest.raises(ValueError, match="state holds no key that can be told for one"):
+    with refused(match="state holds no key that can be told for one"):
         ss.SGD(QUIET, HYPER, optimizer=hidden).init(*begin)
     fast = functools.partial(shaken, key=jax.random.key(0, impl="rbg"))
-    with pytest.raises(ValueError, match="kind rbg, whose numbers depend on how many chains"):
+    with refused(match="kind rbg, whose numbers depend on how many chains"):
         ss.SGD(QUIET, HYPER, optimizer=fast).init(*begin)
     ss.SGD(QUIET, HYPER, optimizer=optax.adam).init(*begin)
 
@@ -433,32 +433,32 @@ def test_fresh_subsets_have_their_own_sde(key):
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match="problem must be a sde_sgd problem"):
+    with refused(match="problem must be a sde_sgd problem"):
         ss.SGD(lambda x: x, HYPER)
-    with pytest.raises(ValueError, match="hyper must be Hyperparameters"):
+    with refused(match="hyper must be Hyperparameters"):
         ss.SGD(WELL, 0.1)
-    with pytest.raises(ValueError, match="sampling must be 'replacement'"):
+    with refused(match="sampling must be 'replacement'"):
         ss.SGD(WELL, HYPER, sampling="shuffle")
-    with pytest.raises(ValueError, match=r"sampling must be one of .*, got 'all'"):
+    with refused(match=r"sampling must be one of .*, got 'all'"):
         ss.SGD(DATA, HYPER, sampling="all")
-    with pytest.raises(ValueError, match="batch_size must be <= 24"):
+    with refused(match="batch_size must be <= 24"):
         ss.SGD(DATA, ss.Hyperparameters(0.1, 25), sampling="subset")
     ss.SGD(DATA, ss.Hyperparameters(0.1, 25))
-    with pytest.raises(ValueError, match=r"pass optax.adam, not optax.adam\(1e-3\)"):
+    with refused(match=r"pass optax.adam, not optax.adam\(1e-3\)"):
         ss.SGD(DATA, HYPER, optimizer=optax.adam(1e-3))
-    with pytest.raises(ValueError, match="momentum is set in hyper and an optimizer is given"):
+    with refused(match="momentum is set in hyper and an optimizer is given"):
         ss.SGD(DATA, MOMENTUM, optimizer=optax.adam)
-    with pytest.raises(ValueError, match="no matching SDE"):
+    with refused(match="no matching SDE"):
         ss.Langevin(DATA, HYPER, sampling="shuffle")
-    with pytest.raises(ValueError, match="substeps must be an integer >= 1, got 0"):
+    with refused(match="substeps must be an integer >= 1, got 0"):
         ss.Langevin(WELL, HYPER, substeps=0)
-    with pytest.raises(ValueError, match="noise must be one of"):
+    with refused(match="noise must be one of"):
         ss.Langevin(WELL, HYPER, noise="coloured")
-    with pytest.raises(ValueError, match="only for noise that does not depend on theta"):
+    with refused(match="only for noise that does not depend on theta"):
         ss.Langevin(DATA, HYPER, solver=diffrax.Heun())
-    with pytest.raises(ValueError, match="needs noise='problem'"):
+    with refused(match="needs noise='problem'"):
         ss.Langevin(WELL, HYPER, solver=diffrax.ShARK(), noise="isotropic")
-    with pytest.raises(ValueError, match=r"solver must be diffrax\.Euler"):
+    with refused(match=r"solver must be diffrax\.Euler"):
         ss.Langevin(WELL, HYPER, solver=diffrax.ImplicitEuler())
 
 
@@ -468,10 +468,10 @@ def test_no_step_is_counted_beyond_the_clock(name, key):
     process = PROCESSES[name]()
     state = process.init(jnp.ones(2), ss.random.chain_numbers(2))
     for start, steps in ((0, 2**31), (2**31 - 3, 3), (jnp.int32(2**31 - 3), jnp.int32(5))):
-        with pytest.raises(ValueError, match=r"start \+ steps must be at most 2147483647, .* got start = "):
+        with refused(match=r"start \+ steps must be at most 2147483647, .* got start = "):
             process.advance(state, start=start, steps=steps, key=key)
     for start, steps in ((-1, 3), (0, -3)):
-        with pytest.raises(ValueError, match="must be an integer >= 0, got -"):
+        with refused(match="must be an integer >= 0, got -"):
             process.advance(state, start=start, steps=steps, key=key)
     last = process.advance(state, start=2**31 - 3, steps=2, key=key)
     assert np.all(np.asarray(last.theta) != state.theta)

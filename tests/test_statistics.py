@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from helpers import refused
 from scipy import stats
 
 import sde_sgd as ss
@@ -91,7 +92,7 @@ def test_observables_of_larger_parameters(key):
     result = ss.run(ss.SGD(problem, ss.Hyperparameters(0.1)), chains=500, steps=60, key=key)
     marginal = ss.theory.gibbs(problem, ss.Hyperparameters(0.1)).marginal(0)
     assert compare(result, marginal, observable=lambda theta: theta[0]).n == 500
-    with pytest.raises(ValueError, match="one number per chain"):
+    with refused(match="one number per chain"):
         compare(result, marginal)
 
 
@@ -187,10 +188,10 @@ def test_a_law_in_the_plane_is_refused_with_the_way_out():
     law = ss.theory.gibbs(ss.problems.Quadratic(np.eye(2)), ss.Hyperparameters(2.0))
     for test in (compare, ss.statistics.kolmogorov_smirnov, ss.statistics.equivalence):
         options = {"margin": 0.5} if test is ss.statistics.equivalence else {}
-        with pytest.raises(ValueError, match=r"reference must be a law on the line.*observable="):
+        with refused(match=r"reference must be a law on the line.*observable="):
             test(draws(20), law, **options)
     for reference in ("normal", None):
-        with pytest.raises(ValueError, match="reference must"):
+        with refused(match="reference must"):
             compare(draws(20), reference)
 
 
@@ -205,10 +206,10 @@ def test_a_law_in_the_plane_is_refused_with_the_way_out():
     ],
 )
 def test_bad_input(sample, options, message):
-    with pytest.raises(ValueError, match=message):
+    with refused(match=message):
         compare(sample, NORMAL, **options)
 
 
 def test_bad_reference():
-    with pytest.raises(ValueError, match="reference must hold at least 8 values"):
+    with refused(match="reference must hold at least 8 values"):
         compare(draws(20), jax.numpy.zeros(3))

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
-from helpers import bare
+from helpers import bare, refused
 
 import sde_sgd as ss
 from sde_sgd.simulation._sweep_result import build_dataset
@@ -97,7 +97,7 @@ def test_selection_by_a_ratio_that_is_an_axis_or_belongs_to_a_list():
     ],
 )
 def test_selections_of_nothing(values, message):
-    with pytest.raises(ValueError, match=message):
+    with refused(match=message):
         bare(ss.SweepResult.sel)(made(GRID), **values)
 
 
@@ -135,7 +135,7 @@ def test_what_is_saved_is_read_back_whole(name, swept, tmp_path):
 @pytest.mark.parametrize("name", ["result.nc", "result.zarr"])
 def test_nothing_is_overwritten_unasked(name, swept, tmp_path):
     path = made(GRID).save(tmp_path / name)
-    with pytest.raises(ValueError, match="exists; pass overwrite=True or another path"):
+    with refused(match="exists; pass overwrite=True or another path"):
         swept.save(path)
     xr.testing.assert_identical(ss.read_sweep(path).dataset, made(GRID).dataset)
     swept.save(path, overwrite=True)
@@ -143,10 +143,10 @@ def test_nothing_is_overwritten_unasked(name, swept, tmp_path):
 
 
 def test_other_files_are_refused(swept, tmp_path):
-    with pytest.raises(ValueError, match=r"path must end in \.nc .* or \.zarr, got 'result\.csv'"):
+    with refused(match=r"path must end in \.nc .* or \.zarr, got 'result\.csv'"):
         swept.save("result.csv")
     for name in ("missing.nc", "missing.zarr", "result.csv"):
-        with pytest.raises(ValueError, match=r"path must be an existing \.nc file or \.zarr folder"):
+        with refused(match=r"path must be an existing \.nc file or \.zarr folder"):
             ss.read_sweep(tmp_path / name)
 
 

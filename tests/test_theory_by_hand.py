@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import bound
+from helpers import bound, refused
 from scipy import stats
 
 import sde_sgd as ss
@@ -111,7 +111,7 @@ def test_a_box_grows_to_where_the_other_wells_are():
 def test_bounds_may_not_leave_out_a_well():
     """At T = .01 the density is e⁻⁴⁵ and less at both ends, and as large as ever beyond them."""
     well, hyper = ss.problems.DoubleWell(), ss.Hyperparameters(0.01)
-    with pytest.raises(ValueError, match=r"there is a minimum at .*1"):
+    with refused(match=r"there is a minimum at .*1"):
         ss.theory.gibbs(well, hyper, bounds=(-1.7, -0.2))
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import ONE_EULER_STEP, assert_agree, bound
+from helpers import ONE_EULER_STEP, assert_agree, bound, refused
 from scipy import stats
 
 import sde_sgd as ss
@@ -136,7 +136,7 @@ def test_what_was_left_out_and_why(monkeypatch):
     assert (found.n, found.dropped, found.not_finite) == (9, 3, 1)
     assert "n = 9, 2 diverged and left out, 1 not finite and left out" in str(found)
     sgd[10:16] = np.nan
-    with pytest.raises(ValueError, match="2 of 12 diverged and 4 have an observable that is not finite"):
+    with refused(match="2 of 12 diverged and 4 have an observable that is not finite"):
         measured(chains=24)
 
 
@@ -149,25 +149,23 @@ def test_it_prints_itself(error):
 
 def test_bad_input():
     call = partial(weak_error, WELL, time=2.0, key=jax.random.key(0), chains=100)
-    with pytest.raises(
-        ValueError, match=r"time must be a whole number of steps of 0\.3, got 2, .* nearest is 2\.1"
-    ):
+    with refused(match=r"time must be a whole number of steps of 0\.3, got 2, .* nearest is 2\.1"):
         call(ss.Hyperparameters(0.3))
-    with pytest.raises(ValueError, match="hyper must hold one learning rate"):
+    with refused(match="hyper must hold one learning rate"):
         call(ss.Hyperparameters([0.1, 0.2]))
-    with pytest.raises(ValueError, match="chains must be even for antithetic pairs, got 101"):
+    with refused(match="chains must be even for antithetic pairs, got 101"):
         call(HYPER, chains=101)
-    with pytest.raises(ValueError, match="SGD with Gaussian noise itself"):
+    with refused(match="SGD with Gaussian noise itself"):
         call(HYPER, process=partial(ss.Langevin, **ONE_EULER_STEP))
-    with pytest.raises(ValueError, match="got noise='isotropic'"):
+    with refused(match="got noise='isotropic'"):
         call(HYPER, process=partial(ss.Langevin, noise="isotropic", substeps=4))
-    with pytest.raises(ValueError, match="increments='two_point'"):
+    with refused(match="increments='two_point'"):
         call(HYPER, process=partial(ss.Langevin, increments="two_point", substeps=4))
-    with pytest.raises(ValueError, match="got SVAG: it has no Brownian motion to share"):
+    with refused(match="got SVAG: it has no Brownian motion to share"):
         call(HYPER, process=partial(ss.SVAG, l=2))
-    with pytest.raises(ValueError, match=r"process must be a function \(problem, hyper\) -> SDE"):
+    with refused(match=r"process must be a function \(problem, hyper\) -> SDE"):
         call(HYPER, process=ss.Langevin(WELL, HYPER, solver=diffrax.Heun()))
-    with pytest.raises(ValueError, match="observables must be a function of theta"):
+    with refused(match="observables must be a function of theta"):
         call(HYPER, observables={"x": 3})
-    with pytest.raises(ValueError, match="observables must return one number"):
+    with refused(match="observables must return one number"):
         call(HYPER, observables=lambda x: jnp.stack([x, x]))
