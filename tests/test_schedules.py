@@ -397,6 +397,7 @@ def test_schedules_that_do_not_fit_a_sweep(problem, change, message, key):
         (lambda: 1.0, "takes 0 positional arguments"),
         (lambda step: None, "fails: "),
         (lambda step: "a", "fails: "),
+        (lambda step: next(iter(())), "StopIteration"),
     ],
 )
 def test_a_schedule_that_fails_is_named(schedule, message):
@@ -416,6 +417,16 @@ def test_a_schedule_that_ends_at_zero_but_for_rounding_is_one_that_ends_at_zero(
     ]
     assert np.isfinite(ends[0]).all()
     np.testing.assert_array_equal(*ends)
+
+
+def test_the_first_factor_that_is_not_finite_is_the_one_that_is_told(key):
+    process = ss.SGD(
+        ss.problems.DoubleWell(),
+        ss.Hyperparameters(0.1, 1),
+        schedule=lambda step: jnp.where(step < 7, 1.0, jnp.nan),
+    )
+    with refused(match=r"gives nan at step 7 of the 20 that"):
+        ss.run(process, chains=2, steps=20, key=key)
 
 
 @pytest.mark.parametrize("schedule", [lambda step: 1 - step / 10, lambda step: jnp.log(-1.0 - step)])

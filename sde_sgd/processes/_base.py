@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
 from sde_sgd import _checks, _tree
 from sde_sgd._platform._shown import Shown
+from sde_sgd._platform.files._files import first_line
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._contract import check_contract
@@ -193,7 +194,7 @@ def check_schedule(schedule: object) -> None:
     except Exception as error:
         raise ValueError(
             f"schedule must be a function of the step that JAX can trace, {way_out}, and fails: "
-            f"{type(error).__name__}: {str(error).strip().splitlines()[0]} Steps at which it changes go into "
+            f"{first_line(error)} Steps at which it changes go into "
             f"jnp.where or optax.piecewise_constant_schedule, not into `if`."
         ) from error
     if shape != ():

@@ -37,7 +37,8 @@ def look_at_schedule(process: Process, start: int, steps: int, stacklevel: int) 
     at = at.astype(np.int32)
     with jax.numpy_dtype_promotion("standard"):  # optax schedules mix integers and floats
         factors = np.asarray(_factors(process.schedule, jnp.asarray(at)), np.float64)
-    wrong = ~(factors >= -_ROUNDING * np.abs(factors).max()) | np.isinf(factors)
+    finite = np.isfinite(factors)
+    wrong = ~finite | (factors < -_ROUNDING * np.abs(factors[finite]).max(initial=0.0))
     if wrong.any():
         first = int(wrong.argmax())
         raise ValueError(
