@@ -16,7 +16,7 @@ from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
 from sde_sgd.processes import _solvers as solvers
-from sde_sgd.processes._base import ChainState, RateSchedule, check_hyper, scheduled
+from sde_sgd.processes._base import ChainState, RateSchedule, scheduled
 from sde_sgd.processes._diffusion import Diffusion
 from sde_sgd.processes._leimkuhler_matthews import LeimkuhlerMatthews
 from sde_sgd.processes._terms import AdditiveNoiseTerm, LangevinTerm, drift, step_once
@@ -92,15 +92,17 @@ class Langevin(Diffusion):
         increments: str = "gaussian",
         schedule: RateSchedule | Any | None = None,
     ):
-        check_hyper(problem, hyper)
+        super().__init__(
+            problem, hyper, schedule, substeps=1 if substeps is None else substeps, sampling=sampling
+        )
         self.noise = _checks.choice("noise", noise, NOISES)
         self.increments = _checks.choice("increments", increments, INCREMENTS)
         if solver is None:
             solver = solvers.default(problem, self.noise, self.increments, is_scheduled=schedule is not None)
         solvers.check(solver, problem, self.noise, self.increments)
         self.solver = solver
-        enough = solvers.enough_substeps(solver) if substeps is None else substeps
-        super().__init__(problem, hyper, schedule, substeps=enough, sampling=sampling)
+        if substeps is None:
+            self.substeps = solvers.enough_substeps(solver)
 
     def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
         return ChainState(theta, chain, None)
@@ -112,7 +114,7 @@ class Langevin(Diffusion):
             "direction": random.stream(key, Stream.DIRECTION),
         }
 
-    def rate(self, step: Int[Array, ""]) -> Float[Array, "*chains"]:
+    def effective_rate(self, step: Int[Array, ""]) -> Float[Array, "*chains"]:
         """η' = η/(1 − m) at a step of the clock, by the schedule."""
         return scheduled(self.hyper.effective_learning_rate, self.schedule, self.origin, step)
 
@@ -281,7 +283,7 @@ class Langevin(Diffusion):
         if self._uses_twice:
             own, brownian = map(self._sized, brownian)
             carried = {"brownian": own}
-        rate = self.rate(step)
+        rate = self.effective_rate(step)
         scale = rate * jnp.sqrt(self.population_factor / self.hyper.batch_size)
         if solvers.needs_drift_apart(self.solver):
             area = diffrax.SpaceTimeLevyArea(
