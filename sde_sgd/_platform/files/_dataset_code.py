@@ -65,6 +65,10 @@ def encoded(dataset: "xr.Dataset", kind: str) -> "xr.Dataset":
     return xr.Dataset(variables, attrs={**_native(dataset.attrs), **mark}).set_coords(coordinates)
 
 
+class OtherKindError(FileError):
+    """A file is whole, and holds something else than was asked for."""
+
+
 def decoded(stored: "xr.Dataset", kind: str) -> "xr.Dataset":
     """The data set as it was."""
     import xarray as xr
@@ -74,7 +78,7 @@ def decoded(stored: "xr.Dataset", kind: str) -> "xr.Dataset":
         raise FileError(f"it has format {content['format']}, and this version of sde_sgd reads {FORMAT}")
     if content["kind"] != kind:
         other = content["kind"]
-        raise FileError(f"it holds a {other}; read it with {_READERS.get(other, other)}")
+        raise OtherKindError(f"it holds a {other}; read it with {_READERS.get(other, other)}")
     if content["checksum"] != digest_of([content["variables"], content["attributes"]]):
         raise FileError("its attributes do not have their checksum")
     data: dict[str, Any] = {}

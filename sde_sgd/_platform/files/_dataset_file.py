@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sde_sgd import _checks
 from sde_sgd._platform._telling import warn
 from sde_sgd._platform.files import _seal
-from sde_sgd._platform.files._dataset_code import decoded, encoded
+from sde_sgd._platform.files._dataset_code import OtherKindError, decoded, encoded
 from sde_sgd._platform.files._files import FileError, first_line, present, replaced
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def read_dataset(path: str | os.PathLike[str], kind: str) -> "xr.Dataset":
     except Exception as error:
         if isinstance(error, FileError) and str(source) in str(error):
             raise
-        if isinstance(error, FileError) and "read_" in str(error):  # it is whole, and something else
+        if isinstance(error, OtherKindError):
             raise FileError(f"{str(path)!r} is not a {kind}: {error}") from error
         raise _unreadable(path, error) from error
 
