@@ -221,9 +221,16 @@ def test_a_signal_when_nothing_can_be_written_says_so_and_acts(tmp_path, monkeyp
 
 
 THREAD = """
-import pathlib, sys, threading, time
+import pathlib, signal, sys, threading, time
 import jax
 import sde_sgd as ss
+
+def ctrl_c():
+    # to the main thread, as the kernel has it: where orbax starts threads all the time, and with a signal
+    # for the whole process, one of them may take it, and a main thread that waits would not wake up
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it starts with &
 
 def work():
     process = ss.SGD(ss.problems.DoubleWell(), ss.Hyperparameters(.05, 2))
@@ -238,22 +245,22 @@ thread = threading.Thread(target=work)
 thread.start()
 while not list(pathlib.Path(sys.argv[1]).glob("chunk-00000/*")):
     time.sleep(.01)
-print("at work", flush=True)
 if sys.argv[3] == "Ctrl-C":
+    threading.Timer(.5, ctrl_c).start()
     thread.join()
 """
 
 
 @pytest.mark.script
+@pytest.mark.skipif(
+    sys.version_info[:2] == (3, 12), reason="Python 3.12 starts no thread at its end, and orbax asks for some"
+)
 @pytest.mark.parametrize("ends", ["Ctrl-C", "its end"])
 def test_a_run_in_a_thread_is_saved_when_ctrl_c_ends_the_main_thread(ends, tmp_path):
     """And goes to its end, checkpoints and all, when the main thread has ended of itself."""
     steps = 200_000_000 if ends == "Ctrl-C" else 20_000
     command = [sys.executable, "-W", "ignore", "-c", THREAD, str(tmp_path / "run"), str(steps), ends]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for(process, "at work")
-    if ends == "Ctrl-C":
-        process.send_signal(signal.SIGINT)
     said, err = finished(process, -signal.SIGINT if ends == "Ctrl-C" else 0, seconds=300)
     assert said.split() == ["stopped" if ends == "Ctrl-C" else "through"], err
     newest = steps_in(tmp_path / "run")[-1]

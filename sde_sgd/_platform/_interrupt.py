@@ -5,6 +5,7 @@ import contextlib
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -89,7 +90,7 @@ class _Thread:
     """
 
     def __init__(self) -> None:
-        self._daemon = threading.current_thread().daemon
+        self._thread = threading.current_thread()
         self._over = threading.Event()
         with _guard:
             if not _hooked:
@@ -104,7 +105,7 @@ class _Thread:
     @property
     def main_has_ended(self) -> bool:
         """Whether it is time to stop: after Ctrl-C, and for a daemon at any end."""
-        return bool(_ending) and (self._daemon or _ending[0])
+        return bool(_ending) and (self._thread.daemon or _ending[0])
 
     def end(self) -> None:
         """The run is over."""
@@ -114,8 +115,17 @@ class _Thread:
         self._over.set()
 
     def wait(self) -> None:
-        """Until it is over."""
+        """Until it is over, and its thread has left what Python would not have waited for.
+
+        A `join` that Ctrl-C has interrupted leaves a thread that still runs marked as stopped (CPython
+        3.11), and a thread that comes back from compiled code after the interpreter aborts the process.
+        """
         self._over.wait()
+        ident = self._thread.ident
+        while not self._thread.is_alive() and ident in sys._current_frames():
+            if any(thread.ident == ident and thread.is_alive() for thread in threading.enumerate()):
+                return  # another one, with the number of this
+            time.sleep(0.01)
 
 
 _guard = threading.Lock()

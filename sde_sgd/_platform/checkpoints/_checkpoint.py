@@ -52,7 +52,9 @@ class Checkpoint(Shown):
     it comes during the last checkpoint it acts after that. A second signal acts at once, and one that was
     ignored before stays ignored. In a thread other than the main one a run hears of Ctrl-C when the
     main thread has ended by it: then it saves and ends with KeyboardInterrupt, and the interpreter
-    waits for that. SIGTERM saves only what runs in the main thread.
+    waits for that (Python 3.12 starts no thread once its main one has ended, so nothing can be written
+    then: keep the main thread there until the run is over). SIGTERM saves only what runs in the main
+    thread.
 
     **Failures.** A checkpoint that cannot be written (a full disk) stops nothing: it is logged, the run
     goes on and tries again at the next time. Only if the last one cannot be written either is
