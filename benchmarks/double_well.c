@@ -104,6 +104,13 @@ static void folded(const uint32_t key[2], uint32_t counter, uint32_t out[2]) {
     out[1] = y;
 }
 
+/* the sum of c[i] x^(n-1-i) by Horner's rule */
+static inline float polynomial(const float *c, int n, float x) {
+    float p = c[0];
+    for (int i = 1; i < n; ++i) p = p * x + c[i];
+    return p;
+}
+
 /* log u for normal u > 0: u = 2^e (1 + r) with r in [sqrt(1/2) - 1, sqrt(2) - 1] */
 static inline float log_polynomial(float u) {
     int32_t raw;
@@ -113,29 +120,20 @@ static inline float log_polynomial(float u) {
     float r;
     memcpy(&r, &raw, sizeof r);
     r -= 1.0f;
-    float p = 0.06971611679911022f;
-    p = p * r - 0.11479733963474249f;
-    p = p * r + 0.1168541989570348f;
-    p = p * r - 0.12425687310808695f;
-    p = p * r + 0.14249057646511032f;
-    p = p * r - 0.1666780232062148f;
-    p = p * r + 0.20000715748898706f;
-    p = p * r - 0.24999996957933387f;
-    p = p * r + 0.33333331180029935f;
+    static const float c[] = {0.06971611679911022f, -0.11479733963474249f, 0.1168541989570348f,
+                              -0.12425687310808695f, 0.14249057646511032f, -0.1666780232062148f,
+                              0.20000715748898706f, -0.24999996957933387f, 0.33333331180029935f};
     const float square = r * r;
+    const float p = polynomial(c, 9, r);
     return r + (r * square * p - 0.5f * square) + (float)exponent * 0.6931471805599453f;
 }
 
 /* cos 2 pi f for |f| <= 1/2, in s = f^2 */
 static inline float cosine_polynomial(float s) {
-    float p = 6.527705962902734f;
-    p = p * s - 25.966884612550658f;
-    p = p * s + 60.16742979194585f;
-    p = p * s - 85.45011342750767f;
-    p = p * s + 64.93911592834692f;
-    p = p * s - 19.739204466576158f;
-    p = p * s + 0.9999999889445765f;
-    return p;
+    static const float c[] = {6.527705962902734f, -25.966884612550658f, 60.16742979194585f,
+                              -85.45011342750767f, 64.93911592834692f, -19.739204466576158f,
+                              0.9999999889445765f};
+    return polynomial(c, 7, s);
 }
 
 static inline float normal(uint32_t first, uint32_t second) {
