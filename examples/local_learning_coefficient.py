@@ -139,10 +139,9 @@ def main() -> None:
             axes[1].errorbar(
                 scale, found.value, 2 * found.standard_error, fmt="o", color=colour, ms=4, capsize=2
             )
-    axes[1].set_xscale("log")
-    axes[1].set_xlabel("nβ")
-    axes[1].set_ylabel("λ̂")
-    axes[1].set_title("marks: chains ± 2 SE; solid: quadrature; dashed: λ")
+    axes[1].set(
+        title="marks: chains ± 2 SE; solid: quadrature; dashed: λ", xlabel="nβ", ylabel="λ̂", xscale="log"
+    )
     axes[1].legend(fontsize=9, frameon=False)
 
     figure.suptitle("Singular minima have fewer parameters in effect")

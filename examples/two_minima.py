@@ -66,9 +66,11 @@ def main() -> None:
     axes[0].annotate("shallow, wide\nL = .1, H = 1", (0.45, 0.1), (0.4, 0.9), fontsize=10)
     axes[0].set_title("the loss (1-D)")
     axes[1].axhline(0.5, color="grey", lw=0.8, ls="--")
-    axes[1].set_xlabel("temperature T = ησ²/B")
-    axes[1].set_ylabel("probability of the wide well")
-    axes[1].set_title("solid: exact; dotted: Laplace; marks: runs ± 1 SE")
+    axes[1].set(
+        title="solid: exact; dotted: Laplace; marks: runs ± 1 SE",
+        xlabel="temperature T = ησ²/B",
+        ylabel="probability of the wide well",
+    )
     axes[1].legend(fontsize=9, frameon=False)
     figure.suptitle("Noise picks the wide minimum although it is higher")
 
