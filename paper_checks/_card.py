@@ -131,6 +131,10 @@ class Paper:
     def __post_init__(self) -> None:
         _check_slug("name", self.name)
 
+    def at(self, place: str) -> "Place":
+        """Where it makes a claim: section, equation or figure."""
+        return Place(self, place)
+
 
 @dataclass(frozen=True)
 class Card:
@@ -179,6 +183,19 @@ class Card:
             for field in fields(self)
             if field.name not in ("paper", "check")
         }
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a paper a claim is made."""
+
+    paper: Paper
+    text: str
+
+    def card(self, *, check: Callable[[Context], Outcome], **texts: str) -> Card:
+        """The card of a claim made there, from its other texts; its id is the name of the file of `check`."""
+        name = check.__module__.rpartition(".")[2].replace("_", "-")
+        return Card(id=name, paper=self.paper, place=self.text, check=check, **texts)
 
 
 def _check_slug(name: str, value: str) -> None:

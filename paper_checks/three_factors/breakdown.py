@@ -20,7 +20,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 
 import sde_sgd as ss
-from paper_checks._card import Card, Measurement, Outcome
+from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.three_factors._grid import make
 from paper_checks.three_factors._networks import DIGITS, OTHER
@@ -236,10 +236,7 @@ def _draw(rows: list[Row], names: tuple[str, ...]) -> Any:
     return figure
 
 
-CARD = Card(
-    id="breakdown",
-    paper=THREE_FACTORS,
-    place="section 4.2, figures 6 and 7",
+CARD = THREE_FACTORS.at("section 4.2, figures 6 and 7").card(
     claim="With η/B kept the curves coincide up to some η only, and break sooner with fewer examples.",
     paper_setting="VGG-11 on CIFAR-10, N = 12 000, 22 500, 45 000, η and B multiplied by β.",
     our_setting="""

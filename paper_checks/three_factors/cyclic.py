@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 import sde_sgd as ss
-from paper_checks._card import Card, Measurement, Outcome
+from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.three_factors._distance import near, worst
 from paper_checks.three_factors._networks import noisy_digits, other_data
@@ -126,10 +126,7 @@ def _draw(results: dict[str, ss.SweepResult]) -> Any:
     return figure
 
 
-CARD = Card(
-    id="cyclic",
-    paper=THREE_FACTORS,
-    place="section 4, cyclical learning rate and batch size schedules",
+CARD = THREE_FACTORS.at("section 4, cyclical learning rate and batch size schedules").card(
     claim="""
         A cyclic batch size does what a cyclic learning rate does, if η/B goes through the same cycle:
         the same curves, and an end of the same curvature.

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import sde_sgd as ss
-from paper_checks._card import Card, Measurement, Outcome
+from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.three_factors._distance import near, worst
 from paper_checks.three_factors._grid import make
@@ -150,10 +150,7 @@ def _draw(results: dict[str, ss.SweepResult], factors: tuple[int, ...]) -> Any:
     return figure
 
 
-CARD = Card(
-    id="dynamics",
-    paper=THREE_FACTORS,
-    place="section 4.2, figures 4 and 5",
+CARD = THREE_FACTORS.at("section 4.2, figures 4 and 5").card(
     claim="With η/B kept, learning curves over epochs are the same.",
     paper_setting="VGG-11 and ResNet-56 on CIFAR-10, η and B multiplied by β = .25, 1, 4.",
     our_setting="""

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import sde_sgd as ss
-from paper_checks._card import Card, Measurement, Outcome
+from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.three_factors._grid import EQUAL_EPOCHS, EQUAL_LOSS, Grid, grids
 from paper_checks.three_factors._paper import THREE_FACTORS
@@ -200,10 +200,7 @@ def _draw(made: list[Grid]) -> Any:
     return figure
 
 
-CARD = Card(
-    id="endpoint",
-    paper=THREE_FACTORS,
-    place="section 4.1, figures 2 and 3",
+CARD = THREE_FACTORS.at("section 4.1, figures 2 and 3").card(
     claim="Runs with one η/B end alike: in curvature, loss and accuracy.",
     paper_setting="VGG-11 and ResNet-56 on CIFAR-10, η and B multiplied by one factor.",
     our_setting="""

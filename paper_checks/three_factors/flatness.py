@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 import sde_sgd as ss
-from paper_checks._card import Card, Measurement, Outcome
+from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.three_factors._grid import CURVATURE, EQUAL_EPOCHS, EQUAL_LOSS, Grid, grids
 from paper_checks.three_factors._paper import THREE_FACTORS
@@ -139,10 +139,7 @@ def _draw(made: list[Grid], key: jax.Array) -> Any:
     return figure
 
 
-CARD = Card(
-    id="flatness",
-    paper=THREE_FACTORS,
-    place="section 4.1, figure 1",
+CARD = THREE_FACTORS.at("section 4.1, figure 1").card(
     claim="The larger η/B, the flatter the end: λ₁, Frobenius norm and trace of the Hessian are smaller.",
     paper_setting="""
         A 20-layer perceptron and a 4-layer one with batch normalisation on Fashion-MNIST, largest eigenvalue

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 import sde_sgd as ss
-from paper_checks._card import Card, Measurement, Outcome
+from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.three_factors._paper import THREE_FACTORS
 
@@ -194,10 +194,7 @@ def _draw_distances(right: Any, found: dict[float, Any], against: Any, margin: f
     right.legend(fontsize=9, loc="upper right", bbox_to_anchor=(1, 0.42), frameon=False)
 
 
-CARD = Card(
-    id="gibbs",
-    paper=THREE_FACTORS,
-    place="section 3, the stationary law of equation 7",
+CARD = THREE_FACTORS.at("section 3, the stationary law of equation 7").card(
     claim="With isotropic gradient noise SGD and its SDE settle in exp(−2BL/(ησ²)).",
     paper_setting="Theory: an SDE with constant, isotropic noise.",
     our_setting="""

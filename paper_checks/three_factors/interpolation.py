@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 import sde_sgd as ss
-from paper_checks._card import Card, Measurement, Outcome
+from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.three_factors._grid import make
 from paper_checks.three_factors._networks import DIGITS, OTHER
@@ -158,8 +158,7 @@ def _draw(lines: dict[tuple[str, str], np.ndarray], names: tuple[str, ...]) -> A
         top.plot(ALPHAS, same, color="#4D4D4D", lw=1.5, label=f"both η/B = {LARGE:g}")
         for alpha in (0, 1):
             top.axvline(alpha, color="black", lw=0.8, ls=":")
-        top.set_title(f"{name}: loss on the line between two ends")
-        top.set_xlabel("α")
+        top.set(title=f"{name}: loss on the line between two ends", xlabel="α", ylabel="training loss")
         top.legend(fontsize=9, loc="upper center")
         # the two valleys over each other, the left one mirrored
         reach = np.arange(-8, 21)
@@ -167,18 +166,16 @@ def _draw(lines: dict[tuple[str, str], np.ndarray], names: tuple[str, ...]) -> A
         bottom.plot(reach * step, mean[ZERO - reach], color="#0072B2", lw=2, label=f"η/B = {SMALL:g}")
         bottom.plot(reach * step, mean[ONE + reach], color="#D55E00", lw=2, label=f"η/B = {LARGE:g}")
         bottom.axvline(0, color="black", lw=0.8, ls=":")
-        bottom.set_title("its two ends over each other: the wider valley")
-        bottom.set_xlabel("away from the other end, in α")
+        bottom.set(
+            title="its two ends over each other: the wider valley",
+            xlabel="away from the other end, in α",
+            ylabel="training loss",
+        )
         bottom.legend(fontsize=9, loc="upper left")
-        for ax in (top, bottom):
-            ax.set_ylabel("training loss")
     return figure
 
 
-CARD = Card(
-    id="interpolation",
-    paper=THREE_FACTORS,
-    place="section 4.1, figure 4",
+CARD = THREE_FACTORS.at("section 4.1, figure 4").card(
     claim="The loss on the line between two ends shows a wider valley at the one of larger η/B.",
     paper_setting="ResNet-56 and VGG-11 on CIFAR-10, lines from a small to a large η/B, α from −1 to 2.",
     our_setting="""

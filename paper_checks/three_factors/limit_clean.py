@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 import sde_sgd as ss
-from paper_checks._card import Card, Measurement, Outcome
+from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.three_factors._networks import LABEL_NOISE, noisy_digits, other_data
 from paper_checks.three_factors._paper import THREE_FACTORS
@@ -124,10 +124,7 @@ def _draw(clean: dict[str, Curves], noisy: dict[str, Curves]) -> Any:
     return figure
 
 
-CARD = Card(
-    id="limit-clean",
-    paper=THREE_FACTORS,
-    place="beyond the paper: figures of training curves at equal η/B",
+CARD = THREE_FACTORS.at("beyond the paper: figures of training curves at equal η/B").card(
     claim="""
         A limit: with clean labels and the cross-entropy, learning curves follow gradient flow in t = ηk
         whatever η/B is, so that their agreement at equal η/B is near-trivial.

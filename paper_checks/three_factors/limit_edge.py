@@ -18,7 +18,7 @@ import numpy as np
 from scipy import stats
 
 import sde_sgd as ss
-from paper_checks._card import Card, Measurement, Outcome
+from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.three_factors._networks import noisy_digits
 from paper_checks.three_factors._paper import THREE_FACTORS
@@ -173,10 +173,7 @@ def _draw(found: dict[str, Exponents]) -> Any:
     return figure
 
 
-CARD = Card(
-    id="limit-edge",
-    paper=THREE_FACTORS,
-    place="beyond the paper: section 3 speaks of any loss",
+CARD = THREE_FACTORS.at("beyond the paper: section 3 speaks of any loss").card(
     claim="""
         A limit: with the squared error and large batches the curvature at the end follows 2/η, the
         edge of stability, whatever η/B is.

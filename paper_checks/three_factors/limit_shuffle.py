@@ -18,7 +18,7 @@ import numpy as np
 from scipy import stats
 
 import sde_sgd as ss
-from paper_checks._card import Card, Measurement, Outcome
+from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.three_factors._distance import apart, worst
 from paper_checks.three_factors._networks import noisy_digits, other_data
@@ -178,10 +178,7 @@ def _draw(variances: Any, exact: Any, sde: np.ndarray, curves: Any) -> Any:
     return figure
 
 
-CARD = Card(
-    id="limit-shuffle",
-    paper=THREE_FACTORS,
-    place="beyond the paper: section 3 takes examples as drawn independently",
+CARD = THREE_FACTORS.at("beyond the paper: section 3 takes examples as drawn independently").card(
     claim="""
         A limit: SGD in shuffled epochs, as most code runs it, is another process. Its stationary
         variance is half of the SDE's or less where ηhN/B is 1.6 or below, and it moves the loss curves of

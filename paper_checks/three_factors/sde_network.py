@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import sde_sgd as ss
-from paper_checks._card import Card, Measurement, Outcome
+from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.three_factors._distance import distance, near, worst
 from paper_checks.three_factors._networks import noisy_digits, other_data
@@ -125,10 +125,7 @@ def _draw(context: Context, found: dict[str, Any]) -> Any:
     return figure
 
 
-CARD = Card(
-    id="sde-network",
-    paper=THREE_FACTORS,
-    place="section 3, equation 5",
+CARD = THREE_FACTORS.at("section 3, equation 5").card(
     claim="The SDE with the noise covariance C(θ)·η/B describes SGD on a network, all through training.",
     paper_setting="Assumed by the theory; not tested.",
     our_setting="""

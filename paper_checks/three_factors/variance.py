@@ -21,7 +21,7 @@ import numpy as np
 from scipy import stats
 
 import sde_sgd as ss
-from paper_checks._card import Card, Measurement, Outcome
+from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.three_factors import _noise_arms
 from paper_checks.three_factors._distance import distance
@@ -243,10 +243,7 @@ def _draw(wells: dict[str, Any], arms: list[Arm], networks: dict[str, Any]) -> A
     return figure
 
 
-CARD = Card(
-    id="variance",
-    paper=THREE_FACTORS,
-    place="section 3: the three factors are η, B and the gradient variance σ²",
+CARD = THREE_FACTORS.at("section 3: the three factors are η, B and the gradient variance σ²").card(
     claim="""
         At fixed η/B it is the gradient variance σ² that sets the noise: only ησ²/B counts, whatever
         changes σ².
