@@ -69,28 +69,24 @@ def distance(first: Any, second: Any, *, key: jax.Array, margin: float = MARGIN)
 def near(name: str, first: Any, second: Any, *, key: jax.Array, margin: float = MARGIN) -> Measurement:
     """Are two curves nearer than the margin, beyond doubt?"""
     found = distance(first, second, key=key, margin=margin)
-    return Measurement(
-        name=name,
-        estimate=found.value,
-        standard_error=found.error,
-        n=found.n,
-        p=found.p,
-        threshold=f"below {margin:g} spread{'' if margin == 1 else 's'} of single runs, at level {LEVEL:g}",
-        met=found.p < LEVEL,
-    )
+    return _measurement(name, found, found.p, f"below {margin:g} spread{'' if margin == 1 else 's'}")
 
 
 def apart(name: str, first: Any, second: Any, *, key: jax.Array, margin: float = MARGIN) -> Measurement:
     """Are two curves farther from each other than the margin, beyond doubt?"""
     found = distance(first, second, key=key, margin=margin)
+    return _measurement(name, found, 1 - found.p, f"above {margin:g} spreads")
+
+
+def _measurement(name: str, found: Distance, p: float, where: str) -> Measurement:
     return Measurement(
         name=name,
         estimate=found.value,
         standard_error=found.error,
         n=found.n,
-        p=1 - found.p,
-        threshold=f"above {margin:g} spreads of single runs, at level {LEVEL:g}",
-        met=1 - found.p < LEVEL,
+        p=p,
+        threshold=f"{where} of single runs, at level {LEVEL:g}",
+        met=p < LEVEL,
     )
 
 

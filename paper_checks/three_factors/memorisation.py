@@ -16,7 +16,7 @@ the end, with everything memorised. Thresholds, set before any run:
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -33,6 +33,22 @@ LEVELS = (0.25, 0.5, 0.75)  # of memorisation, for the card at equal memorisatio
 Quantity = Callable[[Runs], np.ndarray]
 
 
+class Plan(NamedTuple):
+    """SDE time of a run and from one sample to the next, seeds of each point."""
+
+    time: float
+    every: float
+    seeds: int
+
+
+PLANS = {
+    "peak": {"smoke": Plan(20, 2, 5), "quick": Plan(40, 1, 8), "full": Plan(800, 20, 16)},
+    "equal": {"smoke": Plan(60, 5, 5), "quick": Plan(400, 10, 8), "full": Plan(6000, 100, 16)},
+    # one accuracy at the end varies more than the best of many, or a mean of three
+    "endpoint": {"smoke": Plan(90, 15, 5), "quick": Plan(450, 30, 20), "full": Plan(12_000, 500, 40)},
+}
+
+
 @dataclass(frozen=True)
 class Question:
     """What is compared between η/B.
@@ -40,14 +56,12 @@ class Question:
     Attributes:
         name: of the accuracy.
         value: one number for each run, NaN where there is none.
-        time: of a run, `every` between samples, and `seeds` of each point, by scale.
+        plans: how long and how often it is asked, by scale.
     """
 
     name: str
     value: Quantity
-    time: dict[str, float]
-    every: dict[str, float]
-    seeds: dict[str, int]
+    plans: dict[str, Plan]
 
 
 def peak(runs: Runs) -> np.ndarray:
@@ -80,50 +94,23 @@ def _crossing(memorised: np.ndarray, accuracy: np.ndarray, level: float) -> floa
 
 
 QUESTIONS = {
-    "peak": Question(
-        "best test accuracy",
-        peak,
-        {"smoke": 20.0, "quick": 40.0, "full": 800.0},
-        {"smoke": 2.0, "quick": 1.0, "full": 20.0},
-        {"smoke": 5, "quick": 8, "full": 16},
-    ),
-    "equal": Question(
-        "test accuracy at equal memorisation",
-        at_equal_memorisation,
-        {"smoke": 60.0, "quick": 400.0, "full": 6000.0},
-        {"smoke": 5.0, "quick": 10.0, "full": 100.0},
-        {"smoke": 5, "quick": 8, "full": 16},
-    ),
-    "endpoint": Question(
-        "test accuracy at the end",
-        at_the_end,
-        {"smoke": 90.0, "quick": 450.0, "full": 12_000.0},
-        {"smoke": 15.0, "quick": 30.0, "full": 500.0},
-        # one accuracy at the end varies more than the best of many, or a mean of three
-        {"smoke": 5, "quick": 20, "full": 40},
-    ),
+    "peak": Question("best test accuracy", peak, PLANS["peak"]),
+    "equal": Question("test accuracy at equal memorisation", at_equal_memorisation, PLANS["equal"]),
+    "endpoint": Question("test accuracy at the end", at_the_end, PLANS["endpoint"]),
 }
 
 
 def check(context: Context, question: Question) -> Outcome:
     """Train in all settings, fit the slopes."""
-    found = {
-        setting: train(
-            context,
-            setting,
-            seeds=question.seeds[context.scale],
-            time=question.time[context.scale],
-            every=question.every[context.scale],
-        )
-        for setting in settings(context)
-    }
+    plan = question.plans[context.scale]
+    found = {setting: train(context, setting, **plan._asdict()) for setting in settings(context)}
     slopes = {setting: _slope(context, question, setting, runs, "ratio") for setting, runs in found.items()}
     controls = [_slope(context, question, setting, runs, "scale") for setting, runs in found.items()]
     parts = [one for one in slopes.values() if one is not None]
     kept = [one for one in controls if one is not None]
     if not parts or not kept:
         return Outcome.not_tested("Not enough is memorised at every η/B in this time.")
-    freedom = question.seeds[context.scale] - 1
+    freedom = plan.seeds - 1
     main, control = (
         _mean(f"slope of {question.name} for each doubling of {what}", some, freedom)
         for what, some in (("η/B", parts), ("β at one η/B", kept))
@@ -256,9 +243,8 @@ def check_endpoint(context: Context) -> Outcome:
     return check(context, QUESTIONS["endpoint"])
 
 
-def _card(
-    name: str, claim: str, statistic: str, times: str, seeds: str, check: Callable[[Context], Outcome]
-) -> Card:
+def _card(name: str, claim: str, statistic: str, check: Callable[[Context], Outcome]) -> Card:
+    plan = PLANS[name]["quick"]
     return Card(
         id=f"memorisation-{name}",
         paper=THREE_FACTORS,
@@ -268,9 +254,9 @@ def _card(
         our_setting=f"""
             ReLU networks with one hidden layer of 128 on digits (25 and 50 % random labels, momentum 0;
             50 %, momentum .9) and on teacher data (50 %), N = 640; effective η = .1 with B = 8 to 64;
-            all for the SDE time {times}; {seeds} seeds (smoke: digits, 50 %, N = 160, 5 seeds, less time;
-            full: augmented digits and teacher data, N = 12 800, a hidden layer of 256, 25 and 50 %,
-            momentum 0 and .9, twice the seeds).
+            all for the SDE time {plan.time:g}; {plan.seeds} seeds (smoke: digits, 50 %, N = 160, 5 seeds,
+            less time; full: augmented digits and teacher data, N = 12 800, a hidden layer of 256, 25 and
+            50 %, momentum 0 and .9, twice the seeds).
         """,
         statistic=statistic,
         threshold="""
@@ -290,8 +276,6 @@ CARDS = (
         "peak",
         "With random labels, a higher η/B reaches a higher test accuracy on the way.",
         "Slope of the best test accuracy along the run.",
-        "40",
-        "8",
         check_peak,
     ),
     _card(
@@ -301,16 +285,12 @@ CARDS = (
             Slope of the test accuracy where a quarter, half and three quarters of the random labels
             are first reproduced (mean of the three).
         """,
-        "400",
-        "8",
         check_equal,
     ),
     _card(
         "endpoint",
         "With all random labels memorised, a higher η/B generalises better.",
         "Slope of the test accuracy at the end, where 95 % of the random labels are reproduced at least.",
-        "450",
-        "20",
         check_endpoint,
     ),
 )

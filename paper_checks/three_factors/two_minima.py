@@ -21,7 +21,7 @@ import numpy as np
 from scipy import stats
 
 import sde_sgd as ss
-from paper_checks._card import Card, Measurement, Outcome
+from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.three_factors._paper import THREE_FACTORS
 
@@ -168,18 +168,42 @@ def _temperature(batch: int) -> float:
 
 
 def _worst(name: str, arms: list[Arm], expected: Any) -> Measurement:
-    """The largest deviation from what is expected; bounds hold for all arms at once."""
-    deviations, errors = np.array([(arm.log_odds[0] - expected(arm), arm.log_odds[1]) for arm in arms]).T
+    """The largest deviation from what is expected."""
+    return _largest(
+        name,
+        arms,
+        [(arm.log_odds[0] - expected(arm), arm.log_odds[1]) for arm in arms],
+        MARGIN,
+        f"all {len(arms)} arms within ± {MARGIN:g}, by two one-sided tests at level {LEVEL:g}",
+    )
+
+
+def _never(arms: list[Arm]) -> Measurement:
+    """The largest share of the higher, sharper well."""
+    return _largest(
+        "share of the higher, sharper one, largest of all arms",
+        arms,
+        [(arm.higher, arm.error) for arm in arms],
+        0.5,
+        f"below ½ in all {len(arms)} arms, by one-sided tests at level {LEVEL:g}",
+    )
+
+
+def _largest(
+    name: str, arms: list[Arm], found: list[tuple[float, float]], below: float, threshold: str
+) -> Measurement:
+    """The largest of several (value, error) by size; bounds hold for all arms at once."""
+    values, errors = np.array(found).T
     z = stats.norm.isf(LEVEL / len(arms))
-    at = int(np.argmax(np.abs(deviations) + z * errors))
-    p = stats.norm.sf((MARGIN - abs(deviations[at])) / errors[at]) * len(arms)
+    at = int(np.argmax(np.abs(values) + z * errors))
+    p = stats.norm.sf((below - abs(values[at])) / errors[at]) * len(arms)
     return Measurement(
         name=name,
-        estimate=float(deviations[at]),
+        estimate=float(values[at]),
         standard_error=float(errors[at]),
         n=sum(arm.chains for arm in arms),
         p=float(min(p, 1.0)),
-        threshold=f"all {len(arms)} arms within ± {MARGIN:g}, by two one-sided tests at level {LEVEL:g}",
+        threshold=threshold,
         met=bool(p < LEVEL),
     )
 
@@ -208,23 +232,6 @@ def _crossing(arms: list[Arm]) -> Measurement:
             f"by two one-sided tests at level {LEVEL:g}"
         ),
         met=p < LEVEL,
-    )
-
-
-def _never(arms: list[Arm]) -> Measurement:
-    """The largest share of the higher, sharper well; bounds hold for all arms at once."""
-    shares, errors = np.array([(arm.higher, arm.error) for arm in arms]).T
-    z = stats.norm.isf(LEVEL / len(arms))
-    at = int(np.argmax(shares + z * errors))
-    p = stats.norm.sf((0.5 - shares[at]) / errors[at]) * len(arms)
-    return Measurement(
-        name="share of the higher, sharper one, largest of all arms",
-        estimate=float(shares[at]),
-        standard_error=float(errors[at]),
-        n=sum(arm.chains for arm in arms),
-        p=float(min(p, 1.0)),
-        threshold=f"below ½ in all {len(arms)} arms, by one-sided tests at level {LEVEL:g}",
-        met=bool(p < LEVEL),
     )
 
 
@@ -323,10 +330,7 @@ def _inset(ax: Any, problem: ss.problems.TwoMinima) -> None:
     )
 
 
-CARD = Card(
-    id="two-minima",
-    paper=THREE_FACTORS,
-    place="section 3, theorem 2 and its corollaries",
+CARD = THREE_FACTORS.at("section 3, theorem 2 and its corollaries").card(
     claim="""
         Two minima are occupied in the ratio √(det H_B/det H_A)·exp(2(L_B − L_A)/T): a higher,
         flatter one wins where T is high enough, a higher, sharper one never.
