@@ -66,9 +66,11 @@ def power(problem: ss.problems.Problem, theta: Any) -> Array:
 
     def step(_: Array, vector: Array) -> Array:
         moved = product(vector)
-        return moved / jnp.linalg.norm(moved)
+        unit: jax.Array = moved / jnp.linalg.norm(moved)
+        return unit
 
-    return lax.fori_loop(0, PRODUCTS, step, jax.random.normal(jax.random.key(0), flat.shape))
+    last: jax.Array = lax.fori_loop(0, PRODUCTS, step, jax.random.normal(jax.random.key(0), flat.shape))
+    return last
 
 
 def over_runs(problem: ss.problems.Problem, thetas: Any, products: int) -> tuple[Callable[[Any], Array], Any]:

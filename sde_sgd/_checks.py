@@ -237,4 +237,5 @@ def square_matrix(name: str, value: Any) -> np.ndarray:
     lowest = float(np.linalg.eigvalsh((matrix + matrix.T) / 2)[0])
     if lowest < -1e-5 * scale:
         raise ValueError(f"{name} must be positive semi-definite, its lowest eigenvalue is {lowest:g}.")
-    return (matrix + matrix.T) / 2
+    result: np.ndarray = (matrix + matrix.T) / 2
+    return result

@@ -18,7 +18,8 @@ def column(values: Float[Array, ""] | Float[Array, " chains"] | Bool[Array, " ch
 
 def chain_count(tree: Any) -> int:
     """Length of the leading axis shared by all leaves of an ensemble."""
-    return jax.tree.leaves(tree)[0].shape[0]
+    result: int = jax.tree.leaves(tree)[0].shape[0]
+    return result
 
 
 def squared_norm(tree: Any) -> Array:

@@ -222,7 +222,8 @@ def steps_to_epochs(
     """Epochs = k B / N, or k / ⌈N/B⌉ with sampling="shuffle_all", which leaves no example out."""
     size = _checks.integer("dataset_size", dataset_size, at_least=1)
     count, whole = _epoch(batch_size, size, sampling)
-    return jnp.asarray(steps, dtype=float) * whole / count
+    result: Array = jnp.asarray(steps, dtype=float) * whole / count
+    return result
 
 
 def epochs_to_steps(
@@ -232,7 +233,8 @@ def epochs_to_steps(
     size = _checks.integer("dataset_size", dataset_size, at_least=1)
     _checks.number("batch_size", batch_size, above=0)
     count, whole = _epoch(batch_size, size, sampling)
-    return jnp.asarray(epochs, dtype=float) * count / whole
+    result: Array = jnp.asarray(epochs, dtype=float) * count / whole
+    return result
 
 
 def _epoch(batch_size: ArrayLike, size: int, sampling: str | None) -> tuple[Any, Any]:

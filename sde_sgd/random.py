@@ -143,12 +143,14 @@ def _log_float32(u: Float[Array, "..."]) -> Float[Array, "..."]:
     x = lax.bitcast_convert_type(raw - (exponent << jnp.int32(23)), jnp.float32) - 1.0
     square = x * x
     tail = x * square * _horner(_LOG, x) - 0.5 * square
-    return x + tail + exponent.astype(jnp.float32) * jnp.float32(math.log(2))
+    result: Float[Array, ...] = x + tail + exponent.astype(jnp.float32) * jnp.float32(math.log(2))
+    return result
 
 
 def uniform(first: UInt32[Array, "..."]) -> Float[Array, "..."]:
     """Random bits to float32 numbers in (0, 1]: (bits + ½) / 2³², with 24 bits of precision."""
-    return (first.astype(jnp.float32) + 0.5) * jnp.float32(2.0**-32)
+    result: Float[Array, ...] = (first.astype(jnp.float32) + 0.5) * jnp.float32(2.0**-32)
+    return result
 
 
 def normal(
@@ -193,7 +195,8 @@ def rademacher_sum(
     # a loop, not one expression: XLA's compiler is slow on several generators fused into one kernel
     total = jnp.zeros((chain.shape[0], *shape), jnp.int32)
     total = lax.fori_loop(0, count // 64, lambda number, total: total + block(number, 64), total)
-    return total + block(count // 64, count % 64) if count % 64 else total
+    result: Int[Array, "chains ..."] = total + block(count // 64, count % 64) if count % 64 else total
+    return result
 
 
 # So many exponential numbers are added up one by one; more of them are drawn at once.
@@ -221,7 +224,8 @@ def exponential_sum(
     total = lax.fori_loop(0, count // 2, add, total)
     if count % 2:
         total = total - jnp.log(uniform(bits(at(words, count // 2), chain, shape)[0]))
-    return total.astype(dtype)
+    result: Float[Array, "chains ..."] = total.astype(dtype)
+    return result
 
 
 def exponential_mean(
@@ -301,7 +305,10 @@ def below(word: UInt32[Array, "..."], bound: Int[Array, "..."] | int) -> Int[Arr
     carry = (word_low * factor_low) >> shift
     middle = word_high * factor_low + carry
     cross = word_low * factor_high + (middle & low_mask)
-    return (word_high * factor_high + (middle >> shift) + (cross >> shift)).astype(jnp.int32)
+    result: Int[Array, ...] = (word_high * factor_high + (middle >> shift) + (cross >> shift)).astype(
+        jnp.int32
+    )
+    return result
 
 
 def chain_numbers(chains: int) -> UInt32[Array, " chains"]:

@@ -102,4 +102,4 @@ def worst(measurements: Sequence[Measurement], name: str, *, smallest: bool = Fa
 
 def _means(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     counts = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=_RESAMPLES)
-    return counts @ rows / len(rows)
+    return np.asarray(counts @ rows / len(rows))

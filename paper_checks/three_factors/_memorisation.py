@@ -53,7 +53,7 @@ class Runs:
     @property
     def ratio(self) -> np.ndarray:
         """η/(B(1 − m))."""
-        return self.rate / self.batch
+        return np.asarray(self.rate / self.batch)
 
     def along(self, what: str) -> Along:
         """Points of one η ("ratio"), from low to high η/B, or of one η/B ("scale"), from small to large B."""

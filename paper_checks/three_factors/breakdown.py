@@ -60,7 +60,7 @@ class Row:
         logs = np.log(
             np.nan_to_num(np.average(self.losses, axis=1, weights=_spread(weights, self.losses)), nan=1e9)
         )
-        return np.abs(logs - logs[0]).max(axis=1)
+        return np.asarray(np.abs(logs - logs[0]).max(axis=1))
 
     def breaks_at(self, weights: np.ndarray | None = None) -> float:
         """The first β at which `deviation` is `BROKEN`, between two by a power law; or the last."""

@@ -121,12 +121,12 @@ ZERO, ONE = (int(np.flatnonzero(np.isclose(ALPHAS, at))[0]) for at in (0.0, 1.0)
 def _curvature(lines: np.ndarray) -> np.ndarray:
     """ln(second difference at α = 0) − ln(the same at α = 1), for each pair of runs."""
     first, second = (lines[:, at - NEAR] + lines[:, at + NEAR] - 2 * lines[:, at] for at in (ZERO, ONE))
-    return np.log(first / second)
+    return np.asarray(np.log(first / second))
 
 
 def _rise(lines: np.ndarray) -> np.ndarray:
     """ln(L(−1) − L(0)) − ln(L(2) − L(1)), for each pair of runs."""
-    return np.log((lines[:, 0] - lines[:, ZERO]) / (lines[:, -1] - lines[:, ONE]))
+    return np.asarray(np.log((lines[:, 0] - lines[:, ZERO]) / (lines[:, -1] - lines[:, ONE])))
 
 
 def _judge(values: dict[tuple[str, str], np.ndarray]) -> tuple[str, Any, np.ndarray]:

@@ -84,7 +84,7 @@ def _measured(context: Context, name: str, curves: Curves) -> Measurement:
 
     def drawn(rows: np.ndarray) -> np.ndarray:
         counts = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=2000)
-        return counts @ rows / len(rows)
+        return np.asarray(counts @ rows / len(rows))
 
     estimate = _rms(np.log(hot.mean(axis=0) / cold.mean(axis=0)))
     many = _rms(np.log(drawn(hot) / drawn(cold)))
@@ -101,7 +101,7 @@ def _measured(context: Context, name: str, curves: Curves) -> Measurement:
 
 
 def _rms(values: np.ndarray) -> np.ndarray:
-    return np.sqrt((values**2).mean(axis=-1))
+    return np.asarray(np.sqrt((values**2).mean(axis=-1)))
 
 
 def _draw(clean: dict[str, Curves], noisy: dict[str, Curves]) -> Any:

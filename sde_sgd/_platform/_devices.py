@@ -136,7 +136,8 @@ def available(devices: Sequence[jax.Device] | Any | None) -> list[jax.Device]:
         return some
     chosen = getattr(jax.config, "jax_default_device", None)
     if isinstance(chosen, str):
-        return jax.local_devices(backend=chosen)[:1]
+        result: list[jax.Device] = jax.local_devices(backend=chosen)[:1]
+        return result
     return jax.devices() if chosen is None else [chosen]
 
 

@@ -82,7 +82,8 @@ def covariance_spectrum(
             f"got {k}."
         )
     examples = jnp.arange(count) if examples is None else examples
-    return _gram(problem, theta, examples, k)
+    result: Eigenpairs = _gram(problem, theta, examples, k)
+    return result
 
 
 class Alignment(NamedTuple):
@@ -148,7 +149,10 @@ def alignment(
     k, products = check_products(k, products, parameter_count(theta))
     draw, choose = jax.random.split(key)
     examples = check_subset(problem, subset, choose)
-    return _alignment(problem, theta, examples, draw, k, products, check_samples(samples), matrix)
+    result: Alignment = _alignment(
+        problem, theta, examples, draw, k, products, check_samples(samples), matrix
+    )
+    return result
 
 
 @_traces.jit
@@ -156,7 +160,8 @@ def _gram(problem: FiniteSumProblem, theta: Theta, examples: Int[Array, " n"], k
     flat, unravel = jax.flatten_util.ravel_pytree(theta)
 
     def slope(number: Int[Array, ""]) -> Array:
-        return jax.grad(lambda at: problem.example_losses(unravel(at), number[None])[0])(flat)
+        result: Array = jax.grad(lambda at: problem.example_losses(unravel(at), number[None])[0])(flat)
+        return result
 
     with precise():
         rows = jax.vmap(slope)(examples)

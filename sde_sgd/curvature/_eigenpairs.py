@@ -89,7 +89,8 @@ def top_eigenpairs(
     k, products = check_products(k, products, parameter_count(theta))
     start, choose = jax.random.split(key)
     examples = check_subset(problem, subset, choose)
-    return _top_eigenpairs(problem, theta, examples, start, k, products, which, matrix)
+    result: Eigenpairs = _top_eigenpairs(problem, theta, examples, start, k, products, which, matrix)
+    return result
 
 
 def check_products(k: Any, products: Any, size: int) -> tuple[int, int]:

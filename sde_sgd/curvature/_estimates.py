@@ -167,7 +167,8 @@ def _checked(
     samples = check_samples(samples, at_least=2 if method == "hutchinson" else 4)
     draw, choose = jax.random.split(key)
     examples = check_subset(problem, subset, choose)
-    return _trace(problem, theta, examples, draw, samples, method, matrix, squared)
+    result: Estimate = _trace(problem, theta, examples, draw, samples, method, matrix, squared)
+    return result
 
 
 def check_samples(samples: Any, at_least: int = 2) -> int:

@@ -259,7 +259,8 @@ def _gauss_newton(problem: EmpiricalRisk, build: Any, flat: Array, examples: Any
             outputs, change = jax.jvp(lambda at: problem.predict(build(at), inputs), (flat,), (vector,))
 
             def slope(at: Array) -> Array:
-                return jax.grad(lambda out: jnp.sum(problem.losses(out, targets)))(at)
+                result: Array = jax.grad(lambda out: jnp.sum(problem.losses(out, targets)))(at)
+                return result
 
             curved = jax.jvp(slope, (outputs,), (change,))[1]
             values = curved * problem.predict(theta, inputs)
@@ -270,9 +271,11 @@ def _gauss_newton(problem: EmpiricalRisk, build: Any, flat: Array, examples: Any
 
         result = jax.grad(total)(flat)
         if not problem.regularised:
-            return result
+            unpenalised: Array = result
+            return unpenalised
         penalised, _ = jax.flatten_util.ravel_pytree(jax.tree.leaves(problem.decayed(build(vector))))
-        return result + problem.l2.astype(flat.dtype) * penalised
+        returned: Array = result + problem.l2.astype(flat.dtype) * penalised
+        return returned
 
     # it is linear in v: this computes all that does not depend on it once
     linear: Product = jax.linearize(product, jnp.zeros_like(flat))[1]

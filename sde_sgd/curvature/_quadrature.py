@@ -104,7 +104,8 @@ def spectral_density(
         grid = jnp.asarray(grid, dtype)
         if grid.ndim != 1:
             raise ValueError(f"grid must be a list of points, got an array of shape {grid.shape}.")
-    return _density(problem, theta, examples, draw, samples, products, grid, width, matrix)
+    result: SpectralDensity = _density(problem, theta, examples, draw, samples, products, grid, width, matrix)
+    return result
 
 
 def log_determinant(
@@ -156,7 +157,8 @@ def log_determinant(
             f"most {float(lowest):g} and shift is {float(shift):g}. Give a larger shift, go to a minimum, or "
             f"take matrix='gauss_newton' with l2 > 0."
         )
-    return found
+    result: Estimate = found
+    return result
 
 
 def _checked(
@@ -181,7 +183,10 @@ def quadrature(
         nodes, columns = lanczos(made.product, signs(begin, made.origin), products, more).eigh()
         return nodes, columns[0] ** 2
 
-    return lax.map(one, jax.random.split(key, samples))
+    result: tuple[Float[Array, "samples m"], Float[Array, "samples m"]] = lax.map(
+        one, jax.random.split(key, samples)
+    )
+    return result
 
 
 @_traces.jit

@@ -21,7 +21,8 @@ def power_of_two(values: Float[Array, "..."]) -> Float[Array, ""]:
 def norm(values: Float[Array, "..."], axis: int | None = None) -> Float[Array, "..."]:
     """√Σx², the squares being taken in units of the largest |x|."""
     unit = power_of_two(values)
-    return unit * jnp.linalg.norm(values / unit, axis=axis)
+    result: Float[Array, ...] = unit * jnp.linalg.norm(values / unit, axis=axis)
+    return result
 
 
 def spread(values: Float[Array, "samples ..."]) -> Float[Array, "..."]:

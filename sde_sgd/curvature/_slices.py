@@ -213,7 +213,8 @@ def _chosen(problem: Problem, function: Any, subset: Any) -> Callable[[Any], Arr
         raise ValueError(f"function must be a function of the parameters, got {function!r}.")
     if subset is not None:
         raise ValueError("subset is for the loss; give the function itself the examples it should see.")
-    return function
+    result: Callable[[Any], Array] = function
+    return result
 
 
 class _Loss(eqx.Module):
@@ -229,7 +230,8 @@ def _along(function: Callable[[Any], Array], a: Theta, b: Theta, alphas: Array) 
     def one(alpha: Array) -> Array:
         return function(_moved(a, (alpha, jax.tree.map(jnp.subtract, b, a))))
 
-    return lax.map(one, alphas)
+    result: Array = lax.map(one, alphas)
+    return result
 
 
 @_traces.jit
@@ -237,9 +239,13 @@ def _over(
     function: Callable[[Any], Array], theta: Theta, directions: tuple[Theta, Theta], coordinates: Array
 ) -> Array:
     def one(x: Array) -> Array:
-        return lax.map(lambda y: function(_moved(theta, (x, directions[0]), (y, directions[1]))), coordinates)
+        result: Array = lax.map(
+            lambda y: function(_moved(theta, (x, directions[0]), (y, directions[1]))), coordinates
+        )
+        return result
 
-    return lax.map(one, coordinates)
+    result: Array = lax.map(one, coordinates)
+    return result
 
 
 def _moved(theta: Theta, *steps: tuple[Array, Theta]) -> Theta:

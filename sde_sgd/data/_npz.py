@@ -91,7 +91,8 @@ class Npy:
         size = self.check_size(limit)
         data = _files.read_declared(self.stream, size, self._declared(size))
         flat = np.frombuffer(data, dtype=self.dtype)
-        return flat.reshape(self.shape, order=self._order)  # type: ignore[call-overload]
+        result: Shaped[np.ndarray, ...] = flat.reshape(self.shape, order=self._order)  # type: ignore[call-overload]
+        return result
 
 
 @contextmanager

@@ -149,4 +149,5 @@ def _edges(centres: np.ndarray) -> np.ndarray:
     """Borders of cells whose centres lie on a logarithmic axis."""
     logs = np.log(centres)
     inner = (logs[:-1] + logs[1:]) / 2
-    return np.exp(np.concatenate([[2 * logs[0] - inner[0]], inner, [2 * logs[-1] - inner[-1]]]))
+    result: np.ndarray = np.exp(np.concatenate([[2 * logs[0] - inner[0]], inner, [2 * logs[-1] - inner[-1]]]))
+    return result

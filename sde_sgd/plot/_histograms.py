@@ -80,7 +80,8 @@ def histograms(
 
 def _on_line(name: str, law: Any, observable: Any) -> Density1D | Pushforward:
     if not isinstance(law, Density2D):
-        return law
+        result: Density1D | Pushforward = law
+        return result
     if observable is None:
         raise ValueError(
             f"{name} must be a law on the line, got {law!r}; give a scalar observable= of both coordinates, "

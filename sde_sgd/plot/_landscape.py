@@ -81,7 +81,8 @@ def _points(samples: Any, dimension: int) -> np.ndarray:
     rows = rows[np.isfinite(rows).all(axis=1)]
     if not len(rows):
         raise ValueError(f"samples must be finite, got {len(array)} that are not.")
-    return rows[:5000]
+    result: np.ndarray = rows[:5000]
+    return result
 
 
 def _lifted(loss: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -33,7 +33,8 @@ class AnalyticProblem(Problem):
         return LawSampler(check_law(self.noise_law), batch_size, theta.shape, theta.dtype)
 
     def batch_gradient(self, theta: Array, batch: Array) -> Array:
-        return self.gradient(theta) + self.noise.apply(theta, batch)
+        result: Array = self.gradient(theta) + self.noise.apply(theta, batch)
+        return result
 
     def driving_noise(self, theta: PyTree[Any]) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(theta.shape, theta.dtype)
@@ -41,7 +42,8 @@ class AnalyticProblem(Problem):
     def noisy_gradient(
         self, theta: Array, drift: Float[Array, ""], diffusion: Float[Array, ""], noise: Array
     ) -> Array:
-        return drift * self.gradient(theta) + self.noise.scaled(theta, diffusion, noise)
+        result: Array = drift * self.gradient(theta) + self.noise.scaled(theta, diffusion, noise)
+        return result
 
     def noise_variance(self) -> Float[Array, ""]:
         return self.noise.variance()

@@ -129,7 +129,8 @@ class Problem(Shown, eqx.Module):
     def hessian(self, theta: Theta) -> Float[Array, "d d"]:
         """∇∇L(θ) as a dense matrix over the raveled parameters: for small problems and checks."""
         flat, unravel = jax.flatten_util.ravel_pytree(theta)
-        return jax.hessian(lambda vector: self.loss(unravel(vector)))(flat)
+        result: Float[Array, "d d"] = jax.hessian(lambda vector: self.loss(unravel(vector)))(flat)
+        return result
 
     def minima(self) -> tuple[Float[Array, "..."], ...]:
         """Where L is smallest, as far as this is known.

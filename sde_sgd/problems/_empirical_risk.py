@@ -240,8 +240,10 @@ class EmpiricalRisk(FiniteSumProblem):
 
     def _batch(self, indices: Int[Array, " batch"]) -> tuple[Any, Array]:
         """Inputs and targets at `indices`, of which a device that shares them gets its part."""
+        batch: tuple[Any, Array]
         if self.axis is None:
-            return jax.tree.map(lambda leaf: leaf[indices], (self.inputs, self.targets))
+            batch = jax.tree.map(lambda leaf: leaf[indices], (self.inputs, self.targets))
+            return batch
         share = self.targets.shape[0]
         here = indices - share * lax.axis_index(self.axis)
         mine = (here >= 0) & (here < share)
@@ -249,9 +251,11 @@ class EmpiricalRisk(FiniteSumProblem):
         def gather(leaf: Array) -> Array:
             rows = leaf[jnp.clip(here, 0, share - 1)]
             rows = jnp.where(mine.reshape(-1, *(1,) * (rows.ndim - 1)), rows, jnp.zeros_like(rows))
-            return lax.psum_scatter(rows, self.axis, tiled=True)
+            part: Array = lax.psum_scatter(rows, self.axis, tiled=True)
+            return part
 
-        return jax.tree.map(gather, (self.inputs, self.targets))
+        batch = jax.tree.map(gather, (self.inputs, self.targets))
+        return batch
 
     def _by_blocks(self, function: Callable[..., Array], theta: Theta, inputs: Any, targets: Array) -> Array:
         """function(θ, x, y) over all examples, a block of them at a time."""
@@ -269,7 +273,8 @@ class EmpiricalRisk(FiniteSumProblem):
 
         values = lax.map(one, jax.tree.map(split, (inputs, targets))).reshape(-1)
         if whole == size:
-            return values
+            result: Array = values
+            return result
         rest = one(jax.tree.map(lambda leaf: leaf[whole:], (inputs, targets)))
         return jnp.concatenate([values, rest])
 

@@ -92,7 +92,10 @@ class FiniteSumProblem(Problem):
     def example_gradients(self, theta: Theta) -> Float[Array, "examples d"]:
         """∇ℓ_n(θ) of every example as rows over the raveled parameters: N × d numbers."""
         flat, unravel = jax.flatten_util.ravel_pytree(theta)
-        return jax.jacrev(lambda vector: self.example_losses(unravel(vector)))(flat)
+        result: Float[Array, "examples d"] = jax.jacrev(lambda vector: self.example_losses(unravel(vector)))(
+            flat
+        )
+        return result
 
     def gradient_covariance(self, theta: Any) -> Float[Array, "d d"]:
         rows = self.example_gradients(theta)

@@ -93,11 +93,14 @@ class EquinoxPredict(eqx.Module):
     def __call__(self, theta: Theta, inputs: Array) -> Array:
         parts = (theta, self.static) if self.held is None else (theta, self.held, self.static)
         module = eqx.combine(*parts)
+        outputs: Array
         if self.state is None:
-            return jax.vmap(module)(inputs)
+            outputs = jax.vmap(module)(inputs)
+            return outputs
         # a State of its own for every call: one that has been written to cannot be read again
         state = jax.tree.map(lambda leaf: leaf, self.state)
-        return jax.vmap(lambda x: module(x, state)[0])(inputs)
+        outputs = jax.vmap(lambda x: module(x, state)[0])(inputs)
+        return outputs
 
 
 class Start(eqx.Module):

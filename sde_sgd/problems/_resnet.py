@@ -97,7 +97,8 @@ class ResNet(Shown, eqx.Module):
 def _convolution(width_in: int, width: int, stride: int, key: Key[Array, ""]) -> eqx.nn.Conv2d:
     """3 × 3, to ⌈side/stride⌉ pixels, weights N(0, 2/(9 · width_in)), no bias: a norm follows."""
     make = partial(eqx.nn.Conv2d, width_in, width, 3, stride, padding=1, use_bias=False, key=key)
-    return _drawn(make, 2 / (9 * width_in), key)
+    result: eqx.nn.Conv2d = _drawn(make, 2 / (9 * width_in), key)
+    return result
 
 
 def _drawn(make: Callable[[], Any], variance: float, key: Key[Array, ""]) -> Any:

@@ -86,7 +86,8 @@ class SubsetSampler(Sampler):
             candidate = random.below(lax.dynamic_index_in_dim(first, i, 1, False), lowest + i + 1)
             taken = jnp.any(chosen == candidate[:, None], axis=1)
             new = jnp.where(taken, lowest + i, candidate)
-            return lax.dynamic_update_index_in_dim(chosen, new, i, 1)
+            result: Batches = lax.dynamic_update_index_in_dim(chosen, new, i, 1)
+            return result
 
         empty = jnp.full((chain.shape[0], self.batch_size), -1, jnp.int32)
         return lax.fori_loop(0, self.batch_size, pick, empty), state

@@ -66,7 +66,8 @@ class TiltedNoiseData(FiniteSumProblem):
         self.tilts = jnp.asarray(tilts, dtype=float)
 
     def init(self, key: Key[Array, ""]) -> Array:
-        return self.loss_of.init(key)
+        result: Array = self.loss_of.init(key)
+        return result
 
     def example_losses(
         self, theta: Array, indices: Int[Array, " batch"] | None = None

@@ -95,7 +95,10 @@ class Process(Shown, eqx.Module):
 
         A process that can share work between steps may have a loop of its own, to the same numbers.
         """
-        return lax.fori_loop(begin, end, lambda number, state: self.step(state, number, words), state)
+        result: ChainState = lax.fori_loop(
+            begin, end, lambda number, state: self.step(state, number, words), state
+        )
+        return result
 
     def advance(
         self,

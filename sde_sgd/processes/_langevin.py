@@ -77,7 +77,7 @@ class Langevin(Diffusion):
     """
 
     noise: str = eqx.field(static=True)
-    solver: diffrax.AbstractSolver
+    solver: diffrax.AbstractSolver[Any]
     increments: str = eqx.field(static=True)
 
     def __init__(
@@ -87,7 +87,7 @@ class Langevin(Diffusion):
         *,
         substeps: int | Any | None = None,
         noise: str = "problem",
-        solver: diffrax.AbstractSolver | None = None,
+        solver: diffrax.AbstractSolver[Any] | None = None,
         sampling: str = "replacement",
         increments: str = "gaussian",
         schedule: RateSchedule | Any | None = None,
@@ -214,11 +214,13 @@ class Langevin(Diffusion):
         def one(step: Int[Array, ""], carry: tuple[ChainState, PyTree]) -> tuple[ChainState, PyTree]:
             if self.substeps == 1:
                 return substep(step, 0, carry)
-            return lax.fori_loop(0, self.substeps, partial(substep, step), carry)
+            result: tuple[ChainState, PyTree] = lax.fori_loop(0, self.substeps, partial(substep, step), carry)
+            return result
 
         # kept with unit variance: XLA would draw a scaled one twice, for its two uses
         first = self._unit_normal(state, begin, 0, words)
-        return lax.fori_loop(begin, end, one, (state, first))[0]
+        result: ChainState = lax.fori_loop(begin, end, one, (state, first))[0]
+        return result
 
     def _unit_normal(
         self,

@@ -7,7 +7,7 @@ import diffrax
 import jax
 
 
-class LeimkuhlerMatthews(diffrax.AbstractItoSolver):
+class LeimkuhlerMatthews(diffrax.AbstractItoSolver[Any]):
     r"""Euler's step, driven by the mean of two neighbouring Brownian increments:
 
         θ_{j+1} = θ_j − η' ∇L(θ_j) dt + η' (C/B)^{1/2} (ΔW_j + ΔW_{j+1})/2

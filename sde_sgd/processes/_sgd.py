@@ -108,7 +108,8 @@ class SGD(MinibatchProcess):
                     change, memory = self._transformation(eta).update(slope, memory, at)
                 return optax.apply_updates(at, change), memory
 
-            return _map_rates(update, rate)(theta, gradient, buffer)
+            result: tuple[Any, Any] = _map_rates(update, rate)(theta, gradient, buffer)
+            return result
         return heavy_ball(self.hyper, rate, theta, gradient, buffer)
 
     def _memory(self, theta: Any) -> Any:

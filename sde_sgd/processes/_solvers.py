@@ -1,5 +1,7 @@
 """Which solver integrates the Langevin SDE, and in how many steps for each of SGD."""
 
+from typing import Any
+
 import diffrax
 
 from sde_sgd.problems._analytic import AnalyticProblem
@@ -12,7 +14,7 @@ _EXACT, _FIRST_ORDER, _SECOND_ORDER = 1, 32, 4
 
 def default(
     problem: Problem, noise: str, increments: str, *, is_scheduled: bool = False
-) -> diffrax.AbstractSolver:
+) -> diffrax.AbstractSolver[Any]:
     """The cheapest solver that has the right law.
 
     The scheme of Leimkuhler and Matthews spreads each increment over two steps, which must then have
@@ -28,14 +30,14 @@ def default(
     return diffrax.Heun() if constant else diffrax.Euler()
 
 
-def enough_substeps(solver: diffrax.AbstractSolver) -> int:
+def enough_substeps(solver: diffrax.AbstractSolver[Any]) -> int:
     """Steps for each of SGD after which the stationary variance is right within 1 % for ηh ≤ ½."""
     if isinstance(solver, LeimkuhlerMatthews):
         return _EXACT
     return _FIRST_ORDER if isinstance(solver, diffrax.Euler) else _SECOND_ORDER
 
 
-def check(solver: diffrax.AbstractSolver, problem: Problem, noise: str, increments: str) -> None:
+def check(solver: diffrax.AbstractSolver[Any], problem: Problem, noise: str, increments: str) -> None:
     """Refuse a solver that would not converge to this SDE.
 
     Raises:
@@ -73,7 +75,7 @@ def check(solver: diffrax.AbstractSolver, problem: Problem, noise: str, incremen
         )
 
 
-def needs_drift_apart(solver: diffrax.AbstractSolver) -> bool:
+def needs_drift_apart(solver: diffrax.AbstractSolver[Any]) -> bool:
     """Whether the solver takes drift and noise as two terms."""
     return isinstance(solver, diffrax.AbstractSRK)
 

@@ -17,7 +17,7 @@ from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._base import Problem
 
 
-class LangevinTerm(diffrax.AbstractTerm):
+class LangevinTerm(diffrax.AbstractTerm[Any, Any]):
     r"""Drift and diffusion of dΘ = −η∇L dk + η (C(Θ)/B)^{1/2} dW_k in one product.
 
     The control is the pair (dk, dW) and `vf_prod` is all that the solvers need. For a finite sum
@@ -88,7 +88,7 @@ def drift(
     return jax.tree.map(lambda leaf: -_tree.column(rate, leaf) * leaf, gradient)
 
 
-class AdditiveNoiseTerm(diffrax.AbstractTerm):
+class AdditiveNoiseTerm(diffrax.AbstractTerm[Any, Any]):
     """η (C/B)^{1/2} dW where C does not depend on θ, as solvers for additive noise want it.
 
     The vector field is the scale alone; `prod` applies the constant C^{1/2}.
@@ -106,14 +106,15 @@ class AdditiveNoiseTerm(diffrax.AbstractTerm):
 
     def prod(self, vf: Any, control: Any) -> Any:
         def one(xi: Array) -> Array:
-            return self.problem.noise.apply(jnp.zeros_like(xi), xi)
+            result: Array = self.problem.noise.apply(jnp.zeros_like(xi), xi)
+            return result
 
         noise = jax.vmap(one)(control)
         return _tree.column(vf, noise) * noise
 
 
 def step_once(
-    solver: diffrax.AbstractSolver, terms: Any, theta: Any, dt: float, carried: Any | None = None
+    solver: diffrax.AbstractSolver[Any], terms: Any, theta: Any, dt: float, carried: Any | None = None
 ) -> Any:
     """One step of a diffrax solver over [0, dt]; returns the new parameters.
 

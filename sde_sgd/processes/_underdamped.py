@@ -55,7 +55,7 @@ class UnderdampedLangevin(Diffusion):
     (arXiv:2101.03446). Position Verlet: Melchionna 2007, J. Chem. Phys. 127, 044108.
     """
 
-    solver: diffrax.AbstractSolver | None
+    solver: diffrax.AbstractSolver[Any] | None
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class UnderdampedLangevin(Diffusion):
         hyper: Hyperparameters | Any,
         *,
         substeps: int | Any = 4,
-        solver: diffrax.AbstractSolver | Any | None = None,
+        solver: diffrax.AbstractSolver[Any] | Any | None = None,
         sampling: str | Any = "replacement",
         schedule: RateSchedule | Any | None = None,
     ):

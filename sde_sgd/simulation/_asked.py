@@ -49,7 +49,8 @@ def observable(argument: str, asked: Any, problem: Problem) -> Observable:
                 f"{argument} must hold functions of one chain's parameters, or names of methods of the "
                 f"problem, got {_checks.short(asked)}."
             )
-        return asked
+        given: Observable = asked
+        return given
     found: Any = getattr(problem, asked, None)
     if asked.startswith("_") or not callable(getattr(type(problem), asked, None)):
         there = ", ".join(repr(name) for name in _TELLING if hasattr(problem, name))
@@ -57,7 +58,8 @@ def observable(argument: str, asked: Any, problem: Problem) -> Observable:
             f"{argument}: {type(problem).__name__} has no method {asked!r} to observe; it has {there}. Any "
             f'other function of the parameters goes by a name: {argument}={{"name": function}}.'
         )
-    return found
+    result: Observable = found
+    return result
 
 
 def observables(argument: str, asked: Any, problem: Problem) -> dict[str, Observable]:

@@ -39,7 +39,8 @@ class Chunk:
 
     def shapes(self) -> ChainState:
         if self.continued is not None:
-            return jax.eval_shape(lambda: self.continued)
+            result: ChainState = jax.eval_shape(lambda: self.continued)
+            return result
         return _start.abstract_start(self.task.process, len(self.numbers), self.task.key, self.initial)
 
     def start(self) -> ChainState:

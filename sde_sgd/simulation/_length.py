@@ -92,7 +92,8 @@ def _steps_in_one(process: Process, unit: str) -> float:
                 f"epochs need a data set, which {type(process.problem).__name__} has not; give steps or time."
             )
         steps, whole = _samplings.epoch(hyper.batch_size, size, _samplings.of(process))
-        return steps / whole
+        result: float = steps / whole
+        return result
     worth = np.unique(np.asarray(hyper.effective_learning_rate, np.float64))
     if len(worth) > 1 or process.schedule is not None:
         why = "a schedule" if process.schedule is not None else "a learning rate or momentum for each chain"

@@ -206,7 +206,8 @@ def _steps_per_unit(
     if size is None:
         raise ValueError("this problem has no data set, hence no epochs; give time=... or steps=....")
     steps, whole = _samplings.epoch(stage.batch_size, size, sampling_of(problem, stage))
-    return steps / whole
+    result: float = steps / whole
+    return result
 
 
 def _legs(stages: Sequence[Stage], rates: Sequence[float], clock: Clock) -> tuple[Leg, ...]:

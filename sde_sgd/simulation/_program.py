@@ -287,11 +287,13 @@ def _advance(
 
         some = _devices.map_per_chain(cut, process, chains)
         moved = some.advance(jax.tree.map(cut, state), start=begin, steps=block, key=key)
-        return jax.tree.map(
+        result: ChainState = jax.tree.map(
             lambda whole, part: lax.dynamic_update_slice_in_dim(whole, part, first, 0), new, moved
         )
+        return result
 
-    return lax.fori_loop(0, tiles, one, state)
+    result: ChainState = lax.fori_loop(0, tiles, one, state)
+    return result
 
 
 def _gains_from_tiles(process: Process) -> bool:

@@ -230,7 +230,8 @@ def environment(state: Any = None) -> dict[str, Any]:
 
 
 def _in_float64() -> bool:
-    return jnp.zeros((), float).dtype == jnp.float64
+    result: bool = jnp.zeros((), float).dtype == jnp.float64
+    return result
 
 
 def _value(value: Any) -> Any:

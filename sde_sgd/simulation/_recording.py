@@ -90,7 +90,8 @@ class HistogramCounts(Shown, eqx.Module):
     @property
     def density(self) -> np.ndarray:
         """Probability density per bin, normalised by `total`: all 0 if there is no number at all."""
-        return self.counts / (max(self.total, 1) * np.diff(self.edges))
+        result: np.ndarray = self.counts / (max(self.total, 1) * np.diff(self.edges))
+        return result
 
 
 class Moments(Shown, eqx.Module):
@@ -155,7 +156,8 @@ class Moments(Shown, eqx.Module):
         return np.asarray(both.reshape(len(both), -1).all(axis=1))
 
     def _kept(self, per_chain: np.ndarray) -> np.ndarray:
-        return per_chain[self.alive & self.finite].astype(np.float64)
+        result: np.ndarray = per_chain[self.alive & self.finite].astype(np.float64)
+        return result
 
 
 def _mean(rows: np.ndarray) -> np.ndarray:
@@ -209,9 +211,10 @@ class Recorder(eqx.Module):
         chains = _tree.chain_count(theta)
 
         def pair() -> dict[str, Any]:
-            return jax.tree.map(
+            result: dict[str, Any] = jax.tree.map(
                 lambda s: (jnp.zeros(s.shape, s.dtype), jnp.zeros(s.shape, s.dtype)), followed
             )
+            return result
 
         return {
             "record": jax.tree.map(lambda s: jnp.zeros((capacity, *s.shape), s.dtype), observed),
@@ -311,7 +314,8 @@ class Recorder(eqx.Module):
 
 def room(kept: Mapping[str, Any]) -> Int[Array, ""]:
     """How many samples the block of moments can still take."""
-    return BLOCK - (kept["count"] - kept["merged"])
+    result: Int[Array, ""] = BLOCK - (kept["count"] - kept["merged"])
+    return result
 
 
 def _column(values: Array, leaf: Array) -> Array:
@@ -321,14 +325,16 @@ def _column(values: Array, leaf: Array) -> Array:
 
 def going(kept: Mapping[str, Any]) -> Bool[Array, " chains"]:
     """Which chains have neither stopped nor diverged: where chains may stop, the others stay."""
-    return (kept["stopped"] < 0) & (kept["diverged"] < 0)
+    result: Bool[Array, " chains"] = (kept["stopped"] < 0) & (kept["diverged"] < 0)
+    return result
 
 
 def samples_at_once(sample: PyTree, chains: int) -> int:
     """How many samples of these shapes one chunk of a run may hold."""
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(sample))
     # the device counts in int32, so a chunk must not overflow one bin
-    return max(1, min(1024, _CHUNK_BYTES // max(size, 1), (2**31 - 1) // chains))
+    result: int = max(1, min(1024, _CHUNK_BYTES // max(size, 1), (2**31 - 1) // chains))
+    return result
 
 
 def observe(observables: Mapping[str, Observable], theta: PyTree) -> dict[str, Array]:

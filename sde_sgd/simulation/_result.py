@@ -120,7 +120,8 @@ class Result(Shown, eqx.Module):
         if isinstance(self.process, SavedProcess):
             return self.process.times
         rate = np.asarray(self.process.hyper.effective_learning_rate)
-        return np.multiply.outer(scheduled_steps(self.process, self.record_steps), rate)
+        result: np.ndarray = np.multiply.outer(scheduled_steps(self.process, self.record_steps), rate)
+        return result
 
     @property
     def epochs(self) -> np.ndarray:
@@ -135,7 +136,8 @@ class Result(Shown, eqx.Module):
                 f"{type(self.process.problem).__name__} has no data set, hence no epochs; use time."
             )
         steps, whole = _samplings.epoch(self.process.hyper.batch_size, size, _samplings.of(self.process))
-        return self.record_steps * whole / steps
+        result: np.ndarray = self.record_steps * whole / steps
+        return result
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -310,7 +312,7 @@ def scheduled_steps(process: Process, steps: np.ndarray) -> np.ndarray:
     if process.schedule is None or not len(steps):
         return steps
     origin, last = int(process.origin), int(steps.max())
-    factors = jax.vmap(lambda k: scheduled(jnp.ones(()), process.schedule, process.origin, k))
+    factors: Any = jax.vmap(lambda k: scheduled(jnp.ones(()), process.schedule, process.origin, k))
     wanted, place = np.unique(np.maximum(steps - origin, 0), return_inverse=True)
     sums, total = np.zeros(len(wanted)), 0.0
     # all blocks of one length: another one would be compiled again

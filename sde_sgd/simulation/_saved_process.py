@@ -130,4 +130,5 @@ def rebuilt(told: dict[str, Any], rates: dict[str, np.ndarray], times: np.ndarra
         "times": times,
         "sampling": told.get("sampling"),
     }
-    return made_of(SavedProcess, fields)
+    result: SavedProcess = made_of(SavedProcess, fields)
+    return result

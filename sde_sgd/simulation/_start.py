@@ -27,7 +27,8 @@ def abstract_start(process: Process, chains: int, key: Key[Array, ""], initial: 
     else:
         template = eqx.filter_eval_shape(process.problem.init, key)
         theta = jax.eval_shape(lambda at: given_start(template, at, chains), initial)
-    return eqx.filter_eval_shape(process.init, theta, number)
+    result: ChainState = eqx.filter_eval_shape(process.init, theta, number)
+    return result
 
 
 def start(
@@ -74,7 +75,8 @@ def start(
             f"the loss or a parameter is not finite (first at chain {numbers[finite.argmin()]}). Start "
             f"closer to a minimum, or scale the loss down."
         )
-    return _state(_devices.map_per_chain(layout.pad, process, layout.chains), theta, chain)
+    result: ChainState = _state(_devices.map_per_chain(layout.pad, process, layout.chains), theta, chain)
+    return result
 
 
 def given_start(template: PyTree, given: PyTree, chains: int) -> PyTree:

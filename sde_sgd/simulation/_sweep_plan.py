@@ -91,7 +91,8 @@ class SweepPlan:
         )
         schedule = points[0].legs[leg].schedule
         process = made(self.make, problem, hyper, schedule)
-        return eqx.tree_at(lambda at: at.origin, process, jnp.asarray(begin, jnp.int32))
+        result: Process = eqx.tree_at(lambda at: at.origin, process, jnp.asarray(begin, jnp.int32))
+        return result
 
     def jobs(self, chunk: int | None) -> list[Job]:
         """Runs grouped by what is compiled for them, in groups of at most `chunk`."""

@@ -142,4 +142,5 @@ def _differences(labels: np.ndarray, rows: np.ndarray, sizes: list[int]) -> tupl
 
 def _ratio(difference: np.ndarray, error: np.ndarray) -> np.ndarray:
     """t, of standardised rows; groups without any spread differ by 10⁷ standard errors, not infinitely."""
-    return difference / np.maximum(error, 1e-7)
+    result: np.ndarray = difference / np.maximum(error, 1e-7)
+    return result

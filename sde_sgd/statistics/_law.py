@@ -77,7 +77,8 @@ class Law:
         for name in ("ppf", "icdf"):
             found = getattr(self.source, name, None)
             if callable(found):
-                return found
+                result: Callable[[Any], Any] | None = found
+                return result
         return None
 
     def moments(self, x: np.ndarray) -> tuple[float, float]:
@@ -97,7 +98,8 @@ class Law:
         known = getattr(self.source, "pmf", None)
         if callable(known):
             return np.asarray(known(x), np.float64)
-        return np.maximum(self.cdf(x) - self.cdf(np.nextafter(x, -np.inf)), 0.0)
+        result: np.ndarray = np.maximum(self.cdf(x) - self.cdf(np.nextafter(x, -np.inf)), 0.0)
+        return result
 
     def atoms(self, x: np.ndarray) -> "Atoms | None":
         """The law as probabilities of cells, if the sample `x` meets values with probability of their own."""
@@ -231,7 +233,8 @@ class _Smoothed:
         at = np.asarray(x, np.float64)
         parts = np.array_split(at.ravel(), 1 + at.size * len(self.centres) // 4_000_000)
         found = [special.ndtr((part[:, None] - self.centres) / self.width) @ self.weights for part in parts]
-        return np.clip(np.concatenate(found), 0.0, 1.0).reshape(at.shape)
+        result: np.ndarray = np.clip(np.concatenate(found), 0.0, 1.0).reshape(at.shape)
+        return result
 
     def mean(self) -> float:
         return float(self.weights @ self.centres)

@@ -143,7 +143,8 @@ class Pooled:
     def gap_variance(self) -> np.ndarray:
         """The variance of D at each z where both laws are one."""
         if self.pairs is None:
-            return self.rising * (1 - self.rising) / self.size
+            result: np.ndarray = self.rising * (1 - self.rising) / self.size
+            return result
         low, high = np.sort(np.searchsorted(self.points, self.pairs), axis=0)
         # the two of a pair are on different sides of z from the smaller to the larger
         apart = np.bincount(low, minlength=len(self.points)) - np.bincount(high, minlength=len(self.points))

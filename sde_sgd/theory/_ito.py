@@ -147,4 +147,5 @@ def _per_decade(grid: np.ndarray, exponents: np.ndarray, line: Line) -> np.ndarr
     """Exponents of p·|x|, so that a heavy tail is judged by the probability in it."""
     distance = np.abs(grid - np.median(line.minima()))
     core = distance[np.argsort(exponents)[: max(1, len(grid) // 100)]].max()
-    return exponents - np.log(np.maximum(distance / max(core, 1e-300), 1.0))
+    result: np.ndarray = exponents - np.log(np.maximum(distance / max(core, 1e-300), 1.0))
+    return result

@@ -56,7 +56,8 @@ def occupation(losses: Any, log_determinants: Any, temperature: float | int) -> 
     log_odds = -2 * np.asarray(losses, np.float64) / temperature
     log_odds = log_odds - 0.5 * np.asarray(log_determinants, np.float64)
     weights = np.exp(log_odds - log_odds.max())
-    return weights / weights.sum()
+    result: Float[np.ndarray, " minima"] = weights / weights.sum()
+    return result
 
 
 def refine_minimum(problem: Problem, point: Any, steps: int = 20) -> Any:
@@ -111,7 +112,8 @@ def _newton(problem: Problem, point: Any, steps: Int[Array, ""]) -> tuple[Any, F
 
     def step(_: Int[Array, ""], at: Float[Array, " d"]) -> Float[Array, " d"]:
         gradient = jax.flatten_util.ravel_pytree(problem.gradient(unravel(at)))[0]
-        return at - jnp.linalg.solve(curvature(at), gradient)
+        result: Float[Array, " d"] = at - jnp.linalg.solve(curvature(at), gradient)
+        return result
 
     flat = lax.fori_loop(0, steps, step, flat)
     return unravel(flat), curvature(flat)

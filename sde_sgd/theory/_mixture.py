@@ -58,7 +58,8 @@ class GaussianMixture(Shown):
 
     def pdf(self, points: Any) -> np.ndarray:
         """p at points of shape `(..., d)`."""
-        return np.exp(self.log_pdf(points))
+        result: np.ndarray = np.exp(self.log_pdf(points))
+        return result
 
     @property
     def mean(self) -> np.ndarray:
@@ -69,7 +70,10 @@ class GaussianMixture(Shown):
     def covariance(self) -> np.ndarray:
         """Cov θ, within the wells and between them, shape `(d, d)`."""
         off = self.means - self.mean
-        return np.einsum("k,kij->ij", self.weights, self.covariances + off[:, :, None] * off[:, None, :])
+        result: np.ndarray = np.einsum(
+            "k,kij->ij", self.weights, self.covariances + off[:, :, None] * off[:, None, :]
+        )
+        return result
 
     def sample(self, count: int | Any, *, key: Key[Array, ""]) -> Float[Array, "count d"]:
         """`count` independent draws."""

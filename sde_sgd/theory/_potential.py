@@ -38,9 +38,10 @@ def potential(problem: Problem, points: np.ndarray) -> np.ndarray:
 
 def in_float64(problem: Problem) -> Problem:
     """The same numbers in double precision; call it where that is enabled."""
-    return jax.tree.map(
+    result: Problem = jax.tree.map(
         lambda leaf: jnp.asarray(leaf, jnp.float64) if eqx.is_inexact_array(leaf) else leaf, problem
     )
+    return result
 
 
 @_traces.jit
@@ -48,4 +49,5 @@ def _losses(problem: Problem, points: Float[Array, "n ..."]) -> Float[Array, " n
     size = problem.dataset_size
     if size is None:
         return jax.vmap(problem.loss)(points)
-    return lax.map(problem.loss, points, batch_size=max(1, 2**20 // size))
+    result: Float[Array, " n"] = lax.map(problem.loss, points, batch_size=max(1, 2**20 // size))
+    return result

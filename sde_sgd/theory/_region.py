@@ -70,7 +70,8 @@ def edges_on_line(grid: np.ndarray, inside: Callable[[Any], Any]) -> np.ndarray:
         middle = (low + high) / 2
         same = test(middle) == flags[first]
         low, high = np.where(same, middle, low), np.where(same, high, middle)
-    return (low + high) / 2
+    result: np.ndarray = (low + high) / 2
+    return result
 
 
 def _per_cell(values: np.ndarray) -> np.ndarray:

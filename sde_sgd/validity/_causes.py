@@ -144,7 +144,8 @@ def causes(
 
 def _resolved(pilot: Pilot) -> np.ndarray:
     sharpest = float(pilot.curvature.max())
-    return np.asarray(pilot.curvature >= _RESOLVED * sharpest) | (pilot.curvature == sharpest)
+    result: np.ndarray = np.asarray(pilot.curvature >= _RESOLVED * sharpest) | (pilot.curvature == sharpest)
+    return result
 
 
 def _less(one: Estimate, other: Estimate | None) -> Estimate:
@@ -382,7 +383,8 @@ def _anisotropy(pilot: Pilot) -> Cause:
     def deviation(value: np.ndarray, scale: float) -> np.ndarray:
         ratio = np.maximum(value, 0.0) / max(scale, 1e-300)
         ratio = np.maximum(ratio, 1e-30)
-        return np.maximum(ratio, 1 / ratio) - 1
+        result: np.ndarray = np.maximum(ratio, 1 / ratio) - 1
+        return result
 
     effects = deviation(values, mean)
     worst = int(np.argmax(effects))

@@ -67,6 +67,6 @@ def skewness_factor(
         factor = np.abs(summed(3)) / summed(2) ** 1.5
     factor = np.where(steep > 0, np.nan_to_num(factor), 0.0) / hyper.batch_size**0.5
     if sampling != "subset" or dataset_size is None or dataset_size <= max(2, hyper.batch_size):
-        return factor
+        return np.asarray(factor)
     n, b = dataset_size, hyper.batch_size
-    return factor * abs(n - 2 * b) / (n - 2) * ((n - 1) / (n - b)) ** 0.5
+    return np.asarray(factor * abs(n - 2 * b) / (n - 2) * ((n - 1) / (n - b)) ** 0.5)

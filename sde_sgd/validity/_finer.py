@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import diffrax
 
@@ -64,7 +65,7 @@ def finer(
         if substeps * steps > _MOST_STEPS:
             return None
         additive = problem.noise.is_additive
-        solver: diffrax.AbstractSolver = diffrax.Heun() if additive else diffrax.Euler()
+        solver: diffrax.AbstractSolver[Any] = diffrax.Heun() if additive else diffrax.Euler()
         process: Process = Langevin(problem, hyper, substeps=substeps, solver=solver)
         return Finer(process, 1, 0.0 if additive else rate / substeps, _in_words(substeps))
     substeps = _power_of_two(max(1.0, rate * max(sharpest, 0.0) / _FINE))

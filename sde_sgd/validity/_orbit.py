@@ -57,7 +57,8 @@ class Orbit:
     @property
     def is_enough(self) -> bool:
         """Whether there are chains and samples enough for any estimate."""
-        return self.theta.shape[0] >= 3 and self.theta.shape[1] >= 4
+        result: bool = self.theta.shape[0] >= 3 and self.theta.shape[1] >= 4
+        return result
 
     def predicted(self) -> np.ndarray:
         """T_i = η⟨C_ii⟩/((1 − m)B): what the SDE's noise amounts to along this orbit, shape `(k,)`."""
@@ -176,4 +177,5 @@ def _inner(values: np.ndarray) -> np.ndarray:
     values = values - np.median(values, axis=1, keepdims=True)
     length = min(_BLOCK, len(values))
     blocks = values[: len(values) // length * length].reshape(-1, length, *values.shape[1:])
-    return blocks - blocks.mean(axis=1, keepdims=True)
+    result: np.ndarray = blocks - blocks.mean(axis=1, keepdims=True)
+    return result

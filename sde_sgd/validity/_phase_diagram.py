@@ -262,4 +262,5 @@ def phase_diagram(
 def _rounded(ratios: np.ndarray) -> np.ndarray:
     """Equal ratios as equal numbers: to 8 digits."""
     digits = 8 - np.ceil(np.log10(ratios)).astype(int)
-    return np.vectorize(round)(ratios, digits)
+    result: np.ndarray = np.vectorize(round)(ratios, digits)
+    return result

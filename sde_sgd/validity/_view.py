@@ -47,7 +47,8 @@ def look(
     filled = places + places[:1] * (most - len(places))
     points = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *filled)
     seen = _seen(problem, points, jnp.asarray(len(places), jnp.int32), directions, key)
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64)[: len(places)], seen)
+    result: View = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64)[: len(places)], seen)
+    return result
 
 
 @_traces.jit
@@ -67,7 +68,8 @@ def _seen(
 
         def curved(direction: Array) -> Array:
             tangent = (unravel(direction),)
-            return jax.jvp(lambda at: jax.jvp(problem.loss, (at,), tangent)[1], (theta,), tangent)[1]
+            result: Array = jax.jvp(lambda at: jax.jvp(problem.loss, (at,), tangent)[1], (theta,), tangent)[1]
+            return result
 
         # one program for both: probes come after the directions
         probes = _probes(size, key)
@@ -83,7 +85,8 @@ def _seen(
 
     def put(number: Array, views: View) -> View:
         view = one(jax.tree.map(lambda leaf: leaf[number], points))
-        return jax.tree.map(lambda all_, new: all_.at[number].set(new), views, view)
+        result: View = jax.tree.map(lambda all_, new: all_.at[number].set(new), views, view)
+        return result
 
     shapes = View((k,), (k, size), (k,), (k,), (k,), _probes_shape(size)[:1])
     empty = jax.tree.map(
@@ -91,7 +94,8 @@ def _seen(
         shapes,
         is_leaf=lambda node: isinstance(node, tuple),
     )
-    return lax.fori_loop(0, count, put, empty)
+    result: View = lax.fori_loop(0, count, put, empty)
+    return result
 
 
 def example_slopes(
@@ -117,7 +121,8 @@ def _probes(size: int, key: Key[Array, ""]) -> Float[Array, "probes d"]:
     """Random signs over √d, or all unit vectors of few parameters."""
     if size <= _EXACT:
         return jnp.eye(size)
-    return jax.random.rademacher(key, _probes_shape(size), float) / size**0.5
+    result: Float[Array, "probes d"] = jax.random.rademacher(key, _probes_shape(size), float) / size**0.5
+    return result
 
 
 def _probes_shape(size: int) -> tuple[int, int]:

@@ -111,8 +111,8 @@ FAULTS = [
     Fault(
         "the Gauss-Newton matrix without λI",
         _OPERATORS,
-        "return result + problem.l2.astype(flat.dtype) * penalised",
-        "return result",
+        "result + problem.l2.astype(flat.dtype) * penalised",
+        "result",
         "test_curvature_by_hand.py::test_the_gauss_newton_matrix_holds_the_l2_term",
     ),
     Fault(

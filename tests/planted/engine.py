@@ -89,8 +89,8 @@ FAULTS = [
     Fault(
         "the last tile of chains does not move",
         _PROGRAM,
-        "return lax.fori_loop(0, tiles, one, state)",
-        "return lax.fori_loop(0, tiles - 1, one, state)",
+        "lax.fori_loop(0, tiles, one, state)",
+        "lax.fori_loop(0, tiles - 1, one, state)",
         "test_tiles.py",
     ),
     Fault(

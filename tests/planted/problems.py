@@ -280,8 +280,8 @@ FAULTS = [
     Fault(
         "Glorot's variance for He's in a residual network",
         _RESNET,
-        "return _drawn(make, 2 / (9 * width_in), key)",
-        "return _drawn(make, 1 / (9 * width_in), key)",
+        "_drawn(make, 2 / (9 * width_in), key)",
+        "_drawn(make, 1 / (9 * width_in), key)",
         "test_resnet.py::test_start",
     ),
     Fault(

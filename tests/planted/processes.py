@@ -219,8 +219,8 @@ FAULTS = [
     Fault(
         "an optimiser is given the rate without its schedule",
         "sde_sgd/processes/_sgd.py",
-        "return _map_rates(update, rate)(theta, gradient, buffer)",
-        "return _map_rates(update, self.hyper.learning_rate)(theta, gradient, buffer)",
+        "_map_rates(update, rate)(theta, gradient, buffer)",
+        "_map_rates(update, self.hyper.learning_rate)(theta, gradient, buffer)",
         "test_schedules.py::test_an_optimizer_is_given_the_rate_of_each_step_and_keeps_its_state",
     ),
     Fault(

@@ -370,15 +370,15 @@ FAULTS = [
     Fault(
         "the Poisson weights of a law do not add up to 1",
         _FP_TIME,
-        "return result / total",
-        "return result / (total + first)",
+        "result / total",
+        "result / (total + first)",
         "test_theory_by_hand.py::test_two_cells_come_to_rest_exponentially",
     ),
     Fault(
         "the second part of a long time is left out",
         _FP_TIME,
-        "return lax.fori_loop(0, parts.astype(int), series, p)",
-        "return lax.fori_loop(0, 1, series, p)",
+        "lax.fori_loop(0, parts.astype(int), series, p)",
+        "lax.fori_loop(0, 1, series, p)",
         "test_fokker_planck.py::test_mass_is_kept_for_long test_fokker_planck.py::test_ensemble_on_the_line"
         " test_fokker_planck.py::test_relaxation_time_of_wells",
     ),
@@ -427,8 +427,8 @@ FAULTS = [
     Fault(
         "curvatures that differ feed back their mean square",
         _REGRESSION,
-        "return spread - values[:, None] * sigma * values[None, :]",
-        "return spread",
+        "spread - values[:, None] * sigma * values[None, :]",
+        "spread",
         "test_regression_law.py::test_independent_batches_by_enumeration",
     ),
     Fault(

@@ -136,8 +136,8 @@ FAULTS = [
     Fault(
         "subsets are as skewed as independent examples",
         _FACTORS,
-        "return factor * abs(n - 2 * b) / (n - 2)",
-        "return factor * abs(n - b) / (n - 1)",
+        "factor * abs(n - 2 * b) / (n - 2)",
+        "factor * abs(n - b) / (n - 1)",
         "test_causes.py::test_skewness_factor_by_hand",
     ),
     Fault(
@@ -241,8 +241,8 @@ FAULTS = [
     Fault(
         "noise of a tenth of the mean is isotropic",
         _CAUSES,
-        "return np.maximum(ratio, 1 / ratio) - 1",
-        "return np.maximum(ratio, 1) - 1",
+        "np.maximum(ratio, 1 / ratio) - 1",
+        "np.maximum(ratio, 1) - 1",
         "test_causes.py::test_anisotropy_by_hand",
     ),
     Fault(

@@ -119,7 +119,8 @@ def _opened(source: Path, suffix: str) -> "xr.Dataset":
         with xr.open_dataset(source, engine="netcdf4", decode_cf=False) as opened:
             return opened.load()
     with xr.open_zarr(source, chunks=None, decode_cf=False, consolidated=True) as opened:
-        return opened.load()
+        result: xr.Dataset = opened.load()
+        return result
 
 
 def _unchecked(source: Path, target: Path, kind: str) -> "xr.Dataset":

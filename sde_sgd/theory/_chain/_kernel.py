@@ -39,7 +39,8 @@ def _exponential(t: np.ndarray, scale: np.ndarray, batch: int) -> np.ndarray:
     level = 1 - t / scale
     above = np.maximum(level, 0.0) * batch
     mean_above = special.gammaincc(batch + 1, above) - level * special.gammaincc(batch, above)
-    return scale * np.where(level > 0, mean_above, 1 - level)
+    result: np.ndarray = scale * np.where(level > 0, mean_above, 1 - level)
+    return result
 
 
 def _rademacher(t: np.ndarray, scale: np.ndarray, batch: int) -> np.ndarray:

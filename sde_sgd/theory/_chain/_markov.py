@@ -63,7 +63,8 @@ def _solved(P: np.ndarray) -> np.ndarray | None:
     wanted[-1] = 1.0
     found, _ = linalg.lapack.dgetrs(factors, pivots, wanted)
     law: np.ndarray = np.maximum(found, 0.0)
-    return law / law.sum()
+    result: np.ndarray | None = law / law.sum()
+    return result
 
 
 def _reduced(P: np.ndarray, reach: np.ndarray) -> np.ndarray:

@@ -35,7 +35,8 @@ class Grid(Shown):
     @property
     def widths(self) -> np.ndarray:
         """Side lengths of a cell, shape `(d,)`."""
-        return (self.high - self.low) / np.asarray(self.shape)
+        result: np.ndarray = (self.high - self.low) / np.asarray(self.shape)
+        return result
 
     @property
     def axes(self) -> tuple[np.ndarray, ...]:
@@ -132,14 +133,14 @@ def _line(centres: np.ndarray, width: float, mean: float, std: float) -> np.ndar
     """Probabilities of a Gaussian along one axis."""
     if std >= width:
         weights = np.exp(-0.5 * ((centres - mean) / std) ** 2)
-        return weights / weights.sum()
+        return np.asarray(weights / weights.sum())
     nodes, weights = np.polynomial.hermite_e.hermegauss(32 if std else 1)
     place = np.clip((mean + std * nodes - centres[0]) / width, 0.0, len(centres) - 1.0)
     left = np.minimum(place.astype(int), len(centres) - 2)
     result = np.zeros(len(centres))
     np.add.at(result, left, weights * (left + 1 - place))
     np.add.at(result, left + 1, weights * (place - left))
-    return result / result.sum()
+    return np.asarray(result / result.sum())
 
 
 def _from_density(grid: Grid, initial: Density1D | Density2D) -> np.ndarray:
@@ -179,7 +180,8 @@ def _start_box(
 
         def rarity(points: np.ndarray) -> np.ndarray:
             with np.errstate(divide="ignore"):
-                return -np.log(initial.pdf(points[..., 0] if dimension == 1 else points))
+                result: np.ndarray = -np.log(initial.pdf(points[..., 0] if dimension == 1 else points))
+                return result
 
         return np.array([axis[0] for axis in axes]), np.array([axis[-1] for axis in axes]), rarity
     if initial is None:
@@ -189,7 +191,8 @@ def _start_box(
     scale = np.where(spread > 0, spread, 1.0)
 
     def squares(points: np.ndarray) -> np.ndarray:
-        return -stats.norm.logpdf((points - mean) / scale).sum(axis=-1)
+        result: np.ndarray = -stats.norm.logpdf((points - mean) / scale).sum(axis=-1)
+        return result
 
     return mean - _TAILS * spread, mean + _TAILS * spread, squares
 

@@ -64,7 +64,8 @@ class FokkerPlanck(Shown):
     @property
     def mass(self) -> np.ndarray:
         """Σ of the probabilities at each time."""
-        return self.probabilities.reshape(len(self.times), -1).sum(axis=1)
+        result: np.ndarray = self.probabilities.reshape(len(self.times), -1).sum(axis=1)
+        return result
 
     @property
     def stationary(self) -> Density1D | Density2D:
@@ -151,7 +152,8 @@ def fokker_planck(
         grids = coarse[0].grid, fine[0].grid
         # at t = 0 the law is as narrow as the cells can make it
         later = [_distance(*grids, one, other) for one, other in zip(coarse[2], fine[2], strict=True)]
-        return max([0.0, *np.asarray(later)[moments > 0]])
+        result: float = max([0.0, *np.asarray(later)[moments > 0]])
+        return result
 
     def most(count: int, found: _Laws | None) -> int:
         if found is None:

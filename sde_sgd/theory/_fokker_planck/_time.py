@@ -43,7 +43,7 @@ def _shift(values: Array, axis: int, by: int) -> Array:
     return lax.pad(values, jnp.zeros((), values.dtype), padding)
 
 
-class Uniformisation(diffrax.AbstractSolver):
+class Uniformisation(diffrax.AbstractSolver[Any]):
     r"""One step of any length h of dp/dt = Qp, by the Poisson series
 
         p(t + h) = e^{Qh} p(t) = Σ_k e^{−λh} (λh)^k/k! · P^k p(t),     P = 1 + Q/λ.
@@ -107,9 +107,11 @@ def _poisson_series(jumps: Jumps, duration: Array, p: Array) -> Array:
             return power, weight, total + weight, result + weight * power
 
         _, _, total, result = lax.fori_loop(1, last + 1, term, (p, first, first, first * p))
-        return result / total
+        returned: Array = result / total
+        return returned
 
-    return lax.fori_loop(0, parts.astype(int), series, p)
+    returned: Array = lax.fori_loop(0, parts.astype(int), series, p)
+    return returned
 
 
 @eqx.filter_jit
@@ -129,4 +131,5 @@ def evolve(jumps: Jumps, start: Float[Array, "..."], duration: Float[Array, ""])
         max_steps=2,
     )
     assert solution.ys is not None
-    return solution.ys[0]
+    result: Float[Array, ...] = solution.ys[0]
+    return result

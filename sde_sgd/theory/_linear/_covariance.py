@@ -167,4 +167,5 @@ def _covariance(
     else:
         response = sgd_response(rows, columns, noise, setting, average=average)
     sigma = vectors @ (response * C) @ vectors.T
-    return (sigma + sigma.T) / 2
+    result: np.ndarray = (sigma + sigma.T) / 2
+    return result

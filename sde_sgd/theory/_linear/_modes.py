@@ -10,7 +10,8 @@ _PAIRS = 200_000
 
 def sde_response(first: np.ndarray, second: np.ndarray, noise: BatchNoise, setting: Setting) -> np.ndarray:
     """K = η'·own/(λ + μ): the SDE's covariance of two modes is K·C."""
-    return setting.effective_rate * noise.own / (first + second)
+    result: np.ndarray = setting.effective_rate * noise.own / (first + second)
+    return result
 
 
 def sgd_response(
@@ -66,7 +67,8 @@ def _response(
     if not average:
         return state[:, 0, 0]
     steps = [np.einsum("pi,pij,pj->p", left, state, right) + kick for left, right, kick in within]
-    return np.mean(steps, axis=0)
+    result: np.ndarray = np.mean(steps, axis=0)
+    return result
 
 
 def _step(curvature: np.ndarray, setting: Setting) -> np.ndarray:

@@ -39,7 +39,8 @@ class Examples:
     @property
     def covariance(self) -> np.ndarray:
         """C at the minimum."""
-        return self.gradients.T @ self.gradients / self.size
+        result: np.ndarray = self.gradients.T @ self.gradients / self.size
+        return result
 
 
 def batch_sizes(size: int, batch: int, *, every_one: bool) -> list[int]:
@@ -155,7 +156,8 @@ def _sampled(
             equal = step_maps(np.broadcast_to(mean, hessians.shape), gradients, setting) @ equal
         total += _pairs(varied)
         control += _pairs(equal)
-    return (total - control) / count + _control(examples, setting, sizes)
+    result: np.ndarray = (total - control) / count + _control(examples, setting, sizes)
+    return result
 
 
 def _pairs(maps: np.ndarray) -> np.ndarray:
@@ -163,7 +165,8 @@ def _pairs(maps: np.ndarray) -> np.ndarray:
     rows, side, _ = maps.shape
     flat = maps.reshape(rows, side * side)
     product = (flat.T @ flat).reshape(side, side, side, side)
-    return product.transpose(0, 2, 1, 3).reshape(side * side, side * side)
+    result: np.ndarray = product.transpose(0, 2, 1, 3).reshape(side * side, side * side)
+    return result
 
 
 def _control(examples: Examples, setting: Setting, sizes: list[int]) -> np.ndarray:

@@ -126,10 +126,12 @@ def _independent(examples: Examples, setting: Setting, own: float) -> np.ndarray
 
     def varying(sigma: np.ndarray) -> np.ndarray:
         spread = np.einsum("nij,njk->ik", hessians @ sigma, hessians) / len(hessians)
-        return spread - values[:, None] * sigma * values[None, :]
+        result: np.ndarray = spread - values[:, None] * sigma * values[None, :]
+        return result
 
     def feedback(sigma: np.ndarray) -> np.ndarray:
-        return response * varying(sigma)
+        result: np.ndarray = response * varying(sigma)
+        return result
 
     size = len(values)
     start = response * C
@@ -154,7 +156,8 @@ def _independent(examples: Examples, setting: Setting, own: float) -> np.ndarray
             f"it diverges."
         )
     sigma = vectors @ flat.reshape(size, size) @ vectors.T
-    return (sigma + sigma.T) / 2
+    result: np.ndarray = (sigma + sigma.T) / 2
+    return result
 
 
 def _growth(feedback: Any, start: np.ndarray) -> float:
@@ -197,7 +200,8 @@ def _fixed_point(operator: np.ndarray) -> np.ndarray:
     side = int(round(len(operator) ** 0.5))
     rest = np.linalg.solve(np.eye(side * side - 1) - operator[:-1, :-1], operator[:-1, -1])
     found = np.append(rest, 1.0).reshape(side, side)
-    return (found + found.T) / 2
+    result: np.ndarray = (found + found.T) / 2
+    return result
 
 
 def _examples(problem: FiniteSumProblem) -> tuple[np.ndarray, Examples]:
