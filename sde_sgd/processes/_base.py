@@ -135,9 +135,7 @@ class SingleProcess(Process):
     schedule: RateSchedule | None = eqx.field(static=True)
     origin: Int[Array, ""]
 
-    def __init__(
-        self, problem: Problem | Any, hyper: Hyperparameters | Any, schedule: RateSchedule | Any | None = None
-    ):
+    def __init__(self, problem: Problem, hyper: Hyperparameters, schedule: RateSchedule | None = None):
         check_hyper(problem, hyper)
         check_schedule(schedule)
         self.problem = problem

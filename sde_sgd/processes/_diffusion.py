@@ -1,7 +1,6 @@
 """The contract of the SDEs: the Brownian motion apart from the law that it drives."""
 
 import abc
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -35,12 +34,12 @@ class Diffusion(SingleProcess):
 
     def __init__(
         self,
-        problem: Problem | Any,
-        hyper: Hyperparameters | Any,
-        schedule: RateSchedule | Any | None,
+        problem: Problem,
+        hyper: Hyperparameters,
+        schedule: RateSchedule | None,
         *,
-        substeps: int | Any,
-        sampling: str | Any,
+        substeps: int,
+        sampling: str,
     ):
         super().__init__(problem, hyper, schedule)
         self.population_factor = population_factor(problem, hyper, sampling)

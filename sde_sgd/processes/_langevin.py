@@ -82,15 +82,15 @@ class Langevin(Diffusion):
 
     def __init__(
         self,
-        problem: Problem | Any,
-        hyper: Hyperparameters | Any,
+        problem: Problem,
+        hyper: Hyperparameters,
         *,
-        substeps: int | Any | None = None,
+        substeps: int | None = None,
         noise: str = "problem",
         solver: diffrax.AbstractSolver[Any] | None = None,
         sampling: str = "replacement",
         increments: str = "gaussian",
-        schedule: RateSchedule | Any | None = None,
+        schedule: RateSchedule | None = None,
     ):
         super().__init__(
             problem, hyper, schedule, substeps=1 if substeps is None else substeps, sampling=sampling

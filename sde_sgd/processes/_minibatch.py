@@ -1,7 +1,5 @@
 """What processes have in common whose gradient is that of a minibatch."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 from jaxtyping import Array, Int, Key, PyTree
@@ -24,10 +22,10 @@ class MinibatchProcess(SingleProcess):
 
     def __init__(
         self,
-        problem: Problem | Any,
-        hyper: Hyperparameters | Any,
-        schedule: RateSchedule | Any | None,
-        sampling: str | Any,
+        problem: Problem,
+        hyper: Hyperparameters,
+        schedule: RateSchedule | None,
+        sampling: str,
     ):
         super().__init__(problem, hyper, schedule)
         problem.sampler(sampling, hyper.batch_size)

@@ -64,13 +64,13 @@ class SecondOrderLangevin(Diffusion):
 
     def __init__(
         self,
-        problem: Problem | Any,
-        hyper: Hyperparameters | Any,
+        problem: Problem,
+        hyper: Hyperparameters,
         *,
-        fixed: str | Any = "batch_size",
-        substeps: int | Any = 4,
-        sampling: str | Any = "replacement",
-        schedule: RateSchedule | Any | None = None,
+        fixed: str = "batch_size",
+        substeps: int = 4,
+        sampling: str = "replacement",
+        schedule: RateSchedule | None = None,
     ):
         super().__init__(problem, hyper, schedule, substeps=substeps, sampling=sampling)
         way_out = "Use Langevin, of first order with η/(1 − m), or UnderdampedLangevin."

@@ -60,12 +60,12 @@ class SGD(MinibatchProcess):
 
     def __init__(
         self,
-        problem: Problem | Any,
-        hyper: Hyperparameters | Any,
+        problem: Problem,
+        hyper: Hyperparameters,
         *,
         sampling: str = "replacement",
-        optimizer: Optimizer | Any | None = None,
-        schedule: RateSchedule | Any | None = None,
+        optimizer: Optimizer | None = None,
+        schedule: RateSchedule | None = None,
     ):
         super().__init__(problem, hyper, schedule, sampling)
         if optimizer is not None and hyper.has_momentum:

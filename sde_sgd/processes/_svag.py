@@ -45,12 +45,12 @@ class SVAG(MinibatchProcess):
 
     def __init__(
         self,
-        problem: Problem | Any,
-        hyper: Hyperparameters | Any,
+        problem: Problem,
+        hyper: Hyperparameters,
         *,
-        l: int | Any,  # noqa: E741
-        sampling: str | Any = "replacement",
-        schedule: RateSchedule | Any | None = None,
+        l: int,  # noqa: E741
+        sampling: str = "replacement",
+        schedule: RateSchedule | None = None,
     ):
         super().__init__(problem, hyper, schedule, sampling)
         way_out = "Use η/(1 − m) without momentum, or UnderdampedLangevin."

@@ -59,13 +59,13 @@ class UnderdampedLangevin(Diffusion):
 
     def __init__(
         self,
-        problem: Problem | Any,
-        hyper: Hyperparameters | Any,
+        problem: Problem,
+        hyper: Hyperparameters,
         *,
-        substeps: int | Any = 4,
-        solver: diffrax.AbstractSolver[Any] | Any | None = None,
-        sampling: str | Any = "replacement",
-        schedule: RateSchedule | Any | None = None,
+        substeps: int = 4,
+        solver: diffrax.AbstractSolver[Any] | None = None,
+        sampling: str = "replacement",
+        schedule: RateSchedule | None = None,
     ):
         super().__init__(problem, hyper, schedule, substeps=substeps, sampling=sampling)
         if not hyper.has_momentum:

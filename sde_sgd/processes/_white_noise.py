@@ -44,11 +44,11 @@ class WhiteNoiseGD(SingleProcess):
 
     def __init__(
         self,
-        problem: Problem | Any,
-        hyper: Hyperparameters | Any,
+        problem: Problem,
+        hyper: Hyperparameters,
         *,
-        temperature: float | Any | None = None,
-        schedule: RateSchedule | Any | None = None,
+        temperature: float | None = None,
+        schedule: RateSchedule | None = None,
     ):
         super().__init__(problem, hyper, schedule)
         if temperature is None:
@@ -119,12 +119,12 @@ class SGLD(MinibatchProcess):
 
     def __init__(
         self,
-        problem: Problem | Any,
-        hyper: Hyperparameters | Any,
+        problem: Problem,
+        hyper: Hyperparameters,
         *,
-        temperature: float | Any,
-        sampling: str | Any = "replacement",
-        schedule: RateSchedule | Any | None = None,
+        temperature: float,
+        sampling: str = "replacement",
+        schedule: RateSchedule | None = None,
     ):
         super().__init__(problem, hyper, schedule, sampling)
         self.temperature = _temperature(temperature)
