@@ -94,7 +94,7 @@ class Hyperparameters(Shown, eqx.Module):
         self,
         *,
         learning_rate: ArrayLike | None = None,
-        batch_size: int | Any | None = None,
+        batch_size: int | None = None,
         momentum: ArrayLike | None = None,
     ) -> "Hyperparameters":
         """Other hyperparameters with the same ratio η/(B(1 − m)), hence the same temperature.

@@ -66,7 +66,7 @@ def grids(context: Context) -> list[Grid]:
 def _grid(context: Context, name: str) -> Grid:
     problem = make(context, name)
     subset = context.pick(smoke=256, quick=512, full=None)
-    estimate = {
+    estimate: dict[str, Any] = {
         "subset": subset,
         "samples": context.pick(smoke=2, quick=6, full=20),
         "method": "hutchinson",

@@ -2,14 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import jax
 
 from sde_sgd import _checks
 
 
-def compilation_cache(directory: str | os.PathLike[str] | Any) -> Path:
+def compilation_cache(directory: str | os.PathLike[str]) -> Path:
     """Keep compiled programs in a folder, so that the next session need not compile them again.
 
     This sets JAX's own options `jax_compilation_cache_dir` (and that programs are kept however

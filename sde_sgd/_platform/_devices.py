@@ -125,7 +125,7 @@ def lanes(problem: Any) -> int:
     return _LANES if problem.dataset_size is None else 1
 
 
-def available(devices: Sequence[jax.Device] | Any | None) -> list[jax.Device]:
+def available(devices: Sequence[jax.Device] | None) -> list[jax.Device]:
     """The devices to use: those given, the default device where one is set, or all of all hosts."""
     if devices is not None:
         some = list(devices) if isinstance(devices, Sequence) or np.ndim(devices) == 1 else []

@@ -9,7 +9,7 @@ from sde_sgd import _checks
 from sde_sgd.problems._base import Problem
 
 
-def samples_of(problem: Problem, samples: int | Any | None) -> int:
+def samples_of(problem: Problem, samples: int | None) -> int:
     """n: the size of the data set, or what is given where there is none.
 
     Raises:
@@ -32,7 +32,7 @@ def samples_of(problem: Problem, samples: int | Any | None) -> int:
     return _checks.integer("dataset_size", size, at_least=2, hint="1/ln n needs two examples.")
 
 
-def inverse_temperature_of(samples: int, inverse_temperature: float | Any | None) -> float:
+def inverse_temperature_of(samples: int, inverse_temperature: float | None) -> float:
     """β: what is given, or 1/ln n."""
     if inverse_temperature is None:
         return 1 / math.log(samples)
@@ -42,9 +42,9 @@ def inverse_temperature_of(samples: int, inverse_temperature: float | Any | None
 def gaussian_learning_coefficient(
     eigenvalues: Any,
     *,
-    samples: int | Any,
-    inverse_temperature: float | Any | None = None,
-    localisation: float | Any = 1.0,
+    samples: int,
+    inverse_temperature: float | None = None,
+    localisation: float = 1.0,
 ) -> float:
     r"""What `local_learning_coefficient` finds where the loss is a quadratic: a regular minimum.
 

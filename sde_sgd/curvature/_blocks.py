@@ -33,13 +33,13 @@ class Block(Shown, eqx.Module):
 
 
 def layer_blocks(
-    problem: Problem | Any,
-    theta: Theta | Any,
+    problem: Problem,
+    theta: Theta,
     *,
-    key: Key[Array, ""] | Any,
-    k: int | Any = 1,
-    products: int | Any = 15,
-    samples: int | Any = 30,
+    key: Key[Array, ""],
+    k: int = 1,
+    products: int = 15,
+    samples: int = 30,
     by: str = "layer",
     matrix: str = "hessian",
     subset: Any | None = None,

@@ -29,12 +29,12 @@ _GRAM_EXAMPLES = 512
 
 
 def covariance_spectrum(
-    problem: Problem | Any,
-    theta: Theta | Any,
-    k: int | Any = 10,
+    problem: Problem,
+    theta: Theta,
+    k: int = 10,
     *,
-    key: Key[Array, ""] | Any,
-    products: int | Any | None = None,
+    key: Key[Array, ""],
+    products: int | None = None,
     method: str | None = None,
     subset: Any | None = None,
 ) -> Eigenpairs:
@@ -111,13 +111,13 @@ class Alignment(NamedTuple):
 
 
 def alignment(
-    problem: Problem | Any,
-    theta: Theta | Any,
-    k: int | Any = 5,
+    problem: Problem,
+    theta: Theta,
+    k: int = 5,
     *,
-    key: Key[Array, ""] | Any,
-    products: int | Any | None = None,
-    samples: int | Any = 30,
+    key: Key[Array, ""],
+    products: int | None = None,
+    samples: int = 30,
     matrix: str = "hessian",
     subset: Any | None = None,
 ) -> Alignment:

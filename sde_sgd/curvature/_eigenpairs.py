@@ -47,12 +47,12 @@ class Eigenpairs(NamedTuple):
 
 
 def top_eigenpairs(
-    problem: Problem | Any,
-    theta: Theta | Any,
-    k: int | Any = 1,
+    problem: Problem,
+    theta: Theta,
+    k: int = 1,
     *,
-    key: Key[Array, ""] | Any,
-    products: int | Any | None = None,
+    key: Key[Array, ""],
+    products: int | None = None,
     which: str = "largest",
     matrix: str = "hessian",
     subset: Any | None = None,

@@ -50,11 +50,11 @@ class Estimate(Shown, eqx.Module):
 
 
 def trace(
-    problem: Problem | Any,
-    theta: Theta | Any,
+    problem: Problem,
+    theta: Theta,
     *,
-    key: Key[Array, ""] | Any,
-    samples: int | Any = 30,
+    key: Key[Array, ""],
+    samples: int = 30,
     method: str = "hutchinson",
     matrix: str = "hessian",
     subset: Any | None = None,
@@ -87,11 +87,11 @@ def trace(
 
 
 def frobenius_norm(
-    problem: Problem | Any,
-    theta: Theta | Any,
+    problem: Problem,
+    theta: Theta,
     *,
-    key: Key[Array, ""] | Any,
-    samples: int | Any = 30,
+    key: Key[Array, ""],
+    samples: int = 30,
     method: str = "hutchinson",
     matrix: str = "hessian",
     subset: Any | None = None,

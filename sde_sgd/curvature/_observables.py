@@ -47,14 +47,14 @@ class Sharpness(Shown, eqx.Module):
 
     def __init__(
         self,
-        problem: Problem | Any,
-        k: int | Any = 1,
+        problem: Problem,
+        k: int = 1,
         *,
-        products: int | Any | None = None,
+        products: int | None = None,
         which: str = "largest",
         matrix: str = "hessian",
         subset: Any | None = None,
-        key: Key[Array, ""] | Any | None = None,
+        key: Key[Array, ""] | None = None,
     ):
         theta = _parameters(problem)
         key = jax.random.key(0) if key is None else key
@@ -104,10 +104,10 @@ class Observable(Shown, eqx.Module):
 
     def __init__(
         self,
-        function: Callable[..., Any] | Any,
-        problem: Problem | Any,
+        function: Callable[..., Any],
+        problem: Problem,
         *,
-        key: Key[Array, ""] | Any,
+        key: Key[Array, ""],
         **options: Any,
     ):
         if not callable(function):

@@ -42,9 +42,7 @@ class Operator(NamedTuple):
     unravel: Callable[[Array], Any]
 
 
-def hvp(
-    problem: Problem | Any, theta: Theta | Any, vector: Theta | Any, *, subset: Any | None = None
-) -> Theta:
+def hvp(problem: Problem, theta: Theta, vector: Theta, *, subset: Any | None = None) -> Theta:
     r"""The Hessian-vector product ∇∇L(θ) v, at the price of two to three gradients.
 
     Args:
@@ -65,7 +63,7 @@ def hvp(
 
 
 def gauss_newton_product(
-    problem: Problem | Any, theta: Theta | Any, vector: Theta | Any, *, subset: Any | None = None
+    problem: Problem, theta: Theta, vector: Theta, *, subset: Any | None = None
 ) -> Theta:
     r"""The product G v with the generalised Gauss-Newton matrix of an `EmpiricalRisk`.
 
@@ -90,9 +88,7 @@ def gauss_newton_product(
     return _checked_product(problem, theta, vector, subset, "gauss_newton")
 
 
-def covariance_product(
-    problem: Problem | Any, theta: Theta | Any, vector: Theta | Any, *, subset: Any | None = None
-) -> Theta:
+def covariance_product(problem: Problem, theta: Theta, vector: Theta, *, subset: Any | None = None) -> Theta:
     r"""The product C v with the covariance of one example's gradient.
 
         C v = (1/N) Σ_n (g_n − g) ((g_n − g)·v)

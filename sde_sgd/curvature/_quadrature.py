@@ -49,12 +49,12 @@ class SpectralDensity(NamedTuple):
 
 
 def spectral_density(
-    problem: Problem | Any,
-    theta: Theta | Any,
+    problem: Problem,
+    theta: Theta,
     *,
-    key: Key[Array, ""] | Any,
-    samples: int | Any = 10,
-    products: int | Any | None = None,
+    key: Key[Array, ""],
+    samples: int = 10,
+    products: int | None = None,
     grid: Any | None = None,
     width: Any | None = None,
     matrix: str = "hessian",
@@ -109,13 +109,13 @@ def spectral_density(
 
 
 def log_determinant(
-    problem: Problem | Any,
-    theta: Theta | Any,
+    problem: Problem,
+    theta: Theta,
     *,
-    key: Key[Array, ""] | Any,
+    key: Key[Array, ""],
     shift: Any = 0.0,
-    samples: int | Any = 10,
-    products: int | Any | None = None,
+    samples: int = 10,
+    products: int | None = None,
     matrix: str = "hessian",
     subset: Any | None = None,
 ) -> Estimate:

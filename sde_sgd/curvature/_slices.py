@@ -57,12 +57,12 @@ class Plane(NamedTuple):
 
 
 def interpolation(
-    problem: Problem | Any,
-    a: Theta | Any,
-    b: Theta | Any,
+    problem: Problem,
+    a: Theta,
+    b: Theta,
     alphas: Any | None = None,
     *,
-    function: Callable[[Any], Array] | Any | None = None,
+    function: Callable[[Any], Array] | None = None,
     subset: Any | None = None,
 ) -> Line:
     r"""The loss on the straight line (1 − α) a + α b between two sets of parameters.
@@ -94,14 +94,14 @@ def interpolation(
 
 
 def plane(
-    problem: Problem | Any,
-    theta: Theta | Any,
+    problem: Problem,
+    theta: Theta,
     *,
-    key: Key[Array, ""] | Any,
+    key: Key[Array, ""],
     radius: Any = 1.0,
-    points: int | Any = 25,
+    points: int = 25,
     normalise: str = "filter",
-    function: Callable[[Any], Array] | Any | None = None,
+    function: Callable[[Any], Array] | None = None,
     subset: Any | None = None,
 ) -> Plane:
     r"""The loss in a plane through θ spanned by two random directions of the networks' own scale.
@@ -146,7 +146,7 @@ def plane(
 
 
 def random_direction(
-    problem: Problem | Any, theta: Theta | Any, *, key: Key[Array, ""] | Any, normalise: str = "filter"
+    problem: Problem, theta: Theta, *, key: Key[Array, ""], normalise: str = "filter"
 ) -> Theta:
     """A Gaussian direction with the lengths of θ, as `plane` takes two of.
 

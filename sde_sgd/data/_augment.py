@@ -1,7 +1,6 @@
 """The bundled digits enlarged by small random affine transformations."""
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,15 +18,15 @@ _TRAIN, _TEST = 1, 2
 
 
 def augmented_digits(
-    size: int | Any,
+    size: int,
     *,
-    key: Key[Array, ""] | Any,
-    train_size: int | Any = 1280,
-    test_size: int | Any | None = None,
-    rotation: float | Any = 10.0,
-    shift: float | Any = 0.5,
-    scale: float | Any = 0.1,
-    shear: float | Any = 0.1,
+    key: Key[Array, ""],
+    train_size: int = 1280,
+    test_size: int | None = None,
+    rotation: float = 10.0,
+    shift: float = 0.5,
+    scale: float = 0.1,
+    shear: float = 0.1,
 ) -> Dataset:
     """The bundled digits (8 × 8 pixels, 10 classes) enlarged to `size` training examples.
 

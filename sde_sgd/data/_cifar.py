@@ -49,12 +49,12 @@ _MAX_TEN, _MAX_HUNDRED = 2**25, 160_000_000
 
 
 def cifar10(
-    directory: str | os.PathLike[str] | Any,
+    directory: str | os.PathLike[str],
     *,
-    train_size: int | Any | None = None,
-    key: Key[Array, ""] | Any | None = None,
-    flat: bool | Any = True,
-    max_bytes: int | Any = _MAX_TEN,
+    train_size: int | None = None,
+    key: Key[Array, ""] | None = None,
+    flat: bool = True,
+    max_bytes: int = _MAX_TEN,
 ) -> Dataset:
     """CIFAR-10: colour images of 32 × 32 pixels in 10 classes, from a directory you have.
 
@@ -89,13 +89,13 @@ def cifar10(
 
 
 def cifar100(
-    directory: str | os.PathLike[str] | Any,
+    directory: str | os.PathLike[str],
     labels: str = "fine",
     *,
-    train_size: int | Any | None = None,
-    key: Key[Array, ""] | Any | None = None,
-    flat: bool | Any = True,
-    max_bytes: int | Any = _MAX_HUNDRED,
+    train_size: int | None = None,
+    key: Key[Array, ""] | None = None,
+    flat: bool = True,
+    max_bytes: int = _MAX_HUNDRED,
 ) -> Dataset:
     """CIFAR-100: colour images of 32 × 32 pixels in 100 classes or 20, from a directory you have.
 

@@ -50,7 +50,7 @@ class Dataset(Shown, eqx.Module):
         test_inputs: Any = None,
         test_targets: Any = None,
         *,
-        classes: int | Any | None = None,
+        classes: int | None = None,
         name: str = "data",
     ):
         if (test_inputs is None) != (test_targets is None):

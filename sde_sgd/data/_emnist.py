@@ -23,13 +23,13 @@ _MAX_BYTES = 2**30
 
 
 def emnist(
-    directory: str | os.PathLike[str] | Any,
+    directory: str | os.PathLike[str],
     split: str = "balanced",
     *,
-    train_size: int | Any | None = None,
-    key: Key[Array, ""] | Any | None = None,
-    flat: bool | Any = True,
-    max_bytes: int | Any = _MAX_BYTES,
+    train_size: int | None = None,
+    key: Key[Array, ""] | None = None,
+    flat: bool = True,
+    max_bytes: int = _MAX_BYTES,
 ) -> Dataset:
     """EMNIST: images of 28 × 28 handwritten digits and letters, from a directory you have.
 

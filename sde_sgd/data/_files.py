@@ -136,9 +136,9 @@ def image_dataset(
     train: tuple[UInt8[np.ndarray, "n height width channels"], UInt8[np.ndarray, " n"]],
     test: tuple[UInt8[np.ndarray, "m height width channels"], UInt8[np.ndarray, " m"]],
     *,
-    train_size: int | Any | None,
-    key: Key[Array, ""] | Any | None,
-    flat: bool | Any,
+    train_size: int | None,
+    key: Key[Array, ""] | None,
+    flat: bool,
     classes: int,
     name: str,
 ) -> Dataset:
@@ -164,9 +164,7 @@ def image_dataset(
     )
 
 
-def subset(
-    total: int, train_size: int | Any | None, key: Key[Array, ""] | Any | None, name: str
-) -> np.ndarray | None:
+def subset(total: int, train_size: int | None, key: Key[Array, ""] | None, name: str) -> np.ndarray | None:
     """Indices of `train_size` random examples (a larger set starts with a smaller), or None."""
     if key is not None:
         check_key(key)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -30,7 +29,7 @@ def read_pair(
     label_names: Sequence[str],
     *,
     what: str,
-    max_bytes: int | Any,
+    max_bytes: int,
     classes: int,
     first: int = 0,
 ) -> tuple[UInt8[np.ndarray, "n 28 28 1"], UInt8[np.ndarray, " n"]]:

@@ -19,11 +19,11 @@ _TO = (
 
 
 def with_label_noise(
-    dataset: Dataset | Any,
-    fraction: float | Any,
+    dataset: Dataset,
+    fraction: float,
     *,
-    key: Key[Array, ""] | Any,
-    to: str | Mapping[int, int] | Any = "any",
+    key: Key[Array, ""],
+    to: str | Mapping[int, int] = "any",
 ) -> Dataset:
     """Draw new labels for a fraction of the training examples; test labels stay clean.
 

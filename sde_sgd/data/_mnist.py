@@ -12,12 +12,12 @@ _CLASSES = 10
 
 
 def mnist(
-    directory: str | os.PathLike[str] | Any,
+    directory: str | os.PathLike[str],
     *,
-    train_size: int | Any | None = None,
-    key: Key[Array, ""] | Any | None = None,
-    flat: bool | Any = True,
-    max_bytes: int | Any = _image_pairs.MAX_BYTES,
+    train_size: int | None = None,
+    key: Key[Array, ""] | None = None,
+    flat: bool = True,
+    max_bytes: int = _image_pairs.MAX_BYTES,
 ) -> Dataset:
     """MNIST: images of 28 × 28 handwritten digits in 10 classes, from a directory you have.
 
@@ -51,12 +51,12 @@ def mnist(
 
 
 def fashion_mnist(
-    directory: str | os.PathLike[str] | Any,
+    directory: str | os.PathLike[str],
     *,
-    train_size: int | Any | None = None,
-    key: Key[Array, ""] | Any | None = None,
-    flat: bool | Any = True,
-    max_bytes: int | Any = _image_pairs.MAX_BYTES,
+    train_size: int | None = None,
+    key: Key[Array, ""] | None = None,
+    flat: bool = True,
+    max_bytes: int = _image_pairs.MAX_BYTES,
 ) -> Dataset:
     """Fashion-MNIST: 28 × 28 images of clothing in 10 classes, from a directory you have.
 
@@ -86,12 +86,12 @@ def fashion_mnist(
 
 
 def kmnist(
-    directory: str | os.PathLike[str] | Any,
+    directory: str | os.PathLike[str],
     *,
-    train_size: int | Any | None = None,
-    key: Key[Array, ""] | Any | None = None,
-    flat: bool | Any = True,
-    max_bytes: int | Any = _image_pairs.MAX_BYTES,
+    train_size: int | None = None,
+    key: Key[Array, ""] | None = None,
+    flat: bool = True,
+    max_bytes: int = _image_pairs.MAX_BYTES,
 ) -> Dataset:
     """Kuzushiji-MNIST: 28 × 28 images of cursive Japanese in 10 classes, from a directory you have.
 

@@ -15,10 +15,10 @@ from sde_sgd.random import check_key
 def split(
     inputs: Any,
     targets: Any,
-    train_size: int | Any,
+    train_size: int,
     *,
-    key: Key[Array, ""] | Any,
-    classes: int | Any | None = None,
+    key: Key[Array, ""],
+    classes: int | None = None,
     name: str = "data",
     standardise: str | None = None,
 ) -> Dataset:

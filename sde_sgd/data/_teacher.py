@@ -31,15 +31,15 @@ class _Network(NamedTuple):
 
 
 def teacher(
-    size: int | Any,
+    size: int,
     *,
-    key: Key[Array, ""] | Any,
-    inputs: int | Any = 32,
-    hidden: tuple[int, ...] | Any = (64, 64),
-    classes: int | Any = 10,
-    gain: float | Any = 2.0,
-    label_noise: float | Any = 0.0,
-    test_size: int | Any = 10_000,
+    key: Key[Array, ""],
+    inputs: int = 32,
+    hidden: tuple[int, ...] = (64, 64),
+    classes: int = 10,
+    gain: float = 2.0,
+    label_noise: float = 0.0,
+    test_size: int = 10_000,
 ) -> Dataset:
     """Independent normal inputs labelled by a random tanh network, the teacher.
 

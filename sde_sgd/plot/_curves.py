@@ -20,7 +20,7 @@ CLOCKS = {"step": "SGD steps", "time": "SDE time t = ηk", "epochs": "epochs"}
 
 
 def curves(
-    observable: str | Any,
+    observable: str,
     *,
     clock: str | None = None,
     band: str = "deviation",
@@ -148,7 +148,7 @@ def _check_result(name: str, result: Any) -> None:
         raise ValueError(f"{name} must be a Result of run or a SweepResult of sweep, got {short(result)}.")
 
 
-def curve(result: Result | Any, observable: str | Any) -> tuple[np.ndarray, np.ndarray]:
+def curve(result: Result, observable: str) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation over the chains that did not diverge, shape `(samples,)` each.
 
     Raises:

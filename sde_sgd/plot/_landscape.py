@@ -17,7 +17,7 @@ from sde_sgd.statistics._samples import is_result
 
 
 def landscape(
-    problem: Problem | Any,
+    problem: Problem,
     *,
     bounds: Any,
     samples: Any = None,

@@ -1,7 +1,5 @@
 """Slices of a loss: along lines, and in a plane."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,7 +10,7 @@ from sde_sgd.curvature import Line, Plane
 from sde_sgd.plot._style import COLOURS, axes_or_new
 
 
-def loss_lines(*, log: bool = False, ax: Axes | None = None, **named: Line | Any) -> Figure:
+def loss_lines(*, log: bool = False, ax: Axes | None = None, **named: Line) -> Figure:
     """Draw losses on lines between two sets of parameters, as `curvature.interpolation` gives them.
 
         plot.loss_lines(training=interpolation(net, a, b))
@@ -46,7 +44,7 @@ def loss_lines(*, log: bool = False, ax: Axes | None = None, **named: Line | Any
     return made
 
 
-def loss_plane(plane: Plane | Any, *, levels: int = 24, log: bool = True, ax: Axes | None = None) -> Figure:
+def loss_plane(plane: Plane, *, levels: int = 24, log: bool = True, ax: Axes | None = None) -> Figure:
     """Draw the contours of a loss in a plane, as `curvature.plane` gives it.
 
     Args:

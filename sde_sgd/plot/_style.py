@@ -41,7 +41,7 @@ def figure(
         return made, made.subplots(rows, columns, **options)
 
 
-def axes_or_new(ax: Axes | Any | None) -> tuple[Figure, Axes]:
+def axes_or_new(ax: Axes | None) -> tuple[Figure, Axes]:
     """The axes given, or new ones on a figure of their own."""
     if ax is None:
         return figure()
@@ -60,7 +60,7 @@ def legend_name(name: str, what: object) -> str:
     return name
 
 
-def save(made: Figure | Any, path: str | Path | Any) -> Path:
+def save(made: Figure, path: str | Path) -> Path:
     """Write a figure to `path`, making its folder; returns the path.
 
     Raises:

@@ -1,7 +1,5 @@
 """How far a run is from its SDE, at a glance; and where in (η, B) the invariance holds."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
@@ -22,7 +20,7 @@ _TITLES = {
 }
 
 
-def diagnosis(found: Diagnosis | Any, *, axes: tuple[Axes, Axes] | None = None) -> Figure:
+def diagnosis(found: Diagnosis, *, axes: tuple[Axes, Axes] | None = None) -> Figure:
     """Draw a diagnosis: left every cause against its limit, right the temperature of each direction.
 
     A bar is as long as the effect, its whisker spans where the effect lies. Green is within the limit,
@@ -119,7 +117,7 @@ def _temperatures(found: Diagnosis, axes: Axes) -> None:
     axes.legend(frameon=False, fontsize=9)
 
 
-def phase_diagram(found: PhaseDiagram | Any, *, ax: Axes | None = None) -> Figure:
+def phase_diagram(found: PhaseDiagram, *, ax: Axes | None = None) -> Figure:
     """Draw where runs of equal η/B agree and where they part.
 
     Colours are the deviation from the run of equal η/B with the smallest η, in standard deviations over

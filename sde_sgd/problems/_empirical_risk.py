@@ -92,15 +92,15 @@ class EmpiricalRisk(FiniteSumProblem):
 
     def __init__(
         self,
-        predict: Predict | Any,
-        dataset: Dataset | Any,
+        predict: Predict,
+        dataset: Dataset,
         *,
-        init: Callable[[Key[Array, ""]], Theta] | Any,
-        loss: str | Losses | Any = "cross_entropy",
+        init: Callable[[Key[Array, ""]], Theta],
+        loss: str | Losses = "cross_entropy",
         l2: Any = 0.0,
         l2_mask: Any = None,
         state: PyTree | None = None,
-        block: int | Any | None = None,
+        block: int | None = None,
     ):
         names = "(theta, inputs)" if state is None else "(theta, state, inputs)"
         given.check_model("predict", predict, f"{names} -> outputs")

@@ -18,15 +18,15 @@ from sde_sgd.problems._select import selected, split
 
 
 def from_equinox(
-    make: eqx.Module | Callable[[Key[Array, ""]], Any] | Any,
-    dataset: Dataset | Any,
+    make: eqx.Module | Callable[[Key[Array, ""]], Any],
+    dataset: Dataset,
     *,
     loss: str | Losses = "cross_entropy",
     l2: Any = 0.0,
     l2_mask: Any = None,
     state: eqx.nn.State | None = None,
     frozen: Any = None,
-    block: int | Any | None = None,
+    block: int | None = None,
 ) -> EmpiricalRisk:
     """The empirical risk of an Equinox module that maps one input to one output.
 

@@ -20,15 +20,15 @@ from sde_sgd.problems._select import selected, split
 
 def from_flax(
     module: Any,
-    dataset: Dataset | Any,
+    dataset: Dataset,
     *,
-    variables: Mapping[str, Any] | Any | None = None,
+    variables: Mapping[str, Any] | None = None,
     arguments: Mapping[str, Any] | None = None,
     loss: str | Losses = "cross_entropy",
     l2: Any = 0.0,
     l2_mask: Any = None,
     frozen: Any = None,
-    block: int | Any | None = None,
+    block: int | None = None,
 ) -> EmpiricalRisk:
     """The empirical risk of a Flax module, which maps a batch of inputs to its outputs.
 

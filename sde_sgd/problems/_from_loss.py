@@ -14,10 +14,10 @@ from sde_sgd.problems._empirical_risk import EmpiricalRisk
 
 
 def from_loss(
-    example_loss: Callable[[Theta, Array, Array], Float[Array, ""]] | Any,
-    dataset: Dataset | Any,
+    example_loss: Callable[[Theta, Array, Array], Float[Array, ""]],
+    dataset: Dataset,
     *,
-    init: Callable[[Key[Array, ""]], Theta] | Any,
+    init: Callable[[Key[Array, ""]], Theta],
     l2: Any = 0.0,
     l2_mask: Any = None,
 ) -> EmpiricalRisk:

@@ -68,9 +68,9 @@ class DenseNetwork(Shown, eqx.Module):
 
 
 def mlp(
-    dataset: Dataset | Any,
+    dataset: Dataset,
     *,
-    hidden: Sequence[int] | int | Any = (64, 64),
+    hidden: Sequence[int] | int = (64, 64),
     activation: str = "tanh",
     loss: str = "cross_entropy",
     l2: Any = 0.0,
@@ -100,7 +100,7 @@ def mlp(
 
 
 def linear_regression(
-    dataset: Dataset | Any, *, l2: Any = 0.0, l2_mask: Any = None, bias: bool = False
+    dataset: Dataset, *, l2: Any = 0.0, l2_mask: Any = None, bias: bool = False
 ) -> EmpiricalRisk:
     """ℓ_n(w) = ½ (w·x_n − y_n)² + (λ/2)|w|², started at N(0, 1/d)."""
     dataset = check_dataset(dataset)
@@ -113,7 +113,7 @@ def linear_regression(
 
 
 def logistic_regression(
-    dataset: Dataset | Any, *, l2: Any = 0.0, l2_mask: Any = None, bias: bool = True
+    dataset: Dataset, *, l2: Any = 0.0, l2_mask: Any = None, bias: bool = True
 ) -> EmpiricalRisk:
     """ℓ_n(w) = ln(1 + e^{f_n}) − y_n f_n with f = w·x + b, for two classes."""
     dataset = check_dataset(dataset)
@@ -126,7 +126,7 @@ def logistic_regression(
 
 
 def softmax_regression(
-    dataset: Dataset | Any, *, l2: Any = 0.0, l2_mask: Any = None, bias: bool = True
+    dataset: Dataset, *, l2: Any = 0.0, l2_mask: Any = None, bias: bool = True
 ) -> EmpiricalRisk:
     """Cross-entropy of a linear model with one output per class."""
     dataset = check_dataset(dataset)
@@ -139,7 +139,7 @@ def softmax_regression(
 
 
 def _dense(
-    dataset: Dataset | Any,
+    dataset: Dataset,
     hidden: list[int],
     activation: str,
     loss: str,

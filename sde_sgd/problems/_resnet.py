@@ -109,12 +109,12 @@ def _drawn(make: Callable[[], Any], variance: float, key: Key[Array, ""]) -> Any
 
 
 def resnet(
-    dataset: Dataset | Any,
+    dataset: Dataset,
     *,
-    depth: int | Any = 20,
-    width: int | Any = 16,
-    groups: int | Any = 8,
-    image_shape: tuple[int, ...] | Any | None = None,
+    depth: int = 20,
+    width: int = 16,
+    groups: int = 8,
+    image_shape: tuple[int, ...] | None = None,
     loss: str | Losses = "cross_entropy",
     l2: Any = 0.0,
     l2_mask: Any = None,

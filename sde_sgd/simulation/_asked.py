@@ -94,12 +94,12 @@ def histograms(asked: Any, problem: Problem) -> dict[str, Histogram]:
 
 
 def make_recorder(
-    process: Process | Any,
-    record: Mapping[str, Observable | str] | Sequence[str] | Any = None,
-    moments: Mapping[str, Observable | str] | Sequence[str] | Any = None,
-    histograms_asked: Mapping[str, Histogram] | Histogram | Any = None,
-    stop_loss: float | Any | None = None,
-    stop: Callable[[Any], Any] | Any | None = None,
+    process: Process,
+    record: Mapping[str, Observable | str] | Sequence[str] | None = None,
+    moments: Mapping[str, Observable | str] | Sequence[str] | None = None,
+    histograms_asked: Mapping[str, Histogram] | Histogram | None = None,
+    stop_loss: float | None = None,
+    stop: Callable[[Any], Any] | None = None,
 ) -> Recorder:
     """What is kept of a run, from the arguments of `run`."""
     if not isinstance(process, Process):

@@ -39,10 +39,10 @@ class Histogram(Shown, eqx.Module):
 
     def __init__(
         self,
-        low: float | Any,
-        high: float | Any,
-        bins: int | Any = 100,
-        observable: Observable | str | Any | None = None,
+        low: float,
+        high: float,
+        bins: int = 100,
+        observable: Observable | str | None = None,
     ):
         self.low = float(_checks.scalar("low", low, kept=True))
         self.high = float(_checks.scalar("high", high, above=self.low, hint="Give low < high.", kept=True))

@@ -187,7 +187,7 @@ class Result(Shown, eqx.Module):
         """
         return write_dataset(to_dataset(self), path, "run", overwrite=overwrite)
 
-    def with_process(self, process: Process | Any) -> "Result":
+    def with_process(self, process: Process) -> "Result":
         """The same result with its process put back, after it was read: to go on, and for its times.
 
         Warns if the file describes another one, with both values: the times are then those of this process.
@@ -205,7 +205,7 @@ class Result(Shown, eqx.Module):
             )
         return found
 
-    def _with(self, process: Process | Any) -> "Result":
+    def _with(self, process: Process) -> "Result":
         if not isinstance(process, Process) or isinstance(process, SavedProcess):
             raise ValueError(f"process must be SGD(...), Langevin(...) or the like, got {process!r}.")
         key = jax.random.key(0) if self.key is None else self.key
@@ -283,7 +283,7 @@ def with_its_process(initial: Any, process: Any) -> Any:
     return initial._with(process) if is_real else initial
 
 
-def read_run(path: str | os.PathLike[str], *, process: Process | Any | None = None) -> Result:
+def read_run(path: str | os.PathLike[str], *, process: Process | None = None) -> Result:
     """Read what `Result.save` has written, to the last bit.
 
     Whatever needs no process takes what is read like what `run` gave: `statistics.compare`,

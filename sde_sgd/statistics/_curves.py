@@ -31,7 +31,7 @@ class CurveTest(HypothesisTest):
     t: np.ndarray
 
 
-def curve_test(*curves: Any, key: Any, permutations: int | Any = 999) -> CurveTest:
+def curve_test(*curves: Any, key: Any, permutations: int = 999) -> CurveTest:
     r"""max over the curve, and over pairs of groups, of |Welch's t|; p by permutations of whole curves.
 
     Seeds are dealt out anew to the groups, each with its whole curve, so that nothing is assumed of how the

@@ -19,7 +19,7 @@ def energy(
     reference: Any,
     *,
     key: Any,
-    permutations: int | Any = 499,
+    permutations: int = 499,
     standardise: bool = True,
     observable: Callable[[Any], Any] | None = None,
 ) -> HypothesisTest:

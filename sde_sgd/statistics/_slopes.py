@@ -40,7 +40,7 @@ def slope(
     logarithmic: bool = False,
     confidence: float = 0.95,
     method: str = "BCa",
-    resamples: int | Any = 1999,
+    resamples: int = 1999,
 ) -> SlopeTest:
     r"""The least-squares slope of the mean of y over x, or of ln⟨y⟩ over ln x.
 

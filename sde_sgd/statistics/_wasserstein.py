@@ -19,7 +19,7 @@ def wasserstein(
     reference: Any,
     *,
     key: Any,
-    draws: int | Any = 499,
+    draws: int = 499,
     observable: Callable[[Any], Any] | None = None,
 ) -> HypothesisTest:
     r"""W₁ = ∫ |F − G| dx, how far probability must be carried on average, in units of the observable.

@@ -86,7 +86,7 @@ class Density1D(Shown):
             raise ValueError(f"high must be >= low, got low = {ends[0]:g} and high = {ends[1]:g}; swap them.")
         return float(self.cdf(ends[1]) - self.cdf(ends[0]))
 
-    def sample(self, count: int | Any, *, key: Key[Array, ""]) -> Float[Array, " count"]:
+    def sample(self, count: int, *, key: Key[Array, ""]) -> Float[Array, " count"]:
         """`count` independent draws, by inverting the cdf."""
         check_key(key)
         size = _checks.integer("count", count, at_least=1)
@@ -175,7 +175,7 @@ class Density2D(Shown):
         """
         return region_probability(self.x, self.y, self.values, inside)
 
-    def marginal(self, axis: int | Any) -> Density1D:
+    def marginal(self, axis: int) -> Density1D:
         """The density of coordinate 0 or 1 alone."""
         _checks.choice("axis", str(axis), ("0", "1"))
         grid, other = (self.x, self.y) if axis == 0 else (self.y, self.x)
@@ -183,7 +183,7 @@ class Density2D(Shown):
         with np.errstate(divide="ignore"):
             return Density1D(grid, np.log(np.maximum(weights, 0.0)), f"{self.name}, coordinate {axis}")
 
-    def sample(self, count: int | Any, *, key: Key[Array, ""]) -> Float[Array, "count 2"]:
+    def sample(self, count: int, *, key: Key[Array, ""]) -> Float[Array, "count 2"]:
         """`count` draws: a grid cell by its probability, a uniform point in it."""
         check_key(key)
         size = _checks.integer("count", count, at_least=1)

@@ -26,7 +26,7 @@ class Line:
         ValueError: for more parameters.
     """
 
-    def __init__(self, problem: Problem | Any, what: str):
+    def __init__(self, problem: Problem, what: str):
         if not isinstance(problem, Problem):
             raise ValueError(f"problem must be a sde_sgd problem, got {short(problem)}.")
         start = jax.eval_shape(problem.init, jax.eval_shape(lambda: jax.random.key(0)))

@@ -75,7 +75,7 @@ class GaussianMixture(Shown):
         )
         return result
 
-    def sample(self, count: int | Any, *, key: Key[Array, ""]) -> Float[Array, "count d"]:
+    def sample(self, count: int, *, key: Key[Array, ""]) -> Float[Array, "count d"]:
         """`count` independent draws."""
         check_key(key)
         size = _checks.integer("count", count, at_least=1)
@@ -88,7 +88,7 @@ class GaussianMixture(Shown):
         return jnp.asarray(self.means[well] + np.einsum("nij,nj->ni", roots[well], z), dtype=float)
 
 
-def laplace_gibbs(problem: Problem | Any, hyper: Hyperparameters | Any) -> GaussianMixture:
+def laplace_gibbs(problem: Problem, hyper: Hyperparameters) -> GaussianMixture:
     r"""exp(−2L/T)/Z in any dimension: N(θ_k, (T/2) H_k⁻¹) at each known minimum, weighted by Laplace.
 
         Z ≈ Σ_k exp(−2L_k/T) (πT)^{d/2} / √det H_k

@@ -16,11 +16,11 @@ from sde_sgd.theory._setting import without_momentum
 
 
 def modified_gibbs(
-    problem: Problem | Any,
-    hyper: Hyperparameters | Any,
+    problem: Problem,
+    hyper: Hyperparameters,
     *,
     bounds: Any = None,
-    points: int | Any | None = None,
+    points: int | None = None,
 ) -> Density1D:
     r"""p ∝ exp(−[L − (η/4) L'² + (ηD/2) L'']/D), D = ησ²/(2B): SGD's own law up to O(η²).
 

@@ -64,7 +64,7 @@ class Pushforward(Shown):
         return np.asarray((self.cdf(at + half) - self.cdf(at - half)) / (2 * half))
 
 
-def pushforward(law: Density2D | Any, observable: Callable[[Any], Any] | Any) -> Density1D | Pushforward:
+def pushforward(law: Density2D, observable: Callable[[Any], Any]) -> Density1D | Pushforward:
     r"""The law of f(θ) on the line, for θ of a density in the plane.
 
     Of a coordinate it is the marginal. Otherwise every cell is cut into two triangles, on which f is taken

@@ -1,7 +1,5 @@
 """Skewed gradient noise makes one of two equal wells the likelier one, however small η is."""
 
-from typing import Any
-
 import numpy as np
 from scipy import integrate, interpolate
 
@@ -19,11 +17,11 @@ SKEWNESS = {"gaussian": 0.0, "rademacher": 0.0, "exponential": 2.0}
 
 
 def skew_log_odds(
-    problem: Problem | Any,
-    hyper: Hyperparameters | Any,
-    skewness: float | Any | None = None,
+    problem: Problem,
+    hyper: Hyperparameters,
+    skewness: float | None = None,
     *,
-    split: float | Any | None = None,
+    split: float | None = None,
     averaged: bool = True,
 ) -> float:
     r"""What skewed noise adds to ln(P_left/P_right) of two wells, to first order in the skewness.

@@ -27,16 +27,16 @@ _PILOT_STEPS = 2000
 
 
 def diagnose(
-    problem: Problem | Any,
-    hyper: Hyperparameters | Any,
+    problem: Problem,
+    hyper: Hyperparameters,
     *,
-    steps: int | Any,
-    key: Key[Array, ""] | Any,
+    steps: int,
+    key: Key[Array, ""],
     sampling: str = "replacement",
     initial: PyTree | None = None,
-    chains: int | Any | None = None,
-    pilot_steps: int | Any | None = None,
-    directions_followed: int | Any = 4,
+    chains: int | None = None,
+    pilot_steps: int | None = None,
+    directions_followed: int = 4,
     optimizer: Any = None,
     progress: bool | None = None,
 ) -> Diagnosis:

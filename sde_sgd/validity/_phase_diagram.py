@@ -145,17 +145,17 @@ class PhaseDiagram(Shown):
 
 
 def phase_diagram(
-    problem: Problem | Any,
+    problem: Problem,
     *,
-    learning_rate: Sequence[float] | Any,
-    batch_size: Sequence[int] | Any,
-    key: Key[Array, ""] | Any,
-    momentum: float | Any = 0.0,
-    seeds: int | Any = 16,
-    epochs: float | Any | None = None,
-    time: float | Any | None = None,
+    learning_rate: Sequence[float],
+    batch_size: Sequence[int],
+    key: Key[Array, ""],
+    momentum: float = 0.0,
+    seeds: int = 16,
+    epochs: float | None = None,
+    time: float | None = None,
     observable: str | Callable[[Any], Any] = "loss",
-    limit: float | Any = 2.0,
+    limit: float = 2.0,
     process: Callable[..., Any] = SGD,
     **options: Any,
 ) -> PhaseDiagram:

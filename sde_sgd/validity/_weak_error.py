@@ -81,14 +81,14 @@ class WeakError(Shown):
 
 
 def weak_error(
-    problem: Problem | Any,
-    hyper: Hyperparameters | Any,
+    problem: Problem,
+    hyper: Hyperparameters,
     *,
-    time: float | Any,
-    key: Key[Array, ""] | Any,
-    process: MakeDiffusion | Any | None = None,
-    observables: Mapping[str, Observable] | Observable | Any | None = None,
-    chains: int | Any = 10_000,
+    time: float,
+    key: Key[Array, ""],
+    process: MakeDiffusion | None = None,
+    observables: Mapping[str, Observable] | Observable | None = None,
+    chains: int = 10_000,
     antithetic: bool = True,
     initial: PyTree | None = None,
     **options: Any,

@@ -222,7 +222,7 @@ class Store:
 
 
 def open_store(
-    checkpoint: Checkpoint | str | os.PathLike[str] | Any | None, resume: bool, config: Any
+    checkpoint: Checkpoint | str | os.PathLike[str] | None, resume: bool, config: Any
 ) -> Store | None:
     """The checkpoint folder, if one is asked for; `config` is called for its fingerprint."""
     if checkpoint is None:

@@ -58,7 +58,7 @@ class Store(Generic[_T]):
                 self._entries.popitem(last=False)
 
 
-def clear_cache(*, limit: int | Any | None = None) -> None:
+def clear_cache(*, limit: int | None = None) -> None:
     """Let go of compiled programs, and of what was traced for them.
 
     Programs are kept, so that they are not compiled again: of `run` and `sweep` the 64 last used, of 1 to

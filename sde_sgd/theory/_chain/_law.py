@@ -33,11 +33,11 @@ _LOST = 1e-6
 
 
 def chain_law(
-    problem: AnalyticProblem | Any,
-    hyper: Hyperparameters | Any,
+    problem: AnalyticProblem,
+    hyper: Hyperparameters,
     *,
     bounds: Any = None,
-    points: int | Any | None = None,
+    points: int | None = None,
 ) -> Density1D:
     r"""The stationary law of x ← x − ηL'(x) − η σ(x) ζ̄, exact at finite η: p = ∫ K(·|y) p(y) dy.
 

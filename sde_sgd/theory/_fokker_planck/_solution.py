@@ -85,14 +85,14 @@ class FokkerPlanck(Shown):
 
 
 def fokker_planck(
-    problem: Problem | Any,
-    hyper: Hyperparameters | Any,
+    problem: Problem,
+    hyper: Hyperparameters,
     *,
     initial: Any,
     times: Any,
     std: Any = 0.0,
     bounds: Any = None,
-    cells: int | Any | None = None,
+    cells: int | None = None,
     reflecting: bool = False,
 ) -> FokkerPlanck:
     r"""How the law of dθ = −∇L dt + √(2D) dW, D = η'C/(2B), changes from t = 0 on, in one or two dimensions:
@@ -181,11 +181,11 @@ def fokker_planck(
 
 
 def relaxation_time(
-    problem: Problem | Any,
-    hyper: Hyperparameters | Any,
+    problem: Problem,
+    hyper: Hyperparameters,
     *,
     bounds: Any = None,
-    cells: int | Any | None = None,
+    cells: int | None = None,
 ) -> float:
     """The SDE time in which the slowest deviation from stationarity falls by e: 1/λ₁ of Fokker-Planck.
 

@@ -17,10 +17,10 @@ from sde_sgd.theory._setting import LAWS, law_noise, one_setting, positive_curva
 def lyapunov_covariance(
     hessian: Any,
     gradient_covariance: Any,
-    hyper: Hyperparameters | Any,
+    hyper: Hyperparameters,
     *,
     sampling: str = "replacement",
-    dataset_size: int | Any | None = None,
+    dataset_size: int | None = None,
 ) -> np.ndarray:
     r"""Σ of the SDE on L = ½ θᵀHθ: the solution of HΣ + ΣH = (η/((1 − m)B)) C.
 
@@ -48,10 +48,10 @@ def lyapunov_covariance(
 def discrete_covariance(
     hessian: Any,
     gradient_covariance: Any,
-    hyper: Hyperparameters | Any,
+    hyper: Hyperparameters,
     *,
     sampling: str = "replacement",
-    dataset_size: int | Any | None = None,
+    dataset_size: int | None = None,
     average: bool = False,
 ) -> np.ndarray:
     r"""Σ of SGD itself on L = ½ θᵀHθ with noise that does not depend on θ: exact at any stable η.
@@ -88,8 +88,8 @@ def discrete_covariance(
 
 
 def stationary_covariance(
-    problem: Problem | Any,
-    hyper: Hyperparameters | Any,
+    problem: Problem,
+    hyper: Hyperparameters,
     *,
     at: Any = None,
     law: str = "sgd",

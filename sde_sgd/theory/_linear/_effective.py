@@ -61,11 +61,11 @@ class EffectiveTemperature(Shown):
 def effective_temperature(
     hessian: Any,
     gradient_covariance: Any,
-    hyper: Hyperparameters | Any,
+    hyper: Hyperparameters,
     *,
     law: str = "sgd",
     sampling: str = "replacement",
-    dataset_size: int | Any | None = None,
+    dataset_size: int | None = None,
     average: bool = False,
 ) -> EffectiveTemperature:
     r"""The temperature T_i = 2λ_i eᵢᵀΣeᵢ of each direction of a quadratic, exact at finite η.
@@ -106,12 +106,12 @@ def effective_temperature(
 
 
 def virial(
-    hyper: Hyperparameters | Any,
+    hyper: Hyperparameters,
     *,
-    square_gradient: float | Any,
-    noise_trace: float | Any,
+    square_gradient: float,
+    noise_trace: float,
     sampling: str = "replacement",
-    dataset_size: int | Any | None = None,
+    dataset_size: int | None = None,
 ) -> float:
     r"""What stationarity alone says of E[θ·∇L], for any loss and noise: no quadratic, no small η.
 
@@ -153,7 +153,7 @@ def virial(
     return setting.rate / 2 * (float(square_gradient) + noise.own * float(noise_trace))
 
 
-def virial_with_momentum(hyper: Hyperparameters | Any, *, square_velocity: float | Any) -> float:
+def virial_with_momentum(hyper: Hyperparameters, *, square_velocity: float) -> float:
     r"""E[θ·∇L] = (η(1 + m)/2) E|v|² for heavy-ball SGD with buffer v, at any η and for any loss.
 
     From the stationarity of |θ|² and θ·v. Without momentum v = ĝ, and this is `virial`.

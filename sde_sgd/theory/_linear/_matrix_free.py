@@ -27,11 +27,11 @@ Product = Callable[[Any], Any]
 def directional_variance(
     curvatures: Any,
     noise_variances: Any,
-    hyper: Hyperparameters | Any,
+    hyper: Hyperparameters,
     *,
     law: str = "sgd",
     sampling: str = "replacement",
-    dataset_size: int | Any | None = None,
+    dataset_size: int | None = None,
     average: bool = False,
 ) -> np.ndarray:
     r"""eᵢᵀΣeᵢ along eigenvectors eᵢ of the Hessian, from λ_i and c_i = eᵢᵀCeᵢ alone.
@@ -89,12 +89,12 @@ def krylov_variance(
     hessian: Any,
     gradient_covariance: Any,
     direction: Any,
-    hyper: Hyperparameters | Any,
+    hyper: Hyperparameters,
     *,
-    order: int | Any = 32,
+    order: int = 32,
     law: str = "sgd",
     sampling: str = "replacement",
-    dataset_size: int | Any | None = None,
+    dataset_size: int | None = None,
     average: bool = False,
 ) -> KrylovVariance:
     r"""vᵀΣv for any direction v from `order` products with H and with C, and no d × d matrix.
@@ -146,7 +146,7 @@ def krylov_variance(
     return KrylovVariance(value, error, size)
 
 
-def products(problem: Problem | Any, theta: Any) -> tuple[LinearOperator, LinearOperator]:
+def products(problem: Problem, theta: Any) -> tuple[LinearOperator, LinearOperator]:
     """v ↦ H(θ)v and v ↦ C(θ)v over the raveled parameters: a gradient or two each, no matrix.
 
     Args:

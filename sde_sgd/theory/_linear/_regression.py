@@ -43,11 +43,11 @@ class RegressionLaw(Shown):
 
 
 def regression_covariance(
-    problem: FiniteSumProblem | Any,
-    hyper: Hyperparameters | Any,
+    problem: FiniteSumProblem,
+    hyper: Hyperparameters,
     *,
     sampling: str = "replacement",
-    orders: int | Any | None = None,
+    orders: int | None = None,
     key: Key[Array, ""] | None = None,
 ) -> RegressionLaw:
     r"""Σ of SGD on linear regression, exact at finite η: noise that does and does not depend on θ.

@@ -10,10 +10,10 @@ from sde_sgd.theory._setting import LAWS, one_setting, without_momentum
 
 
 def online_regression_law(
-    hyper: Hyperparameters | Any,
+    hyper: Hyperparameters,
     *,
-    input_variance: float | Any = 1.0,
-    noise_variance: float | Any = 1.0,
+    input_variance: float = 1.0,
+    noise_variance: float = 1.0,
 ) -> Any:
     r"""Student's t with ν = 1 + 1/T degrees of freedom: the SDE of w in ℓ = ½(wx − ε)².
 
@@ -46,11 +46,11 @@ def online_regression_law(
 
 
 def online_regression_variance(
-    hyper: Hyperparameters | Any,
+    hyper: Hyperparameters,
     *,
     law: str = "sgd",
-    input_variance: float | Any = 1.0,
-    noise_variance: float | Any = 1.0,
+    input_variance: float = 1.0,
+    noise_variance: float = 1.0,
 ) -> float:
     r"""Var w of online linear regression: SGD's (s²/a) T/(2 − ηa − 2T), the SDE's (s²/a) T/(2(1 − T)).
 
