@@ -1,6 +1,6 @@
 """Training labels made wrong on purpose."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,10 +20,10 @@ _TO = (
 
 def with_label_noise(
     dataset: Dataset,
-    fraction: float,
+    fraction: float | Sequence[float] | np.ndarray | Array,
     *,
     key: Key[Array, ""],
-    to: str | Mapping[int, int] = "any",
+    to: str | Mapping[int, int] | Sequence[Sequence[float]] | np.ndarray | Array = "any",
 ) -> Dataset:
     """Draw new labels for a fraction of the training examples; test labels stay clean.
 
