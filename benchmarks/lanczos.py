@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
@@ -61,7 +62,7 @@ def eigenvalues(problem: ss.problems.Problem, theta: Any, products: int = PRODUC
 
 def power(problem: ss.problems.Problem, theta: Any) -> Array:
     """As many Hessian-vector products and no more: each is taken of the one before, made of length 1."""
-    flat, unravel = jax.flatten_util.ravel_pytree(theta)
+    flat, unravel = ravel_pytree(theta)
     product = jax.linearize(jax.grad(lambda at: problem.loss(unravel(at))), flat)[1]
 
     def step(_: Array, vector: Array) -> Array:

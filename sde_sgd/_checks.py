@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 _T = TypeVar("_T", bound=str)
 # kinds of dtypes that NumPy would turn into floats all the same: bools, strings, times
@@ -26,7 +27,7 @@ class _Short(reprlib.Repr):
         self.maxlevel, self.maxstring, self.maxother = 3, 80, 80
 
     def repr1(self, x: Any, level: int) -> str:
-        if isinstance(x, np.ndarray | jax.Array) and not isinstance(x, jax.core.Tracer):
+        if isinstance(x, np.ndarray | jax.Array) and not isinstance(x, Tracer):
             if x.size > 4:
                 return f"an array of shape {x.shape} and dtype {x.dtype}"
             return " ".join(repr(x).split())
@@ -68,7 +69,7 @@ def is_concrete(value: Any) -> bool:
     """Whether `value` can be looked at now (it is, or holds, no tracer inside `jit` or `vmap`)."""
     if isinstance(value, int | float | str | np.ndarray):
         return True
-    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+    return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value))
 
 
 def number(

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 
@@ -64,7 +65,7 @@ def structure_hash(tree: Any) -> int:
         TypeError: inside `jit`.
     """
     leaves, structure = jax.tree.flatten(tree)
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in (*leaves, jax.lax.neg(np.float32(1)))):
+    if any(isinstance(leaf, Tracer) for leaf in (*leaves, jax.lax.neg(np.float32(1)))):
         raise TypeError(
             f"unhashable inside jit: {type(tree).__name__}. What is jitted need not be jitted again: call "
             f"its method itself, problem.loss in place of jax.jit(problem.loss)."
@@ -87,4 +88,7 @@ class Function(eqx.Module):
 
 def as_module(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` itself if it is a pytree (an Equinox module), else wrapped into one."""
-    return function if isinstance(function, eqx.Module) else Function(function)
+    if isinstance(function, eqx.Module):
+        assert callable(function)
+        return function
+    return Function(function)

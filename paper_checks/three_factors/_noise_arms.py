@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from scipy import optimize
 
 import sde_sgd as ss
@@ -78,7 +79,7 @@ def arm(context: Context, data: str, label_noise: float, scale: float, chains: i
 
 def _minimum(problem: ss.problems.EmpiricalRisk) -> Any:
     start = problem.init(jax.random.key(0))
-    flat, unravel = jax.flatten_util.ravel_pytree(start)
+    flat, unravel = ravel_pytree(start)
     slope = jax.jit(jax.value_and_grad(lambda at: problem.loss(unravel(at))))
 
     def function(at: np.ndarray) -> tuple[float, np.ndarray]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from sde_sgd import _checks
+
+Device: TypeAlias = jax.Device  # pyright: ignore[reportInvalidTypeForm] - jaxlib comes without types
 
 CHAINS_AXIS, DATA_AXIS = "chains", "data"
 CHAINS = PartitionSpec(CHAINS_AXIS)
@@ -86,9 +88,7 @@ class Layout:
         return jax.tree.map(one, tree)
 
 
-def layout(
-    chains: int, devices: Sequence[jax.Device] | None, data_devices: int = 1, multiple: int = 1
-) -> Layout:
+def layout(chains: int, devices: Sequence[Device] | None, data_devices: int = 1, multiple: int = 1) -> Layout:
     """Spread chains over as many groups of devices as shorten the work.
 
     Args:
@@ -125,7 +125,7 @@ def lanes(problem: Any) -> int:
     return _LANES if problem.dataset_size is None else 1
 
 
-def available(devices: Sequence[jax.Device] | None) -> list[jax.Device]:
+def available(devices: Sequence[Device] | None) -> list[Device]:
     """The devices to use: those given, the default device where one is set, or all of all hosts."""
     if devices is not None:
         some = list(devices) if isinstance(devices, Sequence) or np.ndim(devices) == 1 else []
@@ -136,7 +136,7 @@ def available(devices: Sequence[jax.Device] | None) -> list[jax.Device]:
         return some
     chosen = getattr(jax.config, "jax_default_device", None)
     if isinstance(chosen, str):
-        result: list[jax.Device] = jax.local_devices(backend=chosen)[:1]
+        result: list[Device] = jax.local_devices(backend=chosen)[:1]
         return result
     return jax.devices() if chosen is None else [chosen]
 

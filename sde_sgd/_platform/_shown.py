@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 # so many numbers, entries or characters are shown; of more the first and the last ones
 _NUMBERS, _ENTRIES, _CHARACTERS = 6, 4, 80
@@ -54,8 +55,8 @@ def short(value: Any) -> str:
     if isinstance(value, Sequence) and not hasattr(value, "_fields"):
         left, right = "()" if isinstance(value, tuple) else "[]"
         return f"{left}{_joined([short(entry) for entry in _some(list(value))], len(value))}{right}"
-    if hasattr(value, "dims") and hasattr(value, "sizes"):  # of xarray
-        sizes = ", ".join(f"{name}: {size}" for name, size in value.sizes.items())
+    if hasattr(value, "dims") and (lengths := getattr(value, "sizes", None)) is not None:  # of xarray
+        sizes = ", ".join(f"{name}: {size}" for name, size in lengths.items())
         return f"{type(value).__name__}({sizes})"
     return _other(value)
 
@@ -67,7 +68,7 @@ def digits(value: Any) -> str:
 
 def known(value: Any) -> np.ndarray | None:
     """The numbers of an array, or None where they cannot be looked at: traced, deleted or on other hosts."""
-    if isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct) or value is None:
+    if isinstance(value, Tracer | jax.ShapeDtypeStruct) or value is None:
         return None
     if isinstance(value, jax.Array):
         if value.is_deleted() or not value.is_fully_addressable:
@@ -95,7 +96,7 @@ def _array(value: Any) -> str:
     shape = tuple(value.shape)
     if array is None or (array.ndim > 1 and array.size > _NUMBERS) or array.size == 0:
         word = f"{value.dtype}{list(shape)}" if shape else f"{value.dtype}"
-        if isinstance(value, jax.core.Tracer):
+        if isinstance(value, Tracer):
             return f"{word} (traced)"
         gone = isinstance(value, jax.Array) and value.is_deleted()
         return f"{word} (deleted)" if gone else word

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
 
 from sde_sgd import _checks
@@ -157,7 +158,7 @@ def alignment(
 
 @_traces.jit
 def _gram(problem: FiniteSumProblem, theta: Theta, examples: Int[Array, " n"], k: int) -> Eigenpairs:
-    flat, unravel = jax.flatten_util.ravel_pytree(theta)
+    flat, unravel = ravel_pytree(theta)
 
     def slope(number: Int[Array, ""]) -> Array:
         result: Array = jax.grad(lambda at: problem.example_losses(unravel(at), number[None])[0])(flat)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
 from sde_sgd import _checks, _tree
@@ -115,9 +116,7 @@ def operator(
     """The matrix at θ as an `Operator`; with `free` its diagonal block over those leaves of θ."""
     leaves, structure = jax.tree.flatten(theta)
     chosen = [True] * len(leaves) if free is None else list(free)
-    flat, unravel = jax.flatten_util.ravel_pytree(
-        [leaf for leaf, use in zip(leaves, chosen, strict=True) if use]
-    )
+    flat, unravel = ravel_pytree([leaf for leaf, use in zip(leaves, chosen, strict=True) if use])
 
     def build(vector: Array) -> Any:
         moved = iter(unravel(vector))
@@ -234,7 +233,7 @@ def _checked_product(problem: Any, theta: Any, vector: Any, subset: Any, matrix:
 def _product(problem: Problem, theta: Theta, vector: Theta, examples: Array | None, matrix: str) -> Theta:
     with precise():
         made = operator(problem, theta, matrix, examples)
-        flat, _ = jax.flatten_util.ravel_pytree(jax.tree.leaves(vector))
+        flat, _ = ravel_pytree(jax.tree.leaves(vector))
         return made.unravel(made.product(flat))
 
 
@@ -269,7 +268,7 @@ def _gauss_newton(problem: EmpiricalRisk, build: Any, flat: Array, examples: Any
         if not problem.regularised:
             unpenalised: Array = result
             return unpenalised
-        penalised, _ = jax.flatten_util.ravel_pytree(jax.tree.leaves(problem.decayed(build(vector))))
+        penalised, _ = ravel_pytree(jax.tree.leaves(problem.decayed(build(vector))))
         returned: Array = result + problem.l2.astype(flat.dtype) * penalised
         return returned
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key
 
 from sde_sgd import _checks
@@ -93,7 +94,7 @@ def spectral_density(
     theta, examples, draw, samples, products = _checked(
         problem, theta, key, samples, products, matrix, subset
     )
-    dtype = jax.flatten_util.ravel_pytree(theta)[0].dtype
+    dtype = ravel_pytree(theta)[0].dtype
     if width is not None:
         _checks.number("width", width, above=0)
         if np.ndim(width):
@@ -149,7 +150,7 @@ def log_determinant(
     _checks.number("shift", shift, at_least=0)
     if np.ndim(shift):
         raise ValueError(f"shift must be one number, got an array of shape {np.shape(shift)}.")
-    shift = jnp.asarray(shift, jax.flatten_util.ravel_pytree(theta)[0].dtype)
+    shift = jnp.asarray(shift, ravel_pytree(theta)[0].dtype)
     found, lowest = _log_determinant(problem, theta, examples, draw, samples, products, shift, matrix)
     if _checks.is_concrete(lowest) and np.ndim(lowest) == 0 and float(lowest) + float(shift) <= 0:
         raise ValueError(

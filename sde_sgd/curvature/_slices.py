@@ -205,7 +205,7 @@ def _scaled(direction: Array, weights: Array, normalise: str, units: int) -> Arr
     return direction * (size(weights) / size(direction))
 
 
-def _chosen(problem: Problem, function: Any, subset: Any) -> Callable[[Any], Array]:
+def _chosen(problem: Problem, function: Callable[[Any], Array] | None, subset: Any) -> Callable[[Any], Array]:
     """What is looked at, as something that `jit` knows again."""
     if function is None:
         return _Loss(problem, check_subset(problem, subset))
@@ -213,8 +213,7 @@ def _chosen(problem: Problem, function: Any, subset: Any) -> Callable[[Any], Arr
         raise ValueError(f"function must be a function of the parameters, got {function!r}.")
     if subset is not None:
         raise ValueError("subset is for the loss; give the function itself the examples it should see.")
-    result: Callable[[Any], Array] = function
-    return result
+    return function
 
 
 class _Loss(eqx.Module):

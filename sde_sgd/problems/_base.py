@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key, PyTree, UInt32
 
 from sde_sgd import _tree
@@ -128,7 +129,7 @@ class Problem(Shown, eqx.Module):
 
     def hessian(self, theta: Theta) -> Float[Array, "d d"]:
         """∇∇L(θ) as a dense matrix over the raveled parameters: for small problems and checks."""
-        flat, unravel = jax.flatten_util.ravel_pytree(theta)
+        flat, unravel = ravel_pytree(theta)
         result: Float[Array, "d d"] = jax.hessian(lambda vector: self.loss(unravel(vector)))(flat)
         return result
 

@@ -120,7 +120,7 @@ class EmpiricalRisk(FiniteSumProblem):
         self.regularised = not _checks.is_concrete(l2) or float(l2) != 0
         self.size = dataset.size
         self.block = None if block is None else _checks.integer("block", block, at_least=1)
-        self.axis = None
+        self.axis = None  # pyright: ignore[reportIncompatibleVariableOverride]
         theta = _check_theta(init)
         if l2_mask is not None and not self.regularised:
             raise ValueError("l2_mask says where l2 is on, and l2 is 0; give l2=..., or leave l2_mask out.")
@@ -141,8 +141,8 @@ class EmpiricalRisk(FiniteSumProblem):
         shape = getattr(shapes, "shape", None)
         if shape != (self.size,):
             got = f"shape {shape}" if shape is not None else _tree.describe(shapes)
-            if hasattr(loss, "told"):
-                raise ValueError(f"{loss.told} must return one number, got {got} for {self.size} examples.")
+            if (written := getattr(loss, "told", None)) is not None:
+                raise ValueError(f"{written} must return one number, got {got} for {self.size} examples.")
             raise ValueError(
                 f"loss must return one number for each of the {self.size} examples, got {got}. Give no mean."
             )

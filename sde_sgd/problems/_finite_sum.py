@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
 from sde_sgd.problems._base import NotKnownError, Problem, Sampler, Theta
@@ -91,7 +92,7 @@ class FiniteSumProblem(Problem):
 
     def example_gradients(self, theta: Theta) -> Float[Array, "examples d"]:
         """∇ℓ_n(θ) of every example as rows over the raveled parameters: N × d numbers."""
-        flat, unravel = jax.flatten_util.ravel_pytree(theta)
+        flat, unravel = ravel_pytree(theta)
         result: Float[Array, "examples d"] = jax.jacrev(lambda vector: self.example_losses(unravel(vector)))(
             flat
         )

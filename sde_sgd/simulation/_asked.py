@@ -37,7 +37,7 @@ def named(argument: str, asked: Any) -> dict[str, Any]:
     return {name: name for name in asked}
 
 
-def observable(argument: str, asked: Any, problem: Problem) -> Observable:
+def observable(argument: str, asked: Observable | str, problem: Problem) -> Observable:
     """A function of one chain's parameters, from itself or from the name of a method of the problem.
 
     Raises:
@@ -49,8 +49,7 @@ def observable(argument: str, asked: Any, problem: Problem) -> Observable:
                 f"{argument} must hold functions of one chain's parameters, or names of methods of the "
                 f"problem, got {_checks.short(asked)}."
             )
-        given: Observable = asked
-        return given
+        return asked
     found: Any = getattr(problem, asked, None)
     if asked.startswith("_") or not callable(getattr(type(problem), asked, None)):
         there = ", ".join(repr(name) for name in _TELLING if hasattr(problem, name))

@@ -63,7 +63,7 @@ class Job:
     chains: int
     chunk: int
     initial: PyTree | Result | None
-    devices: Sequence[jax.Device] | None
+    devices: Sequence[_devices.Device] | None
     data_devices: int
 
     def parts(self) -> Iterator[Chunk]:

@@ -5,9 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax
-
-from sde_sgd._platform._devices import Layout
+from sde_sgd._platform._devices import Device, Layout
 from sde_sgd._platform._shown import Shown
 from sde_sgd.simulation._program import Program
 
@@ -110,7 +108,7 @@ def check(prediction: MemoryPrediction, predict_for: Callable[[int, int | None],
     raise MemoryError(f"{prediction}. {way_out}")
 
 
-def _available(device: jax.Device) -> int | None:
+def _available(device: Device) -> int | None:
     if device.platform != "cpu":
         stats = device.memory_stats() or {}
         if "bytes_limit" not in stats:

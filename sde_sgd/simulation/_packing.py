@@ -49,7 +49,7 @@ def do_jobs(
     jobs: Sequence[Job],
     costs: Sequence[float],
     width: int,
-    devices: Sequence[jax.Device] | None,
+    devices: Sequence[_devices.Device] | None,
     session: Session,
     work: Work,
 ) -> None:
@@ -101,14 +101,14 @@ class _Together(Interrupt):
 
 
 def _side_by_side(
-    shares: list[list[Any]], devices: list[list[jax.Device]], session: Session, work: Work
+    shares: list[list[Any]], devices: list[list[_devices.Device]], session: Session, work: Work
 ) -> None:
     """One thread for each share."""
     together = _Together(session.interrupt)
     inner = dataclasses.replace(session, interrupt=together)
     settings = [partial(context, getattr(jax.config, name)) for name, context in _SETTINGS.items()]
 
-    def do(share: list[Any], own: list[jax.Device]) -> None:
+    def do(share: list[Any], own: list[_devices.Device]) -> None:
         with contextlib.ExitStack() as stack:
             for setting in settings:
                 stack.enter_context(setting())

@@ -112,7 +112,9 @@ def settings(axes: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[dict[s
     return grid, [{**fixed, **dict(zip(grid, values, strict=True))} for values in combinations]
 
 
-def listed_runs(runs: Any, axes: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[dict[str, Any]]]:
+def listed_runs(
+    runs: Sequence[Mapping[str, Any]], axes: Mapping[str, Any]
+) -> tuple[dict[str, list[Any]], list[dict[str, Any]]]:
     """A list of settings as an axis "run"; what is the same for all may be given outside of it."""
     common = {name: value for name, value in axes.items() if value is not None and name != "problem"}
     listed = isinstance(runs, Sequence) and not isinstance(runs, str | bytes)

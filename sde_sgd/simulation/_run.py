@@ -10,6 +10,7 @@ from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _checks
 from sde_sgd._platform import _settings
+from sde_sgd._platform._devices import Device
 from sde_sgd._platform._progress import Progress
 from sde_sgd._platform.checkpoints._checkpoint import Checkpoint
 from sde_sgd._platform.checkpoints._session import open_session
@@ -46,7 +47,7 @@ def run(
     stop: Callable[[PyTree], Any] | None = None,
     throw: bool = False,
     progress: bool | None = None,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Device] | None = None,
     data_devices: int = 1,
     chunk: int | None = None,
     memory_limit: int | None = None,
@@ -175,7 +176,7 @@ def predict_memory(
     moments: Mapping[str, Observable | str] | Sequence[str] | None = None,
     histograms: Mapping[str, Histogram] | Histogram | None = None,
     every: float | None = None,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Device] | None = None,
     data_devices: int = 1,
 ) -> MemoryPrediction:
     """The memory that `run` with these arguments would take, from its compiled program.

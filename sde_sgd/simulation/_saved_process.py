@@ -10,7 +10,7 @@ from sde_sgd import _samplings
 from sde_sgd._platform.files._structure import made_of
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
-from sde_sgd.processes._base import Process
+from sde_sgd.processes._base import Process, RateSchedule
 
 
 class _Refusal:
@@ -21,6 +21,10 @@ class _Refusal:
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return lambda *_, **__: _refuse(getattr(instance, "name", "it"), self.method)
+
+
+def _refusal() -> Any:
+    return _Refusal()
 
 
 def _refuse(name: str, method: str) -> NoReturn:
@@ -37,17 +41,17 @@ class SavedProblem(Problem):
     name: str = eqx.field(static=True)
     size: int | None = eqx.field(static=True)
 
-    init = _Refusal()
-    loss = _Refusal()
-    sampler = _Refusal()
-    batch_gradient = _Refusal()
-    driving_noise = _Refusal()
-    noisy_gradient = _Refusal()
-    noise_variance = _Refusal()
-    gradient_covariance = _Refusal()
-    gradient = _Refusal()
-    hessian = _Refusal()
-    minima = _Refusal()
+    init = _refusal()
+    loss = _refusal()
+    sampler = _refusal()
+    batch_gradient = _refusal()
+    driving_noise = _refusal()
+    noisy_gradient = _refusal()
+    noise_variance = _refusal()
+    gradient_covariance = _refusal()
+    gradient = _refusal()
+    hessian = _refusal()
+    minima = _refusal()
 
     @property
     def dataset_size(self) -> int | None:
@@ -65,17 +69,17 @@ class SavedProcess(Process):
 
     problem: Problem
     hyper: Hyperparameters
-    schedule: None
+    schedule: RateSchedule | None
     origin: Any
     name: str = eqx.field(static=True)
     times: np.ndarray
     sampling: str | None = eqx.field(static=True)
 
-    init = _Refusal()
-    streams = _Refusal()
-    step = _Refusal()
-    steps = _Refusal()
-    advance = _Refusal()
+    init = _refusal()
+    streams = _refusal()
+    step = _refusal()
+    steps = _refusal()
+    advance = _refusal()
 
     @property
     def examples_per_gradient(self) -> int | None:

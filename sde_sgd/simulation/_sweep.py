@@ -6,7 +6,6 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-import jax
 from jaxtyping import Array, Key
 
 from sde_sgd import _checks
@@ -50,7 +49,7 @@ def sweep(
     record: Mapping[str, Observable | str] | Sequence[str] | None = None,
     keep_theta: bool = False,
     progress: bool | None = None,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[_devices.Device] | None = None,
     data_devices: int = 1,
     chunk: int | None = None,
     memory_limit: int | None = None,

@@ -20,7 +20,7 @@ from sde_sgd.simulation._task import Task
 def run_job(
     plan: SweepPlan,
     job: Job,
-    devices: Sequence[jax.Device] | None,
+    devices: Sequence[_devices.Device] | None,
     session: Session,
     *,
     key: Any,

@@ -60,7 +60,10 @@ class SweepPlan:
 
     @property
     def is_staged(self) -> bool:
-        return any(len(point.legs) > 1 or point.legs[0].schedule is not None for point in self.points)
+        return any(
+            len(point.legs) > 1 or any(leg.schedule is not None for leg in point.legs)
+            for point in self.points
+        )
 
     @property
     def has_momentum(self) -> bool:
@@ -130,8 +133,8 @@ class SweepPlan:
 
 
 def sweep_plan(
-    process: Any,
-    problem: Any,
+    process: MakeProcess,
+    problem: Problem | Mapping[str, Problem],
     *,
     axes: dict[str, Any],
     runs: Any,

@@ -64,12 +64,12 @@ class Writer:
             return f"float({str(value)!r})"
         if type(value) in (type(None), bool, int, float, str, bytes):
             return repr(value)
-        if type(value) in (list, tuple):
+        if isinstance(value, list | tuple) and type(value) in (list, tuple):
             inside = [self.of(entry, f"{name}[{number}]") for number, entry in enumerate(value)]
             if isinstance(value, list):
                 return f"[{', '.join(inside)}]"
             return f"({', '.join(inside)}{',' if len(inside) == 1 else ''})"
-        if type(value) in (dict, types.MappingProxyType):
+        if isinstance(value, dict | types.MappingProxyType) and type(value) in (dict, types.MappingProxyType):
             entries = [f"{key!r}: {self.of(entry, f'{name}[{key!r}]')}" for key, entry in value.items()]
             return f"{{{', '.join(entries)}}}"
         if type(value) is range:
@@ -255,7 +255,7 @@ def in_words(value: Any) -> str:
     if callable(value) and not isinstance(value, eqx.Module):
         return f"a function {fingerprint(value, 'it').get('it', type(value).__name__)}"
     if type(value).__name__ == "Result":
-        return f"the Result that ended at step {value.steps}"
+        return f"the Result that ended at step {getattr(value, 'steps', '?')}"
     return f"an object of class {type(value).__name__}"
 
 

@@ -96,7 +96,7 @@ def temperature_test(
         )
     n, dimensions = len(moved[0]), sum(leaf[0].size for leaf in moved)
     expected = _per_chain("temperature", temperature, n, above=0)
-    squared = sum((slope.reshape(n, -1) ** 2).sum(axis=1) for slope in slopes)
+    squared = np.sum([(slope.reshape(n, -1) ** 2).sum(axis=1) for slope in slopes], axis=0)
     if laplacian is not None:
         if learning_rate is not None or centre is not None:
             raise ValueError("laplacian= is an identity of its own; leave centre and learning_rate out.")
@@ -108,9 +108,8 @@ def temperature_test(
             )
         identity = "⟨|∇L|²⟩ = (T/2)⟨ΔL⟩"
     else:
-        work = sum(
-            (leaf * slope).reshape(n, -1).sum(axis=1) for leaf, slope in zip(moved, slopes, strict=True)
-        )
+        terms = [(leaf * slope).reshape(n, -1).sum(axis=1) for leaf, slope in zip(moved, slopes, strict=True)]
+        work = np.sum(terms, axis=0)
         divergence = np.full(n, float(dimensions))
         identity = "⟨(θ − θ*)·∇L⟩ = d T/2"
         if learning_rate is not None:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
 from sde_sgd import _checks
@@ -105,13 +105,13 @@ def _loss(problem: Problem, point: Any) -> Float[Array, ""]:
 @_traces.jit
 def _newton(problem: Problem, point: Any, steps: Int[Array, ""]) -> tuple[Any, Float[Array, "d d"]]:
     """Where Newton's method ends, and the Hessian there."""
-    flat, unravel = jax.flatten_util.ravel_pytree(point)
+    flat, unravel = ravel_pytree(point)
 
     def curvature(at: Float[Array, " d"]) -> Float[Array, "d d"]:
         return jnp.reshape(problem.hessian(unravel(at)), (flat.size, flat.size))
 
     def step(_: Int[Array, ""], at: Float[Array, " d"]) -> Float[Array, " d"]:
-        gradient = jax.flatten_util.ravel_pytree(problem.gradient(unravel(at)))[0]
+        gradient = ravel_pytree(problem.gradient(unravel(at)))[0]
         result: Float[Array, " d"] = at - jnp.linalg.solve(curvature(at), gradient)
         return result
 

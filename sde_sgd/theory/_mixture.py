@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key
 from scipy import linalg, special
 
@@ -114,7 +115,7 @@ def laplace_gibbs(problem: Problem, hyper: Hyperparameters) -> GaussianMixture:
     if not scale > 0:
         raise ValueError("the temperature must be > 0 for a density, got T = 0; with no noise there is none.")
     points = [refine_minimum(problem, point) for point in problem.minima()]
-    means = np.stack([np.asarray(jax.flatten_util.ravel_pytree(point)[0], np.float64) for point in points])
+    means = np.stack([np.asarray(ravel_pytree(point)[0], np.float64) for point in points])
     dimension = means.shape[1]
     facts = [facts_at(problem, point) for point in points]
     losses, hessians = np.asarray([loss for loss, _ in facts]), np.stack([hessian for _, hessian in facts])

@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key, PyTree
 
 from sde_sgd._platform._progress import Progress
@@ -117,7 +118,7 @@ class _Along(eqx.Module):
     directions: Float[Array, "k d"]
 
     def __call__(self, theta: PyTree) -> Float[Array, " numbers"]:
-        at = self.directions @ jax.flatten_util.ravel_pytree(theta)[0]
+        at = self.directions @ ravel_pytree(theta)[0]
         if isinstance(self.problem, FiniteSumProblem):
             slopes, losses = example_slopes(self.problem, theta, self.directions)
             loss, slope = losses.mean(), slopes.mean(axis=1)
@@ -125,7 +126,7 @@ class _Along(eqx.Module):
             noise = slopes @ slopes.T / slopes.shape[1]
         else:
             loss = self.problem.loss(theta)
-            slope = self.directions @ jax.flatten_util.ravel_pytree(self.problem.gradient(theta))[0]
+            slope = self.directions @ ravel_pytree(self.problem.gradient(theta))[0]
             noise = self.directions @ self.problem.gradient_covariance(theta) @ self.directions.T
         return jnp.concatenate([at, slope, noise.ravel(), loss[None]])
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key, PyTree
 
 from sde_sgd._platform.reading import _traces
@@ -64,7 +65,7 @@ def _seen(
     most = len(jax.tree.leaves(points)[0])
 
     def one(theta: PyTree) -> View:
-        _, unravel = jax.flatten_util.ravel_pytree(theta)
+        _, unravel = ravel_pytree(theta)
 
         def curved(direction: Array) -> Array:
             tangent = (unravel(direction),)
@@ -80,7 +81,7 @@ def _seen(
             covariance = problem.gradient_covariance(theta)
             second = second.at[k:].set(jnp.einsum("pi,ij,pj->p", probes, covariance, probes))
         found = top_eigenpairs(problem, theta, k, products=min(size, _PRODUCTS), key=key)
-        vectors = jax.vmap(lambda each: jax.flatten_util.ravel_pytree(each)[0])(found.vectors)
+        vectors = jax.vmap(lambda each: ravel_pytree(each)[0])(found.vectors)
         return View(found.values, vectors, lax.map(curved, directions), second[:k], third, second[k:])
 
     def put(number: Array, views: View) -> View:
@@ -102,7 +103,7 @@ def example_slopes(
     problem: Problem, theta: PyTree, directions: Float[Array, "k d"], key: Key[Array, ""] | None = None
 ) -> tuple[Float[Array, "k examples"], Float[Array, " losses"]]:
     """e·g_n of all examples and their losses; or of many drawn ones where there is no end of them."""
-    _, unravel = jax.flatten_util.ravel_pytree(theta)
+    _, unravel = ravel_pytree(theta)
     if isinstance(problem, FiniteSumProblem):
         losses, slope = jax.linearize(problem.example_losses, theta)
         return lax.map(lambda direction: slope(unravel(direction)), directions), losses
@@ -112,7 +113,7 @@ def example_slopes(
         None, minibatch_streams(key), jnp.zeros((), jnp.int32), jnp.arange(DRAWS, dtype=jnp.uint32)
     )
     drawn = jax.vmap(
-        lambda one: jax.flatten_util.ravel_pytree(problem.batch_gradient(theta, one))[0],
+        lambda one: ravel_pytree(problem.batch_gradient(theta, one))[0],
     )(batch)
     return directions @ drawn.T, problem.loss(theta)[None]
 

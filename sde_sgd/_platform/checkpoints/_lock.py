@@ -83,7 +83,7 @@ class FolderLock:
 
     def release(self) -> None:
         """Let go of it; the file stays, empty."""
-        if self._file is None:
+        if self._file is None or fcntl is None:
             return
         if self._signed:
             with contextlib.suppress(OSError):

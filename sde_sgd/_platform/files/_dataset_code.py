@@ -191,7 +191,7 @@ def _native(attributes: Any) -> dict[str, Any]:
     """Attributes as files take them; what they do not take as JSON text."""
     found: dict[str, Any] = {}
     for name, value in _plain(attributes).items():
-        listed = value if isinstance(value, list) and value else [value]
+        listed: list[Any] = value if isinstance(value, list) and value else [value]
         numbers = all(type(entry) in (int, float) and abs(entry) < 2**62 for entry in listed)
         text = isinstance(value, str) and value.isprintable()
         usual = name.isascii() and name.isidentifier() and not name.startswith("_") and name not in _CF

@@ -17,6 +17,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from sde_sgd._platform.reading import _reads
 from sde_sgd._platform.reading._array_text import array_text, checksum
@@ -78,7 +79,7 @@ class Reading:
             self._put(name, _plain(value))
         elif value is ARGUMENT:
             self._put(name, "an argument")
-        elif isinstance(value, jax.core.Tracer):
+        elif isinstance(value, Tracer):
             self._miss(name, "a number that is being traced")
         elif isinstance(value, jax.Array | np.generic) or type(value) in _NUMPY:
             self._array(value, name)
@@ -355,7 +356,7 @@ class Reading:
                 self.read(what(listed), f"{name}.entries")
 
     def _state(self, state: Any, kind: type, name: str) -> None:
-        parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
+        parts: tuple[Any, ...] = state if isinstance(state, tuple) and len(state) == 2 else (state,)
         if all(part is None or type(part) is dict for part in parts):
             for part in parts:
                 for attribute, entry in (part or {}).items():

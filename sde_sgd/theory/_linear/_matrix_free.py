@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from sde_sgd import _checks
@@ -162,7 +163,7 @@ def products(problem: Problem, theta: Any) -> tuple[LinearOperator, LinearOperat
             f"functions v ↦ Hv and v ↦ Cv of your own."
         )
     theta = check_theta(problem, theta)
-    flat, _ = jax.flatten_util.ravel_pytree(theta)
+    flat, _ = ravel_pytree(theta)
 
     def operator(product: Any) -> LinearOperator:
         def apply(vector: Any) -> np.ndarray:
@@ -176,14 +177,14 @@ def products(problem: Problem, theta: Any) -> tuple[LinearOperator, LinearOperat
 
 @_traces.jit
 def _hessian_product(problem: Problem, theta: Any, vector: Any) -> Any:
-    _, unravel = jax.flatten_util.ravel_pytree(theta)
+    _, unravel = ravel_pytree(theta)
     image = jax.jvp(problem.gradient, (theta,), (unravel(vector),))[1]
-    return jax.flatten_util.ravel_pytree(image)[0]
+    return ravel_pytree(image)[0]
 
 
 @_traces.jit
 def _covariance_product(problem: Problem, theta: Any, vector: Any) -> Any:
-    _, unravel = jax.flatten_util.ravel_pytree(theta)
+    _, unravel = ravel_pytree(theta)
     tangent = unravel(vector)
     if isinstance(problem, FiniteSumProblem):
         slopes = jax.jvp(problem.example_losses, (theta,), (tangent,))[1]
@@ -191,13 +192,16 @@ def _covariance_product(problem: Problem, theta: Any, vector: Any) -> Any:
     else:
         assert isinstance(problem, AnalyticProblem)
         image = problem.noise.apply(theta, problem.noise.apply(theta, tangent))
-    return jax.flatten_util.ravel_pytree(image)[0]
+    return ravel_pytree(image)[0]
 
 
 def _operator(name: str, matrix: Any, size: int) -> LinearOperator:
-    if callable(matrix) and not isinstance(matrix, LinearOperator):
+    if isinstance(matrix, LinearOperator):
+        given = matrix
+    elif callable(matrix):
         return LinearOperator((size, size), matvec=matrix, dtype=np.float64)
-    given = matrix if isinstance(matrix, LinearOperator) else _checks.real(name, matrix)
+    else:
+        given = _checks.real(name, matrix)
     if given.shape != (size, size):
         raise ValueError(
             f"{name} must have shape {(size, size)}, as direction has {size} entries, got {given.shape}."

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Key
 from scipy.sparse.linalg import LinearOperator, gmres
 
@@ -243,7 +244,7 @@ def _examples(problem: FiniteSumProblem) -> tuple[np.ndarray, Examples]:
 @_traces.jit
 def _quadratics(problem: FiniteSumProblem, zero: Any) -> tuple[Any, Any, Any]:
     """∇ℓ_n at 0 and ∇∇ℓ_n there, and ∇ℓ_n at (1, …, 1)."""
-    flat, unravel = jax.flatten_util.ravel_pytree(zero)
+    flat, unravel = ravel_pytree(zero)
 
     def losses(vector: Any) -> Any:
         return problem.example_losses(unravel(vector))
