@@ -5,6 +5,7 @@ Everyone makes the same step, x ← x − η(x³ − x) + ησξ with ξ ~ N(0, 
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Literal
 
 import diffrax
 import jax
@@ -25,7 +26,7 @@ FEW, MANY = 1_000, 100_000
 CEILING = "ceiling: its random numbers alone"
 
 
-def process(increments: str = "gaussian") -> ss.Langevin:
+def process(increments: Literal["gaussian", "two_point"] = "gaussian") -> ss.Langevin:
     """The Langevin SDE with η = .05 and σ = 1, by one step of Euler's method for each of SGD."""
     hyper = ss.Hyperparameters(LEARNING_RATE, 1)
     return ss.Langevin(DoubleWell(), hyper, solver=diffrax.Euler(), substeps=1, increments=increments)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
 import jax
 
@@ -127,5 +128,5 @@ def _name(curve: Curve) -> str:
     return f"ensemble_size, {curve.who}"
 
 
-def _ours(increments: str, chains: int) -> list[Contender]:
+def _ours(increments: Literal["gaussian", "two_point"], chains: int) -> list[Contender]:
     return [Contender("sde_sgd", runner(process(increments), chains), chains)]

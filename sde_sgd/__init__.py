@@ -1,8 +1,8 @@
 """SGD beside its stochastic differential equation, in JAX."""
 
 import importlib as _importlib
-import types as _types
 import typing as _typing
+from types import ModuleType as _ModuleType
 
 from sde_sgd import bayes as bayes
 from sde_sgd import curvature as curvature
@@ -49,7 +49,7 @@ if _typing.TYPE_CHECKING:
     from sde_sgd import plot as plot
 
 
-def __getattr__(name: str) -> _types.ModuleType:
+def __getattr__(name: str) -> _ModuleType:
     """Load `sde_sgd.plot` when it is first asked for: what computes does not need matplotlib."""
     if name == "plot":
         return _importlib.import_module("sde_sgd.plot")

@@ -65,6 +65,11 @@ def path(name: str, value: Any) -> Path:
     return found
 
 
+def axes(value: Any) -> tuple[int, ...]:
+    """The shape of what may be a number, an array or a sequence."""
+    return np.shape(value)
+
+
 def is_concrete(value: Any) -> bool:
     """Whether `value` can be looked at now (it is, or holds, no tracer inside `jit` or `vmap`)."""
     if isinstance(value, int | float | str | np.ndarray):

@@ -6,11 +6,12 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
 from sde_sgd import _checks, _samplings
 from sde_sgd._platform import _names
 from sde_sgd._platform._shown import Shown, described, short
+from sde_sgd._types import ArrayLike, Numbers, Sampling
 
 # XLA counts in 32 bits
 _MOST_EXAMPLES = 2**31 - 1
@@ -52,9 +53,9 @@ class Hyperparameters(Shown, eqx.Module):
 
     def __init__(
         self,
-        learning_rate: Any,
-        batch_size: Any = 1,
-        momentum: Any = 0.0,
+        learning_rate: Numbers,
+        batch_size: Numbers = 1,
+        momentum: Numbers = 0.0,
         *,
         has_momentum: bool | None = None,
     ):
@@ -93,9 +94,9 @@ class Hyperparameters(Shown, eqx.Module):
     def matching(
         self,
         *,
-        learning_rate: ArrayLike | None = None,
+        learning_rate: Numbers | None = None,
         batch_size: int | None = None,
-        momentum: ArrayLike | None = None,
+        momentum: Numbers | None = None,
     ) -> "Hyperparameters":
         """Other hyperparameters with the same ratio η/(B(1 − m)), hence the same temperature.
 
@@ -166,7 +167,7 @@ class Hyperparameters(Shown, eqx.Module):
         """Number of steps k = t (1 − m) / η (a real number) that SDE time t takes."""
         return time_to_steps(time, self.learning_rate, self.momentum)
 
-    def epochs(self, steps: ArrayLike, dataset_size: int, *, sampling: str | None = None) -> Array:
+    def epochs(self, steps: ArrayLike, dataset_size: int, *, sampling: Sampling | None = None) -> Array:
         """Passes through the data after k steps: k B / N, or k / ⌈N/B⌉ with sampling="shuffle_all"."""
         return steps_to_epochs(steps, self.batch_size, dataset_size, sampling=sampling)
 
@@ -217,7 +218,7 @@ def time_to_steps(time: ArrayLike, learning_rate: ArrayLike, momentum: ArrayLike
 
 
 def steps_to_epochs(
-    steps: ArrayLike, batch_size: ArrayLike, dataset_size: int, *, sampling: str | None = None
+    steps: ArrayLike, batch_size: ArrayLike, dataset_size: int, *, sampling: Sampling | None = None
 ) -> Array:
     """Epochs = k B / N, or k / ⌈N/B⌉ with sampling="shuffle_all", which leaves no example out."""
     size = _checks.integer("dataset_size", dataset_size, at_least=1)
@@ -227,7 +228,7 @@ def steps_to_epochs(
 
 
 def epochs_to_steps(
-    epochs: ArrayLike, batch_size: ArrayLike, dataset_size: int, *, sampling: str | None = None
+    epochs: ArrayLike, batch_size: ArrayLike, dataset_size: int, *, sampling: Sampling | None = None
 ) -> Array:
     """k = epochs N / B, or epochs ⌈N/B⌉: the inverse of `steps_to_epochs` (a real number, not rounded)."""
     size = _checks.integer("dataset_size", dataset_size, at_least=1)

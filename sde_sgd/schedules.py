@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from sde_sgd import _checks, _samplings
 from sde_sgd._platform import _names
 from sde_sgd._platform._shown import Shown
+from sde_sgd._types import Numbers, Sampling
 
 Rate = float | Callable[[Any], Any]
 
@@ -39,7 +40,7 @@ class Stage(Shown):
         _checks.integer("batch_size", self.batch_size, at_least=1)
         _checks.scalar("momentum", self.momentum, at_least=0, below=1, kept=True)
 
-    def steps(self, unit: str, dataset_size: int | None, *, sampling: str | None = None) -> float:
+    def steps(self, unit: str, dataset_size: int | None, *, sampling: Sampling | None = None) -> float:
         """The length in steps, a real number: epochs · N/B, or epochs · ⌈N/B⌉ for "shuffle_all"."""
         if unit == "steps":
             return float(self.length)
@@ -63,9 +64,9 @@ class Schedule(Shown):
     """
 
     stages: tuple[Stage, ...]
-    unit: str = "epochs"
+    unit: Literal["epochs", "steps"] = "epochs"
 
-    def __init__(self, stages: Sequence[Stage], unit: str = "epochs"):
+    def __init__(self, stages: Sequence[Stage], unit: Literal["epochs", "steps"] = "epochs"):
         listed = _listed(stages)
         if not listed or not all(isinstance(stage, Stage) for stage in listed):
             raise ValueError(f"stages must be a list of at least one Stage, got {_checks.short(stages)}.")
@@ -77,7 +78,7 @@ class Schedule(Shown):
         """Length of all stages together."""
         return float(sum(stage.length for stage in self.stages))
 
-    def updates(self, dataset_size: int | None = None, *, sampling: str | None = None) -> int:
+    def updates(self, dataset_size: int | None = None, *, sampling: Sampling | None = None) -> int:
         """Number of parameter updates, Σ epochs · N/B, or Σ epochs · ⌈N/B⌉ with sampling="shuffle_all"."""
         if sampling is not None:
             _checks.choice("sampling", sampling, _samplings.SAMPLINGS)
@@ -85,7 +86,7 @@ class Schedule(Shown):
         return int(nearest(sum(steps)))
 
 
-def nearest(steps: Any) -> Any:
+def nearest(steps: Numbers) -> np.ndarray:
     """The whole step nearest to a real number of them; half a step, as far as floats can tell, counts."""
     return np.floor(np.asarray(steps) + (0.5 + 1e-6)).astype(int)
 
@@ -96,7 +97,7 @@ def piecewise(
     learning_rate: Rate | Sequence[Rate],
     batch_size: int | Sequence[int],
     momentum: float | Sequence[float] = 0.0,
-    unit: str = "epochs",
+    unit: Literal["epochs", "steps"] = "epochs",
 ) -> Schedule:
     """Piecewise-constant η, B and m: one value for all stages, or one for each.
 
@@ -120,7 +121,7 @@ def cyclic(
     learning_rate: Rate | Sequence[Rate],
     batch_size: int | Sequence[int],
     momentum: float | Sequence[float] = 0.0,
-    unit: str = "epochs",
+    unit: Literal["epochs", "steps"] = "epochs",
 ) -> Schedule:
     """η, B and m that go round: each list is taken in turn, a new entry after every so many epochs.
 
@@ -154,7 +155,7 @@ def decay(
     factor: float,
     by: str | Sequence[str] = "learning_rate",
     momentum: float = 0.0,
-    unit: str = "epochs",
+    unit: Literal["epochs", "steps"] = "epochs",
 ) -> Schedule:
     """The noise scale η/(B(1 − m)) falls by `factor` after each stage, by η or by B.
 

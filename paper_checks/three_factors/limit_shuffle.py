@@ -12,7 +12,7 @@ curvature h the noise that an SDE has survives only where ηhN/B is large. Thres
 - Control: fresh subsets, also without replacement within a batch, and independent from step to step.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
@@ -24,6 +24,7 @@ from paper_checks.three_factors._distance import apart, worst
 from paper_checks.three_factors._networks import noisy_digits, other_data
 from paper_checks.three_factors._paper import THREE_FACTORS
 
+_Sampling = Literal["shuffle", "subset"]
 CURVATURES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 UNIT = CURVATURES.index(1.0)
 EXAMPLES = 64
@@ -42,8 +43,9 @@ def check(context: Context) -> Outcome:
     problem = ss.problems.TiltedNoiseData(
         ss.problems.Quadratic(np.diag(CURVATURES)), dataset_size=EXAMPLES, key=context.key_for("tilts")
     )
-    variances = {}
-    for sampling in ("shuffle", "subset"):
+    variances: dict[_Sampling, np.ndarray] = {}
+    samplings: tuple[_Sampling, ...] = ("shuffle", "subset")
+    for sampling in samplings:
         process = context.sgd(problem, _hyper(), sampling=sampling)
         result = context.run(sampling, process, chains=chains, steps=STEPS)
         variances[sampling] = np.asarray(result.samples(), np.float64).var(axis=0, ddof=1)
@@ -68,7 +70,7 @@ def _hyper() -> ss.Hyperparameters:
     return ss.Hyperparameters(RATE, BATCH)
 
 
-def _exact(sampling: str, *, average: bool = False) -> np.ndarray:
+def _exact(sampling: _Sampling, *, average: bool = False) -> np.ndarray:
     found = ss.theory.discrete_covariance(
         np.diag(CURVATURES),
         np.eye(len(CURVATURES)),

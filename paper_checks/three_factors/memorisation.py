@@ -177,7 +177,7 @@ def _judged(parts: list[Measurement]) -> list[Measurement]:
     """The same, with p by Holm; undecided ones only inform."""
     rising, falling = (
         ss.statistics.holm(p, LEVEL).adjusted.values()
-        for p in ([one.p for one in parts], [1 - (one.p or 0.0) for one in parts])
+        for p in ([one.p or 0.0 for one in parts], [1 - (one.p or 0.0) for one in parts])
     )
     return [
         dataclasses.replace(one, p=up, met=True if up <= LEVEL else False if down <= LEVEL else None)

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from sde_sgd._platform.reading import _traces
+from sde_sgd._types import Theta
 from sde_sgd.bayes._localised import Localised
-from sde_sgd.problems._base import Theta
 from sde_sgd.problems._finite_sum import FiniteSumProblem
 
 

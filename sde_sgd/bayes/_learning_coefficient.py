@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _checks, _tree
+from sde_sgd._types import Sampling
 from sde_sgd.bayes._energy import Energy
 from sde_sgd.bayes._estimate import LearningCoefficient, averages
 from sde_sgd.bayes._localised import Heated, Localised
@@ -40,7 +41,7 @@ def local_learning_coefficient(
     inverse_temperature: float | None = None,
     localisation: float = 1.0,
     batch_size: int | None = None,
-    sampling: str = "replacement",
+    sampling: Sampling = "replacement",
     **options: Any,
 ) -> LearningCoefficient:
     r"""How fast the volume of low loss shrinks around a minimum θ*: d/2 where it is regular, less where not.
@@ -156,7 +157,7 @@ def local_learning_coefficient(
 
 
 def _process(
-    localised: Localised, rate: float, temperature: float, batch_size: Any, sampling: str
+    localised: Localised, rate: float, temperature: float, batch_size: Any, sampling: Sampling
 ) -> Process:
     """What settles in exp(−2L_γ/T)."""
     if batch_size is not None:

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree, UInt32
 
 from sde_sgd import _tree, random
-from sde_sgd.problems._base import Problem, Sampler, Theta
+from sde_sgd._types import Theta
+from sde_sgd.problems._base import Problem, Sampler
 from sde_sgd.processes import _draws
 from sde_sgd.random import Words
 

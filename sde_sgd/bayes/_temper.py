@@ -1,11 +1,11 @@
 """The inverse temperature nβ of a posterior, and λ where the loss is quadratic."""
 
 import math
-from typing import Any
 
 import numpy as np
 
 from sde_sgd import _checks
+from sde_sgd._types import Numbers
 from sde_sgd.problems._base import Problem
 
 
@@ -40,7 +40,7 @@ def inverse_temperature_of(samples: int, inverse_temperature: float | None) -> f
 
 
 def gaussian_learning_coefficient(
-    eigenvalues: Any,
+    eigenvalues: Numbers,
     *,
     samples: int,
     inverse_temperature: float | None = None,

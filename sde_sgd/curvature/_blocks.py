@@ -1,6 +1,6 @@
 """Curvature layer by layer: the diagonal blocks of the Hessian."""
 
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -9,10 +9,11 @@ from jaxtyping import Array, Float, Key
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown
 from sde_sgd._platform.reading import _traces
+from sde_sgd._types import Numbers, Theta
 from sde_sgd.curvature._eigenpairs import check_products, foremost, tridiagonal
 from sde_sgd.curvature._estimates import Estimate, along, check_samples, trace_of
 from sde_sgd.curvature._operators import check_matrix, check_subset, check_theta, operator, precise
-from sde_sgd.problems._base import Problem, Theta
+from sde_sgd.problems._base import Problem
 from sde_sgd.random import check_key
 
 
@@ -40,9 +41,9 @@ def layer_blocks(
     k: int = 1,
     products: int = 15,
     samples: int = 30,
-    by: str = "layer",
-    matrix: str = "hessian",
-    subset: Any | None = None,
+    by: Literal["layer", "leaf"] = "layer",
+    matrix: Literal["hessian", "gauss_newton", "covariance"] = "hessian",
+    subset: Numbers | None = None,
 ) -> dict[str, Block]:
     """The k largest eigenvalues and the trace of every layer's diagonal block of ∇∇L(θ).
 

@@ -1,6 +1,6 @@
 """The spectrum of the gradient covariance, and how it lies to that of the Hessian."""
 
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, Key
 from sde_sgd import _checks
 from sde_sgd._platform._shown import described
 from sde_sgd._platform.reading import _traces
+from sde_sgd._types import Numbers, Theta
 from sde_sgd.curvature._eigenpairs import Eigenpairs, check_products, foremost, top_eigenpairs, tridiagonal
 from sde_sgd.curvature._estimates import Estimate, check_samples, signs
 from sde_sgd.curvature._operators import (
@@ -22,7 +23,7 @@ from sde_sgd.curvature._operators import (
     precise,
 )
 from sde_sgd.curvature._scale import norm, power_of_two
-from sde_sgd.problems._base import Problem, Theta
+from sde_sgd.problems._base import Problem
 from sde_sgd.problems._finite_sum import FiniteSumProblem
 from sde_sgd.random import check_key
 
@@ -36,8 +37,8 @@ def covariance_spectrum(
     *,
     key: Key[Array, ""],
     products: int | None = None,
-    method: str | None = None,
-    subset: Any | None = None,
+    method: Literal["gram", "lanczos"] | None = None,
+    subset: Numbers | None = None,
 ) -> Eigenpairs:
     r"""The k largest eigenvalues of C(θ) = (1/N) Σ (g_n − g)(g_n − g)ᵀ and their eigenvectors.
 
@@ -119,8 +120,8 @@ def alignment(
     key: Key[Array, ""],
     products: int | None = None,
     samples: int = 30,
-    matrix: str = "hessian",
-    subset: Any | None = None,
+    matrix: Literal["hessian", "gauss_newton"] = "hessian",
+    subset: Numbers | None = None,
 ) -> Alignment:
     r"""The gradient covariance against the curvature: as a whole, and direction by direction.
 

@@ -1,6 +1,6 @@
 """The largest eigenvalues of the Hessian and its like."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from sde_sgd import _checks
 from sde_sgd._platform._shown import parameters, short
 from sde_sgd._platform.reading import _traces
+from sde_sgd._types import Numbers, Theta
 from sde_sgd.curvature._lanczos import Tridiagonal, lanczos
 from sde_sgd.curvature._operators import (
     Operator,
@@ -19,7 +20,7 @@ from sde_sgd.curvature._operators import (
     parameter_count,
     precise,
 )
-from sde_sgd.problems._base import Problem, Theta
+from sde_sgd.problems._base import Problem
 from sde_sgd.random import check_key
 
 ORDERS: tuple[str, ...] = ("largest", "smallest", "magnitude")
@@ -53,9 +54,9 @@ def top_eigenpairs(
     *,
     key: Key[Array, ""],
     products: int | None = None,
-    which: str = "largest",
-    matrix: str = "hessian",
-    subset: Any | None = None,
+    which: Literal["largest", "smallest", "magnitude"] = "largest",
+    matrix: Literal["hessian", "gauss_newton", "covariance"] = "hessian",
+    subset: Numbers | None = None,
 ) -> Eigenpairs:
     r"""The k foremost eigenvalues of ∇∇L(θ), and their eigenvectors, by Lanczos' method.
 

@@ -1,7 +1,7 @@
 """Trace and Frobenius norm from random vectors, with standard errors."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown, known, short
 from sde_sgd._platform.reading import _traces
+from sde_sgd._types import Numbers, Theta
 from sde_sgd.curvature._operators import (
     Operator,
     check_matrix,
@@ -21,7 +22,7 @@ from sde_sgd.curvature._operators import (
     precise,
 )
 from sde_sgd.curvature._scale import power_of_two, spread
-from sde_sgd.problems._base import Problem, Theta
+from sde_sgd.problems._base import Problem
 from sde_sgd.random import check_key
 
 METHODS: tuple[str, ...] = ("hutchinson", "hutch++")
@@ -55,9 +56,9 @@ def trace(
     *,
     key: Key[Array, ""],
     samples: int = 30,
-    method: str = "hutchinson",
-    matrix: str = "hessian",
-    subset: Any | None = None,
+    method: Literal["hutchinson", "hutch++"] = "hutchinson",
+    matrix: Literal["hessian", "gauss_newton", "covariance"] = "hessian",
+    subset: Numbers | None = None,
 ) -> Estimate:
     r"""Tr A for A = ∇∇L(θ), from products with random signs z.
 
@@ -92,9 +93,9 @@ def frobenius_norm(
     *,
     key: Key[Array, ""],
     samples: int = 30,
-    method: str = "hutchinson",
-    matrix: str = "hessian",
-    subset: Any | None = None,
+    method: Literal["hutchinson", "hutch++"] = "hutchinson",
+    matrix: Literal["hessian", "gauss_newton", "covariance"] = "hessian",
+    subset: Numbers | None = None,
 ) -> Estimate:
     r"""|A|_F = (Tr A²)^{1/2} for A = ∇∇L(θ), from E|Az|² = |A|_F².
 

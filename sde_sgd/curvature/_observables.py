@@ -1,7 +1,7 @@
 """Curvature as something to record during a run."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -10,11 +10,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt32
 
 from sde_sgd._platform._shown import Shown
+from sde_sgd._types import Numbers, Theta
 from sde_sgd.curvature._eigenpairs import Eigenpairs, check_products, top_eigenpairs
 from sde_sgd.curvature._estimates import Estimate
 from sde_sgd.curvature._operators import check_matrix, check_subset, parameter_count
 from sde_sgd.curvature._quadrature import SpectralDensity
-from sde_sgd.problems._base import Problem, Theta
+from sde_sgd.problems._base import Problem
 from sde_sgd.random import check_key
 
 
@@ -42,8 +43,8 @@ class Sharpness(Shown, eqx.Module):
     impl: Any = eqx.field(static=True)
     k: int = eqx.field(static=True)
     products: int = eqx.field(static=True)
-    which: str = eqx.field(static=True)
-    matrix: str = eqx.field(static=True)
+    which: Literal["largest", "smallest", "magnitude"] = eqx.field(static=True)
+    matrix: Literal["hessian", "gauss_newton", "covariance"] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -51,9 +52,9 @@ class Sharpness(Shown, eqx.Module):
         k: int = 1,
         *,
         products: int | None = None,
-        which: str = "largest",
-        matrix: str = "hessian",
-        subset: Any | None = None,
+        which: Literal["largest", "smallest", "magnitude"] = "largest",
+        matrix: Literal["hessian", "gauss_newton", "covariance"] = "hessian",
+        subset: Numbers | None = None,
         key: Key[Array, ""] | None = None,
     ):
         theta = _parameters(problem)
@@ -108,7 +109,7 @@ class Observable(Shown, eqx.Module):
         problem: Problem,
         *,
         key: Key[Array, ""],
-        **options: Any,
+        **options: object,
     ):
         if not callable(function):
             raise ValueError(f"function must be one such as curvature.trace, got {function!r}.")

@@ -12,7 +12,8 @@ from jaxtyping import Array, Float, Int
 from sde_sgd import _checks, _tree
 from sde_sgd._platform._shown import short
 from sde_sgd._platform.reading import _traces
-from sde_sgd.problems._base import NotKnownError, Problem, Theta
+from sde_sgd._types import Numbers, Theta
+from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
 from sde_sgd.problems._finite_sum import FiniteSumProblem
 from sde_sgd.problems._from_loss import ExampleLosses
@@ -20,7 +21,7 @@ from sde_sgd.random import check_key
 
 Vector = Float[Array, " d"]
 Product = Callable[[Array], Array]
-Numbers = jax.Array | np.ndarray | np.generic | int | float | complex
+_Leaf = jax.Array | np.ndarray | np.generic | int | float | complex
 MATRICES: tuple[str, ...] = ("hessian", "gauss_newton", "covariance")
 
 
@@ -43,7 +44,7 @@ class Operator(NamedTuple):
     unravel: Callable[[Array], Any]
 
 
-def hvp(problem: Problem, theta: Theta, vector: Theta, *, subset: Any | None = None) -> Theta:
+def hvp(problem: Problem, theta: Theta, vector: Theta, *, subset: Numbers | None = None) -> Theta:
     r"""The Hessian-vector product ∇∇L(θ) v, at the price of two to three gradients.
 
     Args:
@@ -64,7 +65,7 @@ def hvp(problem: Problem, theta: Theta, vector: Theta, *, subset: Any | None = N
 
 
 def gauss_newton_product(
-    problem: Problem, theta: Theta, vector: Theta, *, subset: Any | None = None
+    problem: Problem, theta: Theta, vector: Theta, *, subset: Numbers | None = None
 ) -> Theta:
     r"""The product G v with the generalised Gauss-Newton matrix of an `EmpiricalRisk`.
 
@@ -89,7 +90,9 @@ def gauss_newton_product(
     return _checked_product(problem, theta, vector, subset, "gauss_newton")
 
 
-def covariance_product(problem: Problem, theta: Theta, vector: Theta, *, subset: Any | None = None) -> Theta:
+def covariance_product(
+    problem: Problem, theta: Theta, vector: Theta, *, subset: Numbers | None = None
+) -> Theta:
     r"""The product C v with the covariance of one example's gradient.
 
         C v = (1/N) Σ_n (g_n − g) ((g_n − g)·v)
@@ -148,7 +151,7 @@ def check_theta(problem: Any, theta: Any, name: str = "theta") -> Any:
     if not isinstance(problem, Problem):
         raise ValueError(f"problem must be a sde_sgd problem, got {short(problem)}.")
     expected = jax.eval_shape(problem.init, jax.eval_shape(lambda: jax.random.key(0)))
-    if not all(isinstance(leaf, Numbers) for leaf in jax.tree.leaves(theta)):
+    if not all(isinstance(leaf, _Leaf) for leaf in jax.tree.leaves(theta)):
         raise ValueError(
             f"{name} must be the parameters of one chain, of shapes {_tree.describe(expected)}, got "
             f"{short(theta)}."

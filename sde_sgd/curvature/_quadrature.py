@@ -1,6 +1,6 @@
 """Stochastic Lanczos quadrature: spectral density and log-determinant."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key
 from sde_sgd import _checks
 from sde_sgd._platform._shown import described
 from sde_sgd._platform.reading import _traces
+from sde_sgd._types import Numbers, Scalar, Theta
 from sde_sgd.curvature._eigenpairs import check_products
 from sde_sgd.curvature._estimates import Estimate, check_samples, mean_of, signs
 from sde_sgd.curvature._lanczos import lanczos
@@ -24,7 +25,7 @@ from sde_sgd.curvature._operators import (
     parameter_count,
     precise,
 )
-from sde_sgd.problems._base import Problem, Theta
+from sde_sgd.problems._base import Problem
 from sde_sgd.random import check_key
 
 _POINTS = 401
@@ -56,10 +57,10 @@ def spectral_density(
     key: Key[Array, ""],
     samples: int = 10,
     products: int | None = None,
-    grid: Any | None = None,
-    width: Any | None = None,
-    matrix: str = "hessian",
-    subset: Any | None = None,
+    grid: Numbers | None = None,
+    width: Scalar | None = None,
+    matrix: Literal["hessian", "gauss_newton", "covariance"] = "hessian",
+    subset: Numbers | None = None,
 ) -> SpectralDensity:
     r"""The distribution of the eigenvalues of ∇∇L(θ), each smoothed by a Gaussian.
 
@@ -114,11 +115,11 @@ def log_determinant(
     theta: Theta,
     *,
     key: Key[Array, ""],
-    shift: Any = 0.0,
+    shift: Scalar = 0.0,
     samples: int = 10,
     products: int | None = None,
-    matrix: str = "hessian",
-    subset: Any | None = None,
+    matrix: Literal["hessian", "gauss_newton", "covariance"] = "hessian",
+    subset: Numbers | None = None,
 ) -> Estimate:
     r"""ln det(∇∇L(θ) + shift · I) = Σ ln(λ_i + shift), by stochastic Lanczos quadrature.
 

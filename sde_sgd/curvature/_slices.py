@@ -1,21 +1,21 @@
 """The loss along lines and in planes through the parameters."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import described, parameters, short
 from sde_sgd._platform.reading import _traces
+from sde_sgd._types import Numbers, Observable, Scalar, Theta
 from sde_sgd.curvature._operators import check_subset, check_theta, loss_of
 from sde_sgd.curvature._scale import power_of_two
-from sde_sgd.problems._base import Problem, Theta
+from sde_sgd.problems._base import Problem
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
 from sde_sgd.problems._from_equinox import EquinoxPredict
 from sde_sgd.random import check_key
@@ -60,10 +60,10 @@ def interpolation(
     problem: Problem,
     a: Theta,
     b: Theta,
-    alphas: Any | None = None,
+    alphas: Numbers | None = None,
     *,
-    function: Callable[[Any], Array] | None = None,
-    subset: Any | None = None,
+    function: Observable | None = None,
+    subset: Numbers | None = None,
 ) -> Line:
     r"""The loss on the straight line (1 − α) a + α b between two sets of parameters.
 
@@ -98,11 +98,11 @@ def plane(
     theta: Theta,
     *,
     key: Key[Array, ""],
-    radius: Any = 1.0,
+    radius: Scalar = 1.0,
     points: int = 25,
-    normalise: str = "filter",
-    function: Callable[[Any], Array] | None = None,
-    subset: Any | None = None,
+    normalise: Literal["filter", "layer", "none"] = "filter",
+    function: Observable | None = None,
+    subset: Numbers | None = None,
 ) -> Plane:
     r"""The loss in a plane through θ spanned by two random directions of the networks' own scale.
 
@@ -131,22 +131,26 @@ def plane(
     """
     theta = check_theta(problem, theta)
     check_key(key)
-    radius = _checks.scalar("radius", radius, above=0)
+    size = _checks.scalar("radius", radius, above=0)
     points = _checks.integer("points", points, at_least=2)
     first, second, choose = jax.random.split(key, 3)
-    if subset is not None and np.ndim(subset) == 0:
+    if subset is not None and not _checks.axes(subset):
         subset = check_subset(problem, subset, choose)
     directions = (
         random_direction(problem, theta, key=first, normalise=normalise),
         random_direction(problem, theta, key=second, normalise=normalise),
     )
-    coordinates = jnp.linspace(-radius, radius, points)
+    coordinates = jnp.linspace(-size, size, points)
     values = _over(_chosen(problem, function, subset), theta, directions, coordinates)
     return Plane(coordinates, values, directions)
 
 
 def random_direction(
-    problem: Problem, theta: Theta, *, key: Key[Array, ""], normalise: str = "filter"
+    problem: Problem,
+    theta: Theta,
+    *,
+    key: Key[Array, ""],
+    normalise: Literal["filter", "layer", "none"] = "filter",
 ) -> Theta:
     """A Gaussian direction with the lengths of θ, as `plane` takes two of.
 
@@ -205,7 +209,7 @@ def _scaled(direction: Array, weights: Array, normalise: str, units: int) -> Arr
     return direction * (size(weights) / size(direction))
 
 
-def _chosen(problem: Problem, function: Callable[[Any], Array] | None, subset: Any) -> Callable[[Any], Array]:
+def _chosen(problem: Problem, function: Observable | None, subset: Any) -> Observable:
     """What is looked at, as something that `jit` knows again."""
     if function is None:
         return _Loss(problem, check_subset(problem, subset))

@@ -1,5 +1,7 @@
 """The real data sets that come with scikit-learn: nothing is downloaded."""
 
+from typing import Literal
+
 import jax
 import numpy as np
 from jaxtyping import Array, Key
@@ -36,7 +38,11 @@ def breast_cancer(train_size: int = 400, *, key: Key[Array, ""] | None = None) -
 
 
 def _bundled(
-    name: str, loader: str, train_size: int, key: Key[Array, ""] | None, standardise: str
+    name: str,
+    loader: str,
+    train_size: int,
+    key: Key[Array, ""] | None,
+    standardise: Literal["features", "global", "none"],
 ) -> Dataset:
     # scikit-learn takes a second to import, and most runs never need it
     from sklearn import datasets

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Key, UInt8
@@ -90,7 +90,7 @@ def cifar10(
 
 def cifar100(
     directory: str | os.PathLike[str],
-    labels: str = "fine",
+    labels: Literal["fine", "coarse"] = "fine",
     *,
     train_size: int | None = None,
     key: Key[Array, ""] | None = None,

@@ -1,11 +1,10 @@
 """A data set: training and test examples, and what they came from."""
 
-from typing import Any
-
 import equinox as eqx
 from jaxtyping import Array, Num
 
 from sde_sgd._platform._shown import Shown
+from sde_sgd._types import Numbers
 from sde_sgd.data import _arrays, _labels
 from sde_sgd.data._known_names import keep_name
 
@@ -45,10 +44,10 @@ class Dataset(Shown, eqx.Module):
 
     def __init__(
         self,
-        inputs: Any,
-        targets: Any,
-        test_inputs: Any = None,
-        test_targets: Any = None,
+        inputs: Numbers,
+        targets: Numbers,
+        test_inputs: Numbers | None = None,
+        test_targets: Numbers | None = None,
         *,
         classes: int | None = None,
         name: str = "data",

@@ -1,7 +1,7 @@
 """EMNIST, handwritten digits and letters, from a directory the user has."""
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 from jaxtyping import Array, Key
 
@@ -24,7 +24,7 @@ _MAX_BYTES = 2**30
 
 def emnist(
     directory: str | os.PathLike[str],
-    split: str = "balanced",
+    split: Literal["balanced", "byclass", "bymerge", "digits", "letters", "mnist"] = "balanced",
     *,
     train_size: int | None = None,
     key: Key[Array, ""] | None = None,

@@ -1,6 +1,6 @@
 """One's own examples shuffled, cut into two parts and scaled."""
 
-from typing import Any
+from typing import Literal
 
 import jax
 import numpy as np
@@ -13,14 +13,14 @@ from sde_sgd.random import check_key
 
 
 def split(
-    inputs: Any,
-    targets: Any,
+    inputs: np.ndarray | Array,
+    targets: np.ndarray | Array,
     train_size: int,
     *,
     key: Key[Array, ""],
     classes: int | None = None,
     name: str = "data",
-    standardise: str | None = None,
+    standardise: Literal["features", "global", "none"] | None = None,
 ) -> Dataset:
     """Shuffle examples, cut them into training and test set, and scale by the training set's statistics.
 

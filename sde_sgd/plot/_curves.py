@@ -1,7 +1,7 @@
 """Records of runs against time, with bands over chains."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,8 +22,8 @@ CLOCKS = {"step": "SGD steps", "time": "SDE time t = ηk", "epochs": "epochs"}
 def curves(
     observable: str,
     *,
-    clock: str | None = None,
-    band: str = "deviation",
+    clock: Literal["step", "time", "epochs"] | None = None,
+    band: Literal["deviation", "error", "none"] = "deviation",
     ax: Axes | None = None,
     log: bool = False,
     styles: dict[str, dict[str, Any]] | None = None,

@@ -10,16 +10,17 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import short
+from sde_sgd._types import Numbers
 from sde_sgd.plot._style import axes_or_new
-from sde_sgd.plot._sweeps import SAMPLES, is_sweep, quantity, settings
+from sde_sgd.plot._sweeps import SAMPLES, Table, is_sweep, quantity, settings
 
 
 def heat_map(
-    values: Any,
+    values: Table,
     observable: str | None = None,
     *,
-    learning_rate: Any = None,
-    batch_size: Any = None,
+    learning_rate: Numbers | None = None,
+    batch_size: Numbers | None = None,
     label: str = "",
     log: bool = False,
     numbers: str | None = "{:.2g}",

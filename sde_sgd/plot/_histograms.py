@@ -1,6 +1,5 @@
 """Samples as histograms, densities as lines, over each other."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sde_sgd import _checks
+from sde_sgd._types import Observable
 from sde_sgd.plot._style import COLOURS, axes_or_new, legend_name
 from sde_sgd.simulation._recording import HistogramCounts
 from sde_sgd.statistics._samples import check_observable, sample_values
@@ -17,7 +17,7 @@ from sde_sgd.theory._pushforward import Pushforward, pushforward
 
 def histograms(
     *,
-    observable: Callable[[Any], Any] | None = None,
+    observable: Observable | None = None,
     bins: int = 80,
     ax: Axes | None = None,
     label: str = "x",

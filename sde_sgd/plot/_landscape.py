@@ -6,11 +6,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import short
+from sde_sgd._types import Numbers
 from sde_sgd.plot._style import COLOURS, axes_or_new
 from sde_sgd.problems._base import Problem
 from sde_sgd.statistics._samples import is_result
@@ -19,8 +21,8 @@ from sde_sgd.statistics._samples import is_result
 def landscape(
     problem: Problem,
     *,
-    bounds: Any,
-    samples: Any = None,
+    bounds: Numbers,
+    samples: PyTree | None = None,
     levels: int = 24,
     ceiling: float | None = None,
     ax: Axes | None = None,

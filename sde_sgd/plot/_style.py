@@ -2,9 +2,10 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -24,6 +25,16 @@ _RC: Any = {
     "axes.titlesize": 11,
     "figure.dpi": 100,
 }
+
+
+@overload
+def figure(*, width: float = 5.0, height: float = 3.6, **options: Any) -> tuple[Figure, Axes]: ...
+
+
+@overload
+def figure(
+    rows: int = 1, columns: int = 1, *, width: float = 5.0, height: float = 3.6, **options: Any
+) -> tuple[Figure, np.ndarray]: ...
 
 
 def figure(

@@ -1,11 +1,13 @@
 """What pictures take from a sweep: its settings, its samples and its seeds."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from typing_extensions import TypeAliasType
 
 from sde_sgd._platform._shown import digits, short
+from sde_sgd._types import Numbers
 from sde_sgd.simulation._sweep_result import SweepResult
 
 # dimensions of samples, as sweeps name them, and what the clock of a picture is called then
@@ -13,6 +15,21 @@ SAMPLES = {"epoch": "epochs", "time": "time", "step": "step"}
 _SYMBOLS = {"learning_rate": "η", "batch_size": "B", "momentum": "m", "ratio": "η/B"}
 # what a sweep writes down beside the observables
 _OWN = ("updates", "diverged_at", "stopped_at")
+
+
+@runtime_checkable
+class Labelled(Protocol):
+    """A `Dataset` or `DataArray` of xarray."""
+
+    @property
+    def dims(self) -> Any: ...
+
+    @property
+    def coords(self) -> Any: ...
+
+
+# numbers, or what they can be taken from
+Table = TypeAliasType("Table", Numbers | SweepResult | Labelled)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What is minimised, and how its gradient fluctuates: the contract of every problem."""
 
 import abc
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,12 +10,8 @@ from jaxtyping import Array, Float, Key, PyTree, UInt32
 
 from sde_sgd import _tree
 from sde_sgd._platform._shown import Shown
+from sde_sgd._types import Theta
 from sde_sgd.random import Words
-
-if TYPE_CHECKING:
-    Theta = Any
-else:
-    Theta = PyTree[Float[Array, "..."]]
 
 
 class NotKnownError(ValueError):
@@ -97,7 +93,7 @@ class Problem(Shown, eqx.Module):
         """ĝ(θ): the mean gradient over one batch drawn by `sampler`."""
 
     @abc.abstractmethod
-    def driving_noise(self, theta: PyTree[Any]) -> PyTree[jax.ShapeDtypeStruct]:
+    def driving_noise(self, theta: Theta) -> PyTree[jax.ShapeDtypeStruct]:
         """Shapes of the standard Brownian motion ξ that drives this problem's SDE."""
 
     @abc.abstractmethod

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -12,9 +12,9 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key, Num, PyTree
 
 from sde_sgd import _checks, _tree
+from sde_sgd._types import Scalar, Selection, Theta
 from sde_sgd.data._dataset import Dataset
 from sde_sgd.problems import _given as given
-from sde_sgd.problems._base import Theta
 from sde_sgd.problems._finite_sum import FiniteSumProblem
 from sde_sgd.problems._independence import check_independent
 from sde_sgd.problems._losses import LOSSES, Losses, right
@@ -96,9 +96,9 @@ class EmpiricalRisk(FiniteSumProblem):
         dataset: Dataset,
         *,
         init: Callable[[Key[Array, ""]], Theta],
-        loss: str | Losses = "cross_entropy",
-        l2: Any = 0.0,
-        l2_mask: Any = None,
+        loss: Literal["cross_entropy", "squared_error"] | Losses = "cross_entropy",
+        l2: Scalar = 0.0,
+        l2_mask: Selection | None = None,
         state: PyTree | None = None,
         block: int | None = None,
     ):

@@ -1,7 +1,7 @@
 """L(θ) = (1/N) Σ ℓ_n(θ): real minibatches, and their exact covariance without a matrix."""
 
 import abc
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,8 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
-from sde_sgd.problems._base import NotKnownError, Problem, Sampler, Theta
+from sde_sgd._types import Theta
+from sde_sgd.problems._base import NotKnownError, Problem, Sampler
 from sde_sgd.problems._sampling import PartialBatch, ShuffleAllSampler, index_sampler
 
 
@@ -69,7 +70,7 @@ class FiniteSumProblem(Problem):
         local = jax.grad(lambda at: jnp.dot(weights, self.example_losses(at)))(theta)
         return lax.psum(local, self.axis)
 
-    def driving_noise(self, theta: PyTree[Any]) -> jax.ShapeDtypeStruct:
+    def driving_noise(self, theta: Theta) -> jax.ShapeDtypeStruct:
         dtype = jnp.result_type(*jax.tree.leaves(theta))
         return jax.ShapeDtypeStruct((self._examples,), dtype)
 
@@ -98,7 +99,7 @@ class FiniteSumProblem(Problem):
         )
         return result
 
-    def gradient_covariance(self, theta: Any) -> Float[Array, "d d"]:
+    def gradient_covariance(self, theta: PyTree) -> Float[Array, "d d"]:
         rows = self.example_gradients(theta)
         centred = rows - jnp.mean(rows, axis=0)
         return centred.T @ centred / self._examples

@@ -1,7 +1,7 @@
 """The empirical risk of an Equinox module."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
+from sde_sgd._types import Scalar, Selection, Theta
 from sde_sgd.data._dataset import Dataset
 from sde_sgd.problems import _given as given
-from sde_sgd.problems._base import Theta
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
 from sde_sgd.problems._losses import Losses
 from sde_sgd.problems._select import selected, split
@@ -21,11 +21,11 @@ def from_equinox(
     make: eqx.Module | Callable[[Key[Array, ""]], Any],
     dataset: Dataset,
     *,
-    loss: str | Losses = "cross_entropy",
-    l2: Any = 0.0,
-    l2_mask: Any = None,
+    loss: Literal["cross_entropy", "squared_error"] | Losses = "cross_entropy",
+    l2: Scalar = 0.0,
+    l2_mask: Selection | None = None,
     state: eqx.nn.State | None = None,
-    frozen: Any = None,
+    frozen: Selection | None = None,
     block: int | None = None,
 ) -> EmpiricalRisk:
     """The empirical risk of an Equinox module that maps one input to one output.

@@ -2,16 +2,16 @@
 
 import importlib
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
+from sde_sgd._types import Scalar, Selection, Theta
 from sde_sgd.data._dataset import Dataset
 from sde_sgd.problems import _given as given
-from sde_sgd.problems._base import Theta
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
 from sde_sgd.problems._from_equinox import Start
 from sde_sgd.problems._losses import Losses
@@ -24,10 +24,10 @@ def from_flax(
     *,
     variables: Mapping[str, Any] | None = None,
     arguments: Mapping[str, Any] | None = None,
-    loss: str | Losses = "cross_entropy",
-    l2: Any = 0.0,
-    l2_mask: Any = None,
-    frozen: Any = None,
+    loss: Literal["cross_entropy", "squared_error"] | Losses = "cross_entropy",
+    l2: Scalar = 0.0,
+    l2_mask: Selection | None = None,
+    frozen: Selection | None = None,
     block: int | None = None,
 ) -> EmpiricalRisk:
     """The empirical risk of a Flax module, which maps a batch of inputs to its outputs.

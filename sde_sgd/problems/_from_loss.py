@@ -7,9 +7,9 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key
 
+from sde_sgd._types import Scalar, Selection, Theta
 from sde_sgd.data._dataset import Dataset
 from sde_sgd.problems import _given as given
-from sde_sgd.problems._base import Theta
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
 
 
@@ -18,8 +18,8 @@ def from_loss(
     dataset: Dataset,
     *,
     init: Callable[[Key[Array, ""]], Theta],
-    l2: Any = 0.0,
-    l2_mask: Any = None,
+    l2: Scalar = 0.0,
+    l2_mask: Selection | None = None,
 ) -> EmpiricalRisk:
     """The mean of any differentiable loss of one example.
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key, Num
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown
+from sde_sgd._types import Scalar, Selection
 from sde_sgd.data._dataset import Dataset
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
 from sde_sgd.problems._given import check_dataset
@@ -71,10 +72,10 @@ def mlp(
     dataset: Dataset,
     *,
     hidden: Sequence[int] | int = (64, 64),
-    activation: str = "tanh",
-    loss: str = "cross_entropy",
-    l2: Any = 0.0,
-    l2_mask: Any = None,
+    activation: Literal["tanh", "relu", "gelu", "softplus"] = "tanh",
+    loss: Literal["cross_entropy", "squared_error"] = "cross_entropy",
+    l2: Scalar = 0.0,
+    l2_mask: Selection | None = None,
     gain: float = 1.0,
 ) -> EmpiricalRisk:
     """A multi-layer perceptron on a data set.
@@ -100,7 +101,7 @@ def mlp(
 
 
 def linear_regression(
-    dataset: Dataset, *, l2: Any = 0.0, l2_mask: Any = None, bias: bool = False
+    dataset: Dataset, *, l2: Scalar = 0.0, l2_mask: Selection | None = None, bias: bool = False
 ) -> EmpiricalRisk:
     """ℓ_n(w) = ½ (w·x_n − y_n)² + (λ/2)|w|², started at N(0, 1/d)."""
     dataset = check_dataset(dataset)
@@ -113,7 +114,7 @@ def linear_regression(
 
 
 def logistic_regression(
-    dataset: Dataset, *, l2: Any = 0.0, l2_mask: Any = None, bias: bool = True
+    dataset: Dataset, *, l2: Scalar = 0.0, l2_mask: Selection | None = None, bias: bool = True
 ) -> EmpiricalRisk:
     """ℓ_n(w) = ln(1 + e^{f_n}) − y_n f_n with f = w·x + b, for two classes."""
     dataset = check_dataset(dataset)
@@ -126,7 +127,7 @@ def logistic_regression(
 
 
 def softmax_regression(
-    dataset: Dataset, *, l2: Any = 0.0, l2_mask: Any = None, bias: bool = True
+    dataset: Dataset, *, l2: Scalar = 0.0, l2_mask: Selection | None = None, bias: bool = True
 ) -> EmpiricalRisk:
     """Cross-entropy of a linear model with one output per class."""
     dataset = check_dataset(dataset)
@@ -142,7 +143,7 @@ def _dense(
     dataset: Dataset,
     hidden: list[int],
     activation: str,
-    loss: str,
+    loss: Literal["cross_entropy", "squared_error"],
     penalty: tuple[Any, Any],
     gain: float,
     *,

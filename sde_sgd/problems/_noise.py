@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, UInt32
 
 from sde_sgd import _checks, _tree, random
 from sde_sgd._platform._shown import Shown
+from sde_sgd._types import Numbers, Scalar
 from sde_sgd.problems._base import NotKnownError, Sampler
 from sde_sgd.random import Words
 
@@ -56,7 +57,7 @@ class Isotropic(GradientNoise):
     sigma_squared: Float[Array, ""]
     is_additive = True
 
-    def __init__(self, variance: Any = 1.0):
+    def __init__(self, variance: Scalar = 1.0):
         sigma_squared = _checks.array("noise_variance", variance, at_least=0)
         if np.ndim(variance):
             raise ValueError(
@@ -90,7 +91,7 @@ class Diagonal(GradientNoise):
     variances: Float[Array, "..."]
     is_additive = True
 
-    def __init__(self, variances: Any):
+    def __init__(self, variances: Numbers):
         self.variances = _checks.array("variances", variances, at_least=0)
 
     def apply(self, theta: Array, xi: Array) -> Array:
@@ -112,7 +113,7 @@ class Full(GradientNoise):
     root: Float[Array, "d d"]
     is_additive = True
 
-    def __init__(self, matrix: Any):
+    def __init__(self, matrix: Numbers):
         checked = _checks.square_matrix("covariance", matrix)
         values, vectors = np.linalg.eigh(checked)
         root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key, Num
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown
+from sde_sgd._types import Scalar, Selection
 from sde_sgd.data._dataset import Dataset
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
 from sde_sgd.problems._from_equinox import from_equinox
@@ -115,9 +116,9 @@ def resnet(
     width: int = 16,
     groups: int = 8,
     image_shape: tuple[int, ...] | None = None,
-    loss: str | Losses = "cross_entropy",
-    l2: Any = 0.0,
-    l2_mask: Any = None,
+    loss: Literal["cross_entropy", "squared_error"] | Losses = "cross_entropy",
+    l2: Scalar = 0.0,
+    l2_mask: Selection | None = None,
 ) -> EmpiricalRisk:
     r"""The residual network of He et al. for CIFAR, with group in place of batch normalisation.
 

@@ -1,7 +1,5 @@
 """Real minibatches whose gradient noise is exactly isotropic."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from sde_sgd import _checks
+from sde_sgd._types import Scalar
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._finite_sum import FiniteSumProblem
 
@@ -41,7 +40,7 @@ class TiltedNoiseData(FiniteSumProblem):
         loss_of: AnalyticProblem,
         *,
         dataset_size: int,
-        noise_variance: Any = 1.0,
+        noise_variance: Scalar = 1.0,
         symmetric: bool = True,
         key: Key[Array, ""],
     ):

@@ -1,5 +1,6 @@
 """Toy losses with known minima and exact stationary laws."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -9,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from sde_sgd import _checks
+from sde_sgd._types import NoiseLaw, Numbers, Scalar
 from sde_sgd.problems._analytic import AnalyticProblem, check_law
 from sde_sgd.problems._noise import GradientNoise, Isotropic
 
@@ -52,13 +54,13 @@ class Quadratic(AnalyticProblem):
 
     def __init__(
         self,
-        hessian: Any = 1.0,
+        hessian: Numbers = 1.0,
         *,
-        noise_variance: Any = 1.0,
+        noise_variance: Scalar = 1.0,
         noise: GradientNoise | None = None,
-        noise_law: str = "gaussian",
+        noise_law: NoiseLaw = "gaussian",
     ):
-        if np.ndim(hessian) == 0:
+        if not _checks.axes(hessian):
             self.matrix = _scalar("hessian", hessian, above=0)
         else:
             self.matrix = jnp.asarray(_checks.square_matrix("hessian", hessian), dtype=float)
@@ -96,10 +98,10 @@ class DoubleWell(AnalyticProblem):
     def __init__(
         self,
         *,
-        tilt: Any = 0.0,
-        noise_variance: Any = 1.0,
+        tilt: Scalar = 0.0,
+        noise_variance: Scalar = 1.0,
         noise: GradientNoise | None = None,
-        noise_law: str = "gaussian",
+        noise_law: NoiseLaw = "gaussian",
     ):
         self.tilt = _scalar("tilt", tilt)
         self.noise = _noise(noise_variance, noise)
@@ -154,14 +156,14 @@ class TwoMinima(AnalyticProblem):
     def __init__(
         self,
         *,
-        curvatures: Any = (6.0, 1.0),
-        depths: Any = (0.0, 0.1),
+        curvatures: Sequence[Numbers] | np.ndarray | Array = (6.0, 1.0),
+        depths: Sequence[float] | np.ndarray | Array = (0.0, 0.1),
         dimension: int = 1,
-        half_distance: Any = 0.45,
-        smoothing: Any = 0.02,
-        noise_variance: Any = 1.0,
+        half_distance: Scalar = 0.45,
+        smoothing: Scalar = 0.02,
+        noise_variance: Scalar = 1.0,
         noise: GradientNoise | None = None,
-        noise_law: str = "gaussian",
+        noise_law: NoiseLaw = "gaussian",
     ):
         size = _checks.integer("dimension", dimension, at_least=1)
         half_distance = _scalar("half_distance", half_distance, above=0)
@@ -172,10 +174,10 @@ class TwoMinima(AnalyticProblem):
         rows = []
         for curvature in curvatures:
             _checks.number("curvatures", curvature, above=0, kept=True)
-            if np.ndim(curvature) and np.shape(curvature) != (size,):
+            if _checks.axes(curvature) not in ((), (size,)):
                 raise ValueError(
                     f"curvatures must be numbers or have one entry for each of the {size} "
-                    f"dimensions, got shape {np.shape(curvature)}."
+                    f"dimensions, got shape {_checks.axes(curvature)}."
                 )
             rows.append(np.broadcast_to(np.asarray(curvature, dtype=float), (size,)))
         self.curvatures = jnp.asarray(np.stack(rows), dtype=float)
@@ -238,12 +240,12 @@ class MatchedParabolas(AnalyticProblem):
     def __init__(
         self,
         *,
-        well_curvature: Any = 1.0,
-        barrier_curvature: Any = 1.0,
-        barrier_height: Any = 0.25,
-        noise_variance: Any = 1.0,
+        well_curvature: Scalar = 1.0,
+        barrier_curvature: Scalar = 1.0,
+        barrier_height: Scalar = 0.25,
+        noise_variance: Scalar = 1.0,
         noise: GradientNoise | None = None,
-        noise_law: str = "gaussian",
+        noise_law: NoiseLaw = "gaussian",
     ):
         self.well_curvature = _scalar("well_curvature", well_curvature, above=0)
         self.barrier_curvature = _scalar("barrier_curvature", barrier_curvature, above=0)
@@ -297,9 +299,9 @@ class StyblinskiTang(AnalyticProblem):
         self,
         dimension: int = 2,
         *,
-        noise_variance: Any = 1.0,
+        noise_variance: Scalar = 1.0,
         noise: GradientNoise | None = None,
-        noise_law: str = "gaussian",
+        noise_law: NoiseLaw = "gaussian",
     ):
         self.dimension = _checks.integer("dimension", dimension, at_least=1)
         self.noise = _noise(noise_variance, noise)
@@ -348,10 +350,10 @@ class MullerBrown(AnalyticProblem):
     def __init__(
         self,
         *,
-        scale: Any = 0.01,
-        noise_variance: Any = 1.0,
+        scale: Scalar = 0.01,
+        noise_variance: Scalar = 1.0,
         noise: GradientNoise | None = None,
-        noise_law: str = "gaussian",
+        noise_law: NoiseLaw = "gaussian",
     ):
         self.scale = _scalar("scale", scale, above=0)
         self.noise = _noise(noise_variance, noise)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from sde_sgd import _checks, random
 from sde_sgd._samplings import is_shuffled
+from sde_sgd._types import Sampling
 from sde_sgd.hyperparameters import Hyperparameters, finite_population_factor
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
@@ -39,7 +40,7 @@ class Diffusion(SingleProcess):
         schedule: RateSchedule | None,
         *,
         substeps: int,
-        sampling: str,
+        sampling: Sampling,
     ):
         super().__init__(problem, hyper, schedule)
         self.population_factor = population_factor(problem, hyper, sampling)
@@ -81,7 +82,7 @@ class Diffusion(SingleProcess):
         return one(0, state) if self.substeps == 1 else lax.fori_loop(0, self.substeps, one, state)
 
 
-def population_factor(problem: Problem, hyper: Hyperparameters, sampling: str) -> Float[Array, ""]:
+def population_factor(problem: Problem, hyper: Hyperparameters, sampling: Sampling) -> Float[Array, ""]:
     """What the covariance C/B is multiplied by for this sampling.
 
     Raises:

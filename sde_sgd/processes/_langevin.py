@@ -1,7 +1,7 @@
 """The overdamped Langevin SDE of SGD, integrated by diffrax."""
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import diffrax
 import equinox as eqx
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
 from sde_sgd import _checks, random
 from sde_sgd._platform._shown import short
+from sde_sgd._types import Sampling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
@@ -86,10 +87,10 @@ class Langevin(Diffusion):
         hyper: Hyperparameters,
         *,
         substeps: int | None = None,
-        noise: str = "problem",
+        noise: Literal["problem", "isotropic", "diagonal", "none"] = "problem",
         solver: diffrax.AbstractSolver[Any] | None = None,
-        sampling: str = "replacement",
-        increments: str = "gaussian",
+        sampling: Sampling = "replacement",
+        increments: Literal["gaussian", "two_point"] = "gaussian",
         schedule: RateSchedule | None = None,
     ):
         super().__init__(

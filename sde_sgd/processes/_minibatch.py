@@ -5,6 +5,7 @@ import jax
 from jaxtyping import Array, Int, Key, PyTree
 
 from sde_sgd import random
+from sde_sgd._types import Sampling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem, Sampler
 from sde_sgd.processes._base import ChainState, RateSchedule, SingleProcess
@@ -18,14 +19,14 @@ class MinibatchProcess(SingleProcess):
         sampling: "replacement", "subset", "shuffle" or "shuffle_all", as `SGD` explains.
     """
 
-    sampling: str = eqx.field(static=True)
+    sampling: Sampling = eqx.field(static=True)
 
     def __init__(
         self,
         problem: Problem,
         hyper: Hyperparameters,
         schedule: RateSchedule | None,
-        sampling: str,
+        sampling: Sampling,
     ):
         super().__init__(problem, hyper, schedule)
         problem.sampler(sampling, hyper.batch_size)

@@ -1,6 +1,6 @@
 """The second-order SDE of SGD: at fixed batch size, and corrected at fixed η/B."""
 
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
 from sde_sgd import _checks, random
+from sde_sgd._types import Sampling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._base import Problem
@@ -67,9 +68,9 @@ class SecondOrderLangevin(Diffusion):
         problem: Problem,
         hyper: Hyperparameters,
         *,
-        fixed: str = "batch_size",
+        fixed: Literal["batch_size", "ratio"] = "batch_size",
         substeps: int = 4,
-        sampling: str = "replacement",
+        sampling: Sampling = "replacement",
         schedule: RateSchedule | None = None,
     ):
         super().__init__(problem, hyper, schedule, substeps=substeps, sampling=sampling)

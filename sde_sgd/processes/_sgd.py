@@ -8,6 +8,7 @@ import jax
 import optax
 from jaxtyping import Array, Float, Int, PyTree, UInt32
 
+from sde_sgd._types import Sampling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _own_keys as own_keys
@@ -63,7 +64,7 @@ class SGD(MinibatchProcess):
         problem: Problem,
         hyper: Hyperparameters,
         *,
-        sampling: str = "replacement",
+        sampling: Sampling = "replacement",
         optimizer: Optimizer | None = None,
         schedule: RateSchedule | None = None,
     ):

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, PyTree, UInt32
 
 from sde_sgd import _checks, _tree, random
 from sde_sgd._samplings import is_shuffled
+from sde_sgd._types import Sampling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import ChainState, RateSchedule
@@ -49,7 +50,7 @@ class SVAG(MinibatchProcess):
         hyper: Hyperparameters,
         *,
         l: int,  # noqa: E741
-        sampling: str = "replacement",
+        sampling: Sampling = "replacement",
         schedule: RateSchedule | None = None,
     ):
         super().__init__(problem, hyper, schedule, sampling)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
 from sde_sgd import random
+from sde_sgd._types import Sampling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._base import Problem
@@ -64,7 +65,7 @@ class UnderdampedLangevin(Diffusion):
         *,
         substeps: int = 4,
         solver: diffrax.AbstractSolver[Any] | None = None,
-        sampling: str = "replacement",
+        sampling: Sampling = "replacement",
         schedule: RateSchedule | None = None,
     ):
         super().__init__(problem, hyper, schedule, substeps=substeps, sampling=sampling)

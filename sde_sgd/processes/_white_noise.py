@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
 from sde_sgd import _checks, _tree, random
+from sde_sgd._types import Sampling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
@@ -123,7 +124,7 @@ class SGLD(MinibatchProcess):
         hyper: Hyperparameters,
         *,
         temperature: float,
-        sampling: str = "replacement",
+        sampling: Sampling = "replacement",
         schedule: RateSchedule | None = None,
     ):
         super().__init__(problem, hyper, schedule, sampling)

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sde_sgd import _checks
+from sde_sgd._types import Observable
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import Process
-from sde_sgd.simulation._recording import Histogram, Observable, Recorder
+from sde_sgd.simulation._recording import Histogram, Recorder
 
 # What a problem can say of one chain in one number, as far as it can.
 _TELLING = ("loss", "accuracy", "training_accuracy", "test_loss")

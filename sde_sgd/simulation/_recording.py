@@ -1,6 +1,6 @@
 """What a run keeps: trajectories of observables, streaming moments, streaming histograms."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -12,9 +12,8 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from sde_sgd import _checks, _tree
 from sde_sgd._platform._shown import Shown, described, short
+from sde_sgd._types import Observable
 from sde_sgd.simulation._compensated import BLOCK, add_block, add_sample
-
-Observable = Callable[[PyTree], Array]
 
 _CHUNK_BYTES = 64 * 2**20
 # a histogram has a count on every device for each of them

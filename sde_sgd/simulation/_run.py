@@ -1,9 +1,8 @@
 """`run`: an ensemble of chains of one process."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import Any
 
 import jax
 from jaxtyping import Array, Key, PyTree
@@ -15,6 +14,7 @@ from sde_sgd._platform._progress import Progress
 from sde_sgd._platform.checkpoints._checkpoint import Checkpoint
 from sde_sgd._platform.checkpoints._session import open_session
 from sde_sgd._platform.checkpoints._store import open_store
+from sde_sgd._types import Observable
 from sde_sgd.processes._base import Process
 from sde_sgd.simulation._asked import make_recorder
 from sde_sgd.simulation._engine import simulate
@@ -23,7 +23,7 @@ from sde_sgd.simulation._key_use import remember, warn_of_repeated_noise
 from sde_sgd.simulation._memory import MemoryPrediction
 from sde_sgd.simulation._outcome import Outcome, finished_moments, joined_outcomes, localised
 from sde_sgd.simulation._provenance import Told, told_arguments
-from sde_sgd.simulation._recording import Histogram, HistogramCounts, Observable
+from sde_sgd.simulation._recording import Histogram, HistogramCounts
 from sde_sgd.simulation._reports import report_divergence, report_not_finite
 from sde_sgd.simulation._result import Result, with_its_process
 from sde_sgd.simulation._schedule_use import look_at_schedule
@@ -44,7 +44,7 @@ def run(
     every: float | None = None,
     burn_in: float = 0,
     stop_loss: float | None = None,
-    stop: Callable[[PyTree], Any] | None = None,
+    stop: Observable | None = None,
     throw: bool = False,
     progress: bool | None = None,
     devices: Sequence[Device] | None = None,

@@ -1,7 +1,7 @@
 """`sweep`: runs over η, B, m, problems and schedules × seeds in one call."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -14,13 +14,13 @@ from sde_sgd._platform._progress import Progress
 from sde_sgd._platform.checkpoints._checkpoint import Checkpoint
 from sde_sgd._platform.checkpoints._session import open_session
 from sde_sgd._platform.checkpoints._store import open_store
+from sde_sgd._types import Numbers, Observable
 from sde_sgd.problems._base import Problem
 from sde_sgd.random import check_key
 from sde_sgd.schedules import Schedule
 from sde_sgd.simulation._making import MakeProcess
 from sde_sgd.simulation._packing import do_jobs
 from sde_sgd.simulation._provenance import told_arguments
-from sde_sgd.simulation._recording import Observable
 from sde_sgd.simulation._sweep_job import run_job
 from sde_sgd.simulation._sweep_outcome import sweep_result
 from sde_sgd.simulation._sweep_plan import clock_of, sweep_plan
@@ -32,10 +32,10 @@ def sweep(
     problem: Problem | Mapping[str, Problem],
     *,
     key: Key[Array, ""],
-    learning_rate: Any = None,
-    batch_size: Any = None,
-    ratio: Any = None,
-    momentum: Any = None,
+    learning_rate: Numbers | None = None,
+    batch_size: Numbers | None = None,
+    ratio: Numbers | None = None,
+    momentum: Numbers | None = None,
     schedule: Schedule | Mapping[str, Schedule] | None = None,
     runs: Sequence[Mapping[str, Any]] | None = None,
     seeds: int = 1,
@@ -45,7 +45,7 @@ def sweep(
     steps: int | None = None,
     every: float | None = None,
     stop_loss: float | None = None,
-    stop: Callable[[Any], Any] | None = None,
+    stop: Observable | None = None,
     record: Mapping[str, Observable | str] | Sequence[str] | None = None,
     keep_theta: bool = False,
     progress: bool | None = None,

@@ -51,7 +51,7 @@ class SweepResult(Shown):
         """One variable by its name."""
         return self.dataset[name]
 
-    def sel(self, **values: Any) -> "xr.Dataset":
+    def sel(self, **values: object) -> "xr.Dataset":
         """The runs with these values, such as `sel(batch_size=8)` or `sel(ratio=0.01)`.
 
         Where the ratio is no axis of its own, the points of the grid that have it are put in a row

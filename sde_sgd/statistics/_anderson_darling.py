@@ -1,14 +1,12 @@
 """The Anderson-Darling test: the squared gap between two distribution functions, heavier in the tails."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
+from sde_sgd._types import Observable
 from sde_sgd.statistics._hypothesis_test import HypothesisTest
 from sde_sgd.statistics._law import Law
 from sde_sgd.statistics._pooled import Cells, Pooled
-from sde_sgd.statistics._samples import sample_and_reference
+from sde_sgd.statistics._samples import Reference, Sample, sample_and_reference
 
 # the tail down to which finite n has been fitted
 _FITTED = 1e-3
@@ -17,7 +15,7 @@ _LIMIT_VARIANCE = 2 * (np.pi**2 - 9) / 3
 
 
 def anderson_darling(
-    sample: Any, reference: Any, *, observable: Callable[[Any], Any] | None = None
+    sample: Sample, reference: Reference, *, observable: Observable | None = None
 ) -> HypothesisTest:
     r"""A² = n ∫ (F_n − F)²/(F(1 − F)) dF; for two samples nm/(n+m) ∫ (F − G)²/(H(1 − H)) dH, H pooled.
 

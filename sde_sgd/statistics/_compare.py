@@ -9,12 +9,13 @@ from scipy import stats
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown
+from sde_sgd._types import Observable
 from sde_sgd.statistics._equilibrium import equilibrium
 from sde_sgd.statistics._kolmogorov_smirnov import ks_one, ks_two
 from sde_sgd.statistics._law import Law
 from sde_sgd.statistics._moments import ratio_error, variance_error
 from sde_sgd.statistics._pooled import FLOOR, Pooled, largest
-from sde_sgd.statistics._samples import Given, sample_and_reference, sample_values
+from sde_sgd.statistics._samples import Given, Reference, Sample, sample_and_reference, sample_values
 from sde_sgd.statistics._wasserstein import w1_atoms, w1_one, w1_two
 from sde_sgd.theory._pushforward import Pushforward
 
@@ -124,10 +125,10 @@ def _p_text(p: float, digits: int) -> str:
 
 
 def compare(
-    sample: Any,
-    reference: Any,
+    sample: Sample,
+    reference: Reference,
     *,
-    observable: Callable[[Any], Any] | None = None,
+    observable: Observable | None = None,
     level: float = 0.01,
 ) -> Comparison:
     """Compare a sample of independent values with a law or with another sample.

@@ -1,23 +1,21 @@
 """The Cramér-von Mises test: the squared gap between two distribution functions, summed."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from scipy import stats
 
+from sde_sgd._types import Observable
 from sde_sgd.statistics._cramer_von_mises_tail import tail
 from sde_sgd.statistics._hypothesis_test import HypothesisTest
 from sde_sgd.statistics._law import Law
 from sde_sgd.statistics._pooled import Cells, Pooled
-from sde_sgd.statistics._samples import sample_and_reference
+from sde_sgd.statistics._samples import Reference, Sample, sample_and_reference
 
 # p-values below this have a way of their own
 _SMALL = 1e-3
 
 
 def cramer_von_mises(
-    sample: Any, reference: Any, *, observable: Callable[[Any], Any] | None = None
+    sample: Sample, reference: Reference, *, observable: Observable | None = None
 ) -> HypothesisTest:
     r"""W² = n ∫ (F_n − F)² dF for a law F; for two samples T = nm/(n+m) ∫ (F − G)² dH, H pooled.
 

@@ -6,8 +6,10 @@ from math import comb, factorial, prod
 from typing import Any
 
 import numpy as np
+from jaxtyping import Array, Key
 
 from sde_sgd import _checks
+from sde_sgd._types import Numbers
 from sde_sgd.statistics._hypothesis_test import HypothesisTest, monte_carlo_p
 from sde_sgd.statistics._pooled import chunks
 from sde_sgd.statistics._samples import generator
@@ -31,7 +33,7 @@ class CurveTest(HypothesisTest):
     t: np.ndarray
 
 
-def curve_test(*curves: Any, key: Any, permutations: int = 999) -> CurveTest:
+def curve_test(*curves: Numbers, key: Key[Array, ""], permutations: int = 999) -> CurveTest:
     r"""max over the curve, and over pairs of groups, of |Welch's t|; p by permutations of whole curves.
 
     Seeds are dealt out anew to the groups, each with its whole curve, so that nothing is assumed of how the

@@ -1,27 +1,26 @@
 """The energy test: do two samples in any number of dimensions follow one law?"""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
+from jaxtyping import Array, Key
 from scipy.spatial import distance
 
 from sde_sgd import _checks
+from sde_sgd._types import Observable
 from sde_sgd.statistics._hypothesis_test import HypothesisTest, monte_carlo_p
 from sde_sgd.statistics._pooled import pool, square
-from sde_sgd.statistics._samples import generator, note, two_of_points
+from sde_sgd.statistics._samples import Reference, Sample, generator, note, two_of_points
 
 _BLOCK = 4_000_000
 
 
 def energy(
-    sample: Any,
-    reference: Any,
+    sample: Sample,
+    reference: Reference,
     *,
-    key: Any,
+    key: Key[Array, ""],
     permutations: int = 499,
     standardise: bool = True,
-    observable: Callable[[Any], Any] | None = None,
+    observable: Observable | None = None,
 ) -> HypothesisTest:
     r"""E = 2 E|X − Y| − E|X − X'| − E|Y − Y'|, zero only where both laws are the same.
 

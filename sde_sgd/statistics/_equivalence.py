@@ -1,18 +1,18 @@
 """Equivalence tests: is the difference *smaller* than a margin, beyond doubt?"""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
 
 from sde_sgd import _checks
+from sde_sgd._types import Observable, Scalar
 from sde_sgd.statistics._hypothesis_test import HypothesisTest
 from sde_sgd.statistics._kolmogorov_smirnov import ks_one, ks_two
 from sde_sgd.statistics._law import Law
 from sde_sgd.statistics._moments import mean_error, ratio_error, variance_error
-from sde_sgd.statistics._samples import sample_and_reference
+from sde_sgd.statistics._samples import Reference, Sample, sample_and_reference
 from sde_sgd.theory._density import Density1D
 from sde_sgd.theory._pushforward import Pushforward
 
@@ -44,13 +44,13 @@ class EquivalenceTest(HypothesisTest):
 
 
 def equivalence(
-    sample: Any,
-    reference: Any,
+    sample: Sample,
+    reference: Reference,
     *,
-    margin: Any,
-    quantity: str = "mean",
+    margin: Scalar,
+    quantity: Literal["mean", "variance", "law"] = "mean",
     level: float = 0.05,
-    observable: Callable[[Any], Any] | None = None,
+    observable: Observable | None = None,
 ) -> EquivalenceTest:
     r"""Two one-sided tests (TOST) of "different by at least the margin".
 

@@ -48,7 +48,9 @@ class Family(Shown):
         return "\n".join(lines)
 
 
-def holm(tests: Any, level: float = 0.05) -> Family:
+def holm(
+    tests: Mapping[str, HypothesisTest | float] | Iterable[HypothesisTest | float], level: float = 0.05
+) -> Family:
     r"""Holm's step-down correction: P(any false rejection) ≤ level, however the tests depend on each other.
 
         adjusted p_(i) = max_{j ≤ i} min(1, (k − j + 1) p_(j)),   p_(1) ≤ ... ≤ p_(k)

@@ -1,19 +1,17 @@
 """The Kolmogorov-Smirnov test: the largest gap between two distribution functions."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from scipy import stats
 
+from sde_sgd._types import Observable
 from sde_sgd.statistics._hypothesis_test import HypothesisTest
 from sde_sgd.statistics._law import Law
 from sde_sgd.statistics._pooled import FLOOR, Pooled, largest
-from sde_sgd.statistics._samples import sample_and_reference
+from sde_sgd.statistics._samples import Reference, Sample, sample_and_reference
 
 
 def kolmogorov_smirnov(
-    sample: Any, reference: Any, *, observable: Callable[[Any], Any] | None = None
+    sample: Sample, reference: Reference, *, observable: Observable | None = None
 ) -> HypothesisTest:
     r"""D = sup_x |F(x) − G(x)| between a sample and a law, or between two samples.
 

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
+from typing_extensions import TypeAliasType
 
 from sde_sgd import _tree
 from sde_sgd._platform._shown import short
 from sde_sgd.random import check_key
 from sde_sgd.statistics._law import Law, as_law, check_rises
 from sde_sgd.statistics._pooled import Pooled, pool
+from sde_sgd.theory._density import Density1D, Density2D
 
 # keeps these numbers apart from any other generator seeded with the same key
 _SEED = 0x7364_0100
@@ -22,6 +25,30 @@ def generator(key: Any) -> np.random.Generator:
     """A NumPy generator that is a function of one typed JAX key."""
     check_key(key)
     return np.random.default_rng([_SEED, *np.asarray(jax.random.key_data(key)).ravel().tolist()])
+
+
+@runtime_checkable
+class Ends(Protocol):
+    """What `run` gives, as far as statistics look at it: where its chains ended, and which were lost."""
+
+    @property
+    def samples(self) -> PyTree: ...
+
+    @property
+    def diverged(self) -> np.ndarray: ...
+
+
+@runtime_checkable
+class Distribution(Protocol):
+    """A law by its distribution function, as a frozen distribution of `scipy.stats`."""
+
+    def cdf(self, x: Any) -> Any: ...
+
+
+Sample = TypeAliasType("Sample", Ends | PyTree)
+Reference = TypeAliasType(
+    "Reference", Ends | Density1D | Density2D | Distribution | Callable[[Any], Any] | PyTree
+)
 
 
 def is_result(sample: Any) -> bool:

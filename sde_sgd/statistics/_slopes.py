@@ -2,12 +2,14 @@
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Array, Key
 from scipy import stats
 
 from sde_sgd import _checks
+from sde_sgd._types import Numbers
 from sde_sgd.statistics._hypothesis_test import HypothesisTest
 from sde_sgd.statistics._moments import student
 from sde_sgd.statistics._samples import generator
@@ -32,14 +34,14 @@ class SlopeTest(HypothesisTest):
 
 
 def slope(
-    x: Any,
-    y: Any,
+    x: Numbers,
+    y: Numbers,
     *,
-    key: Any,
-    expected: Any = None,
+    key: Key[Array, ""],
+    expected: Numbers | None = None,
     logarithmic: bool = False,
     confidence: float = 0.95,
-    method: str = "BCa",
+    method: Literal["BCa", "percentile"] = "BCa",
     resamples: int = 1999,
 ) -> SlopeTest:
     r"""The least-squares slope of the mean of y over x, or of ln⟨y⟩ over ln x.

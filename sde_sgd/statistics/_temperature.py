@@ -5,8 +5,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from sde_sgd import _checks
+from sde_sgd._types import Numbers
 from sde_sgd.statistics._hypothesis_test import HypothesisTest, plus_minus
 from sde_sgd.statistics._moments import mean_error, student
 from sde_sgd.statistics._samples import check_values
@@ -36,13 +38,13 @@ class TemperatureTest(HypothesisTest):
 
 
 def temperature_test(
-    theta: Any,
-    gradient: Any,
-    temperature: Any,
+    theta: PyTree,
+    gradient: PyTree,
+    temperature: Numbers,
     *,
-    centre: Any = None,
-    learning_rate: Any = None,
-    laplacian: Any = None,
+    centre: PyTree | None = None,
+    learning_rate: Numbers | None = None,
+    laplacian: Numbers | None = None,
 ) -> TemperatureTest:
     r"""Is the temperature of a stationary ensemble T? By Student's t over independent chains.
 

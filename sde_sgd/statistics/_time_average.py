@@ -1,12 +1,13 @@
 """Averages over time: how many independent draws they are worth, and whether the chains agree."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import fft, special, stats
 
 from sde_sgd import _checks
+from sde_sgd._types import Numbers
 from sde_sgd.statistics._hypothesis_test import HypothesisTest
 from sde_sgd.statistics._moments import student
 
@@ -29,7 +30,7 @@ class TimeAverage(HypothesisTest):
     r_hat: float
 
 
-def time_average(draws: Any, *, expected: Any = None) -> TimeAverage:
+def time_average(draws: Numbers, *, expected: Numbers | None = None) -> TimeAverage:
     r"""The mean of one observable over chains and time, with its error from the draws' correlations.
 
     Args:
@@ -71,7 +72,7 @@ def time_average(draws: Any, *, expected: Any = None) -> TimeAverage:
     )
 
 
-def effective_sample_size(draws: Any, *, kind: str = "bulk") -> float:
+def effective_sample_size(draws: Numbers, *, kind: Literal["bulk", "tail", "mean"] = "bulk") -> float:
     r"""How many independent draws would know the mean as well: MN / (1 + 2 Σ_t ρ_t).
 
     Autocorrelations ρ_t of split chains, summed by Geyer's initial monotone sequence.
@@ -94,13 +95,13 @@ def effective_sample_size(draws: Any, *, kind: str = "bulk") -> float:
     return _ess(halves if kind == "mean" else _normal_scores(halves))
 
 
-def mcse(draws: Any) -> float:
+def mcse(draws: Numbers) -> float:
     """Monte Carlo standard error of the mean: s/√ESS, in units of the draws."""
     array = _draws(draws)
     return float(array.std(ddof=1) / np.sqrt(effective_sample_size(array, kind="mean")))
 
 
-def split_r_hat(draws: Any) -> float:
+def split_r_hat(draws: Numbers) -> float:
     r"""√(total variance / variance within), of halved chains: near 1 where they agree, above 1.01 not mixed.
 
     The larger of R̂ of the ranks' normal scores and that of their distances from the median, so that

@@ -1,26 +1,25 @@
 """The Wasserstein-1 test: the area between two distribution functions."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
+from jaxtyping import Array, Key
 
 from sde_sgd import _checks
+from sde_sgd._types import Observable
 from sde_sgd.statistics._hypothesis_test import HypothesisTest, monte_carlo_p
 from sde_sgd.statistics._law import Atoms, Law
 from sde_sgd.statistics._pooled import Pooled, area, chunks
-from sde_sgd.statistics._samples import generator, sample_and_reference
+from sde_sgd.statistics._samples import Reference, Sample, generator, sample_and_reference
 
 _CELLS = 128
 
 
 def wasserstein(
-    sample: Any,
-    reference: Any,
+    sample: Sample,
+    reference: Reference,
     *,
-    key: Any,
+    key: Key[Array, ""],
     draws: int = 499,
-    observable: Callable[[Any], Any] | None = None,
+    observable: Observable | None = None,
 ) -> HypothesisTest:
     r"""W₁ = ∫ |F − G| dx, how far probability must be carried on average, in units of the observable.
 

@@ -11,6 +11,7 @@ from scipy import integrate, interpolate
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown, short
+from sde_sgd._types import Numbers
 from sde_sgd.random import check_key
 from sde_sgd.theory._region import edges_on_line, is_indicator, region_probability
 
@@ -48,16 +49,16 @@ class Density1D(Shown):
         moments = f"mean {self.mean:.4g}, variance {self.variance:.4g}"
         return f"Density1D({self.name!r} on {ends}: {moments}; error {self.error:.1g})"
 
-    def pdf(self, x: Any) -> np.ndarray:
+    def pdf(self, x: Numbers) -> np.ndarray:
         """p(x); zero outside the grid."""
         return np.asarray(np.interp(np.asarray(x, np.float64), self.grid, self._values, left=0.0, right=0.0))
 
-    def cdf(self, x: Any) -> np.ndarray:
+    def cdf(self, x: Numbers) -> np.ndarray:
         """P(X ≤ x)."""
         inside = np.clip(np.asarray(x, np.float64), self.grid[0], self.grid[-1])
         return np.asarray(np.clip(self._smooth(inside), 0.0, 1.0))
 
-    def expectation(self, function: Callable[[Any], Any]) -> float:
+    def expectation(self, function: Callable[[Array], Array]) -> float:
         """E f(X) for a smooth function of one point, by Simpson's rule.
 
         A function whose values are 0 and 1 on the grid is taken for an indicator: a probability, between
@@ -134,7 +135,7 @@ class Density2D(Shown):
         size = f"{len(self.x)} x {len(self.y)} points"
         return f"Density2D({self.name!r} on {box}, {size}: mean [{means}]; error {self.error:.1g})"
 
-    def pdf(self, points: Any) -> np.ndarray:
+    def pdf(self, points: Numbers) -> np.ndarray:
         """p at points of shape `(..., 2)`, bilinear between grid points, zero outside."""
         at = np.asarray(points, np.float64)
         column = (at[..., 0] - self.x[0]) / (self.x[1] - self.x[0])
@@ -151,7 +152,7 @@ class Density2D(Shown):
         )
         return np.where(inside, mix, 0.0)
 
-    def expectation(self, function: Callable[[Any], Any]) -> float:
+    def expectation(self, function: Callable[[Array], Array]) -> float:
         """E f(θ) for a smooth function of one point of shape `(2,)`, by Simpson's rule.
 
         A function whose values are 0 and 1 on the grid is taken for an indicator, as by `probability`. Any
@@ -167,7 +168,7 @@ class Density2D(Shown):
             return region_probability(self.x, self.y, self.values, function)
         return self._integral(values * self.values)
 
-    def probability(self, inside: Callable[[Any], Any]) -> float:
+    def probability(self, inside: Callable[[Array], Array]) -> float:
         """P(θ in a region), for a function of one point that says whether it is inside.
 
         To 1e-6 where the edge of the region is smooth and the density spans several cells: cells that it

@@ -8,6 +8,7 @@ import numpy as np
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import short
+from sde_sgd._types import Numbers
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.processes._base import check_hyper
@@ -41,7 +42,7 @@ def gibbs(
     problem: Problem,
     hyper: Hyperparameters,
     *,
-    bounds: Any = None,
+    bounds: Numbers | None = None,
     points: int | None = None,
 ) -> Density1D | Density2D:
     r"""P(θ) = exp(−2L(θ)/T) / Z with T = ησ²/((1 − m)B), by quadrature in one or two dimensions.

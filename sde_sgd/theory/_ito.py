@@ -1,10 +1,9 @@
 """The stationary law of the SDE in one dimension where the noise depends on the position."""
 
-from typing import Any
-
 import numpy as np
 
 from sde_sgd import _checks
+from sde_sgd._types import Numbers
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import check_hyper
@@ -23,7 +22,7 @@ def ito_density(
     problem: Problem,
     hyper: Hyperparameters,
     *,
-    bounds: Any = None,
+    bounds: Numbers | None = None,
     points: int | None = None,
 ) -> Density1D:
     r"""P(x) ∝ (1/σ²(x)) exp(−(2B/η') ∫ L'/σ² dx), η' = η/(1 − m): Itô's reading, which is SGD's.

@@ -6,11 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import parameters
 from sde_sgd._platform.reading import _traces
+from sde_sgd._types import Numbers
 from sde_sgd.curvature._operators import check_theta
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
@@ -40,7 +41,9 @@ def laplace_probabilities(problem: Problem, hyper: Hyperparameters) -> np.ndarra
     return occupation(losses, determinants, scale)
 
 
-def occupation(losses: Any, log_determinants: Any, temperature: float | int) -> Float[np.ndarray, " minima"]:
+def occupation(
+    losses: Numbers, log_determinants: Numbers, temperature: float | int
+) -> Float[np.ndarray, " minima"]:
     """Normalised exp(−2L_k/T − ½ ln det H_k).
 
     Args:
@@ -49,9 +52,10 @@ def occupation(losses: Any, log_determinants: Any, temperature: float | int) -> 
         temperature: T > 0.
     """
     _checks.scalar("temperature", temperature, above=0)
-    for name, values in (("losses", losses), ("log_determinants", log_determinants)):
+    both: dict[str, Any] = {"losses": losses, "log_determinants": log_determinants}
+    for name, values in both.items():
         _checks.number(name, values)
-        if np.shape(values) != np.shape(losses) or np.ndim(values) != 1:
+        if np.shape(values) != np.shape(both["losses"]) or np.ndim(values) != 1:
             raise ValueError(f"{name} must hold one number for each minimum, got shape {np.shape(values)}.")
     log_odds = -2 * np.asarray(losses, np.float64) / temperature
     log_odds = log_odds - 0.5 * np.asarray(log_determinants, np.float64)
@@ -60,7 +64,7 @@ def occupation(losses: Any, log_determinants: Any, temperature: float | int) -> 
     return result
 
 
-def refine_minimum(problem: Problem, point: Any, steps: int = 20) -> Any:
+def refine_minimum(problem: Problem, point: PyTree, steps: int = 20) -> PyTree:
     """Newton's method from a point near a minimum.
 
     Args:

@@ -1,7 +1,6 @@
 """Gibbs' law in any dimension near zero temperature: one Gaussian for each minimum."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from scipy import linalg, special
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown, described
+from sde_sgd._types import Numbers
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.random import check_key
@@ -40,7 +40,7 @@ class GaussianMixture(Shown):
         fields = {"weights": self.weights, "means": self.means, "log_normaliser": self.log_normaliser}
         return described(self, {"gaussians": count, "dimension": dimension, **fields})
 
-    def log_pdf(self, points: Any) -> np.ndarray:
+    def log_pdf(self, points: Numbers) -> np.ndarray:
         """ln p at points of shape `(..., d)`."""
         at = np.asarray(points, np.float64)
         dimension = self.means.shape[1]
@@ -57,7 +57,7 @@ class GaussianMixture(Shown):
                 parts.append(np.log(weight) - constant - (z**2).sum(axis=0).reshape(at.shape[:-1]) / 2)
         return np.asarray(special.logsumexp(np.stack(parts), axis=0))
 
-    def pdf(self, points: Any) -> np.ndarray:
+    def pdf(self, points: Numbers) -> np.ndarray:
         """p at points of shape `(..., d)`."""
         result: np.ndarray = np.exp(self.log_pdf(points))
         return result

@@ -6,6 +6,7 @@ import numpy as np
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import short
+from sde_sgd._types import Numbers
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.theory._density import Density1D
@@ -19,7 +20,7 @@ def modified_gibbs(
     problem: Problem,
     hyper: Hyperparameters,
     *,
-    bounds: Any = None,
+    bounds: Numbers | None = None,
     points: int | None = None,
 ) -> Density1D:
     r"""p ∝ exp(−[L − (η/4) L'² + (ηD/2) L'']/D), D = ησ²/(2B): SGD's own law up to O(η²).

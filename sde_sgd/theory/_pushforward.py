@@ -10,6 +10,7 @@ import numpy as np
 
 from sde_sgd._platform._shown import Shown, short
 from sde_sgd._platform.reading import _traces
+from sde_sgd._types import Numbers, Observable
 from sde_sgd.theory._density import Density1D, Density2D
 
 # cells with less than this share of the largest probability are left out
@@ -47,16 +48,16 @@ class Pushforward(Shown):
         moments = f"mean {self.mean:.4g}, variance {self.variance:.4g}"
         return f"Pushforward({self.name!r} on {ends}: {moments}; error {self.error:.1g})"
 
-    def cdf(self, x: Any) -> np.ndarray:
+    def cdf(self, x: Numbers) -> np.ndarray:
         """P(f(θ) ≤ x)."""
         return np.asarray(np.interp(np.asarray(x, np.float64), self.grid, self.rising, 0.0, 1.0))
 
-    def ppf(self, level: Any) -> np.ndarray:
+    def ppf(self, level: Numbers) -> np.ndarray:
         """The inverse of `cdf`."""
         rising, first = np.unique(self.rising, return_index=True)
         return np.asarray(np.interp(np.asarray(level, np.float64), rising, self.grid[first]))
 
-    def pdf(self, x: Any) -> np.ndarray:
+    def pdf(self, x: Numbers) -> np.ndarray:
         """The slope of `cdf` over a four-hundredth of the middle 99.99 % of the probability."""
         low, high = self.ppf([5e-5, 1 - 5e-5])
         half = (high - low) / 800
@@ -64,7 +65,7 @@ class Pushforward(Shown):
         return np.asarray((self.cdf(at + half) - self.cdf(at - half)) / (2 * half))
 
 
-def pushforward(law: Density2D, observable: Callable[[Any], Any]) -> Density1D | Pushforward:
+def pushforward(law: Density2D, observable: Observable) -> Density1D | Pushforward:
     r"""The law of f(θ) on the line, for θ of a density in the plane.
 
     Of a coordinate it is the marginal. Otherwise every cell is cut into two triangles, on which f is taken

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sde_sgd._platform._shown import Shown
+from sde_sgd._types import Sampling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.validity import _interval
 from sde_sgd.validity._factors import sampling_factor, skewness_factor, step_size_factor
@@ -127,7 +128,7 @@ def directions(pilot: Pilot) -> Directions:
 
 
 def causes(
-    pilot: Pilot, hyper: Hyperparameters, sampling: str, dataset_size: int | None, steps: int
+    pilot: Pilot, hyper: Hyperparameters, sampling: Sampling, dataset_size: int | None, steps: int
 ) -> list[Cause]:
     """Every cause, worst first."""
     found = [
@@ -219,7 +220,7 @@ def _places(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(alike, mean, low), np.where(alike, mean, high)
 
 
-def _sampling(pilot: Pilot, hyper: Hyperparameters, sampling: str, dataset_size: int | None) -> Cause:
+def _sampling(pilot: Pilot, hyper: Hyperparameters, sampling: Sampling, dataset_size: int | None) -> Cause:
     factors = sampling_factor(pilot.curvature, hyper, sampling, dataset_size)
     effects = np.abs(factors - 1)
     worst = int(np.argmax(effects))
@@ -253,7 +254,7 @@ def _finite(pilot: Pilot) -> tuple[np.ndarray, np.ndarray]:
     return np.where(np.isfinite(low), low, least), np.where(np.isfinite(high), high, most)
 
 
-def _skewness(pilot: Pilot, hyper: Hyperparameters, sampling: str, dataset_size: int | None) -> Cause:
+def _skewness(pilot: Pilot, hyper: Hyperparameters, sampling: Sampling, dataset_size: int | None) -> Cause:
     """Third cumulant of θ on a quadratic, from that of one example's gradient: `skewness_factor`.
 
     Where that is not small, and SGD with Gaussian noise was run as well, the two are compared instead:
@@ -336,7 +337,7 @@ def _unexplained(pilot: Pilot) -> Cause:
     return Cause("unexplained", "sde", effect, limit, interval, text)
 
 
-def _is_silent(hyper: Hyperparameters, sampling: str, dataset_size: int | None) -> bool:
+def _is_silent(hyper: Hyperparameters, sampling: Sampling, dataset_size: int | None) -> bool:
     """Whether every batch holds all examples once."""
     return sampling != "replacement" and hyper.batch_size == dataset_size
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Key, PyTree
 from sde_sgd import _checks
 from sde_sgd._platform._progress import Progress
 from sde_sgd._platform.reading import _traces
+from sde_sgd._types import Sampling
 from sde_sgd.curvature._operators import check_theta
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
@@ -32,12 +33,12 @@ def diagnose(
     *,
     steps: int,
     key: Key[Array, ""],
-    sampling: str = "replacement",
+    sampling: Sampling = "replacement",
     initial: PyTree | None = None,
     chains: int | None = None,
     pilot_steps: int | None = None,
     directions_followed: int = 4,
-    optimizer: Any = None,
+    optimizer: None = None,
     progress: bool | None = None,
 ) -> Diagnosis:
     r"""How far a run of SGD is from its SDE, and why, from a short pilot.

@@ -8,6 +8,7 @@ import numpy as np
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown, short
+from sde_sgd._types import Sampling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.validity._causes import Cause, Directions
@@ -43,7 +44,7 @@ class Diagnosis(Shown):
 
     problem: Problem
     hyper: Hyperparameters
-    sampling: str
+    sampling: Sampling
     steps: int
     causes: tuple[Cause, ...]
     directions: Directions

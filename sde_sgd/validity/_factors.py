@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sde_sgd._types import Sampling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.theory._linear._covariance import discrete_covariance
 
@@ -14,7 +15,7 @@ def step_size_factor(curvature: np.ndarray, hyper: Hyperparameters) -> np.ndarra
 
 
 def sampling_factor(
-    curvature: np.ndarray, hyper: Hyperparameters, sampling: str, dataset_size: int | None
+    curvature: np.ndarray, hyper: Hyperparameters, sampling: Sampling, dataset_size: int | None
 ) -> np.ndarray:
     """Variance under `sampling` over that with replacement, on a quadratic of these curvatures."""
     if sampling == "replacement" or dataset_size is None:
@@ -37,7 +38,7 @@ def sampling_factor(
 def skewness_factor(
     curvature: np.ndarray,
     hyper: Hyperparameters,
-    sampling: str = "replacement",
+    sampling: Sampling = "replacement",
     dataset_size: int | None = None,
 ) -> np.ndarray:
     r"""Skewness of θ over that of one example's gradient, on a quadratic, in size; exact at any η and m.

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
 from sde_sgd import random
+from sde_sgd._types import Sampling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
@@ -27,7 +28,7 @@ class GaussianSGD(SingleProcess):
 
     population_factor: Float[Array, ""]
 
-    def __init__(self, problem: Problem, hyper: Hyperparameters, sampling: str = "replacement"):
+    def __init__(self, problem: Problem, hyper: Hyperparameters, sampling: Sampling = "replacement"):
         super().__init__(problem, hyper)
         self.population_factor = population_factor(problem, hyper, sampling)
 

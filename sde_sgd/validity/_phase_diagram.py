@@ -1,6 +1,6 @@
 """Where in the plane of η and B the η/B invariance holds, and where it breaks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,11 @@ from scipy import stats
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown
+from sde_sgd._types import Observable
 from sde_sgd.curvature._observables import Sharpness
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._sgd import SGD
+from sde_sgd.simulation._making import MakeProcess
 from sde_sgd.simulation._sweep import sweep
 from sde_sgd.simulation._sweep_result import SweepResult
 
@@ -154,9 +156,9 @@ def phase_diagram(
     seeds: int = 16,
     epochs: float | None = None,
     time: float | None = None,
-    observable: str | Callable[[Any], Any] = "loss",
+    observable: Observable | str = "loss",
     limit: float = 2.0,
-    process: Callable[..., Any] = SGD,
+    process: MakeProcess = SGD,
     **options: Any,
 ) -> PhaseDiagram:
     """Sweep SGD over η × B and compare the runs of equal η/B at their ends.

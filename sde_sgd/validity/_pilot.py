@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from sde_sgd._platform._progress import Progress
 from sde_sgd._platform._shown import Shown
+from sde_sgd._types import Sampling
 from sde_sgd.curvature._operators import parameter_count
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem
@@ -194,7 +195,7 @@ def run_pilot(
     hyper: Hyperparameters,
     starts: list[PyTree],
     *,
-    sampling: str,
+    sampling: Sampling,
     chains: int,
     steps: int,
     directions: int,
@@ -239,7 +240,7 @@ def run_pilot(
         is_sde = isinstance(reference.process, Langevin)
         if other is not None and is_sde and not _has_gaussian_noise(problem):
             # shuffled epochs have no Gaussian counterpart; their order is judged by itself
-            how = "subset" if sampling == "subset" else "replacement"
+            how: Sampling = "subset" if sampling == "subset" else "replacement"
             process = GaussianSGD(problem, hyper, how)
             gaussian = _follow(process, 1, start, every, steps, key=keys[1], **options)
     bar.advance(1)
@@ -310,7 +311,7 @@ def _follow(
     return None if result.diverged else _Track(result, len(options["directions"]))
 
 
-def _spacing(problem: Problem, hyper: Hyperparameters, sampling: str, steps: int, numbers: int) -> int:
+def _spacing(problem: Problem, hyper: Hyperparameters, sampling: Sampling, steps: int, numbers: int) -> int:
     """Steps between samples; for shuffled epochs such that they fall on all places of an epoch alike."""
     cost = 10.0 * numbers * (problem.dataset_size or 1)
     samples = max(_FEWEST, min(_SAMPLES, int(_OPERATIONS / cost)))

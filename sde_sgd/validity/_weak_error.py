@@ -12,13 +12,13 @@ from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown
+from sde_sgd._types import Observable
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import check_hyper
 from sde_sgd.processes._diffusion import Diffusion
 from sde_sgd.processes._langevin import Langevin
-from sde_sgd.simulation._recording import Observable
 from sde_sgd.simulation._run import run
 from sde_sgd.statistics._hypothesis_test import plus_minus
 from sde_sgd.validity._coupled import Coupled

@@ -33,7 +33,7 @@ class CheckpointError(RuntimeError):
             `Result` or `SweepResult`; else None.
     """
 
-    def __init__(self, message: str, result: Any = None):
+    def __init__(self, message: str, result: object | None = None):
         super().__init__(message)
         self.result = result
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from sde_sgd import _checks
+from sde_sgd._types import Numbers
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.processes._base import check_hyper
@@ -36,7 +37,7 @@ def chain_law(
     problem: AnalyticProblem,
     hyper: Hyperparameters,
     *,
-    bounds: Any = None,
+    bounds: Numbers | None = None,
     points: int | None = None,
 ) -> Density1D:
     r"""The stationary law of x ← x − ηL'(x) − η σ(x) ζ̄, exact at finite η: p = ∫ K(·|y) p(y) dy.

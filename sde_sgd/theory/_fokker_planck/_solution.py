@@ -10,6 +10,7 @@ from scipy import interpolate
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown, described
+from sde_sgd._types import Numbers
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.processes._base import check_hyper
@@ -72,7 +73,7 @@ class FokkerPlanck(Shown):
         """What is reached in the end."""
         return self.generator.grid.density(self.generator.stationary(), "stationary")
 
-    def at(self, time: Any) -> Density1D | Density2D:
+    def at(self, time: Numbers) -> Density1D | Density2D:
         """The law at any SDE time ≥ 0, from the last known one before it."""
         when = float(_checks.scalar("time", time, at_least=0))
         earlier = int(np.searchsorted(self.times, when, side="right"))
@@ -88,10 +89,10 @@ def fokker_planck(
     problem: Problem,
     hyper: Hyperparameters,
     *,
-    initial: Any,
-    times: Any,
-    std: Any = 0.0,
-    bounds: Any = None,
+    initial: Numbers | Density1D | Density2D,
+    times: Numbers,
+    std: Numbers = 0.0,
+    bounds: Numbers | None = None,
     cells: int | None = None,
     reflecting: bool = False,
 ) -> FokkerPlanck:
@@ -184,7 +185,7 @@ def relaxation_time(
     problem: Problem,
     hyper: Hyperparameters,
     *,
-    bounds: Any = None,
+    bounds: Numbers | None = None,
     cells: int | None = None,
 ) -> float:
     """The SDE time in which the slowest deviation from stationarity falls by e: 1/λ₁ of Fokker-Planck.

@@ -1,11 +1,13 @@
 """Stationary covariance on a quadratic: the SDE's, and that of SGD itself at finite η."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import PyTree
 
 from sde_sgd import _checks
 from sde_sgd._platform.reading import _traces
+from sde_sgd._types import Numbers, Sampling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.processes._base import check_hyper
@@ -15,11 +17,11 @@ from sde_sgd.theory._setting import LAWS, law_noise, one_setting, positive_curva
 
 
 def lyapunov_covariance(
-    hessian: Any,
-    gradient_covariance: Any,
+    hessian: Numbers,
+    gradient_covariance: Numbers,
     hyper: Hyperparameters,
     *,
-    sampling: str = "replacement",
+    sampling: Sampling = "replacement",
     dataset_size: int | None = None,
 ) -> np.ndarray:
     r"""Σ of the SDE on L = ½ θᵀHθ: the solution of HΣ + ΣH = (η/((1 − m)B)) C.
@@ -46,11 +48,11 @@ def lyapunov_covariance(
 
 
 def discrete_covariance(
-    hessian: Any,
-    gradient_covariance: Any,
+    hessian: Numbers,
+    gradient_covariance: Numbers,
     hyper: Hyperparameters,
     *,
-    sampling: str = "replacement",
+    sampling: Sampling = "replacement",
     dataset_size: int | None = None,
     average: bool = False,
 ) -> np.ndarray:
@@ -91,9 +93,9 @@ def stationary_covariance(
     problem: Problem,
     hyper: Hyperparameters,
     *,
-    at: Any = None,
-    law: str = "sgd",
-    sampling: str = "replacement",
+    at: PyTree | None = None,
+    law: Literal["sgd", "sde"] = "sgd",
+    sampling: Sampling = "replacement",
     average: bool = False,
 ) -> np.ndarray:
     """`discrete_covariance` or `lyapunov_covariance` with the Hessian and C of a problem at a minimum.

@@ -1,13 +1,14 @@
 """Effective temperatures along the directions of a minimum, and the identity that holds beyond it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown, described
 from sde_sgd._samplings import SAMPLINGS, is_shuffled
+from sde_sgd._types import Numbers, Sampling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.theory._linear._covariance import eigenmodes
 from sde_sgd.theory._linear._matrix_free import directional_variance
@@ -59,12 +60,12 @@ class EffectiveTemperature(Shown):
 
 
 def effective_temperature(
-    hessian: Any,
-    gradient_covariance: Any,
+    hessian: Numbers,
+    gradient_covariance: Numbers,
     hyper: Hyperparameters,
     *,
-    law: str = "sgd",
-    sampling: str = "replacement",
+    law: Literal["sgd", "sde"] = "sgd",
+    sampling: Sampling = "replacement",
     dataset_size: int | None = None,
     average: bool = False,
 ) -> EffectiveTemperature:
@@ -110,7 +111,7 @@ def virial(
     *,
     square_gradient: float,
     noise_trace: float,
-    sampling: str = "replacement",
+    sampling: Sampling = "replacement",
     dataset_size: int | None = None,
 ) -> float:
     r"""What stationarity alone says of E[θ·∇L], for any loss and noise: no quadratic, no small η.

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from jaxtyping import PyTree
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
+from typing_extensions import TypeAliasType
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown
 from sde_sgd._platform.reading import _traces
+from sde_sgd._types import Numbers, Sampling
 from sde_sgd.curvature._operators import check_theta
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem
@@ -23,15 +26,17 @@ from sde_sgd.theory._linear._modes import sde_response, sgd_response
 from sde_sgd.theory._setting import LAWS, law_noise, one_setting, positive_curvatures
 
 Product = Callable[[Any], Any]
+# a symmetric matrix, or what multiplies by it
+Operator = TypeAliasType("Operator", Numbers | LinearOperator | Callable[[np.ndarray], np.ndarray])
 
 
 def directional_variance(
-    curvatures: Any,
-    noise_variances: Any,
+    curvatures: Numbers,
+    noise_variances: Numbers,
     hyper: Hyperparameters,
     *,
-    law: str = "sgd",
-    sampling: str = "replacement",
+    law: Literal["sgd", "sde"] = "sgd",
+    sampling: Sampling = "replacement",
     dataset_size: int | None = None,
     average: bool = False,
 ) -> np.ndarray:
@@ -87,14 +92,14 @@ class KrylovVariance(Shown):
 
 
 def krylov_variance(
-    hessian: Any,
-    gradient_covariance: Any,
-    direction: Any,
+    hessian: Operator,
+    gradient_covariance: Operator,
+    direction: Numbers,
     hyper: Hyperparameters,
     *,
     order: int = 32,
-    law: str = "sgd",
-    sampling: str = "replacement",
+    law: Literal["sgd", "sde"] = "sgd",
+    sampling: Sampling = "replacement",
     dataset_size: int | None = None,
     average: bool = False,
 ) -> KrylovVariance:
@@ -147,7 +152,7 @@ def krylov_variance(
     return KrylovVariance(value, error, size)
 
 
-def products(problem: Problem, theta: Any) -> tuple[LinearOperator, LinearOperator]:
+def products(problem: Problem, theta: PyTree) -> tuple[LinearOperator, LinearOperator]:
     """v ↦ H(θ)v and v ↦ C(θ)v over the raveled parameters: a gradient or two each, no matrix.
 
     Args:

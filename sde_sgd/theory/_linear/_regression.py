@@ -15,6 +15,7 @@ from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown
 from sde_sgd._platform.reading import _traces
 from sde_sgd._samplings import SAMPLINGS, is_shuffled
+from sde_sgd._types import Sampling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._finite_sum import FiniteSumProblem
 from sde_sgd.processes._base import check_hyper
@@ -47,7 +48,7 @@ def regression_covariance(
     problem: FiniteSumProblem,
     hyper: Hyperparameters,
     *,
-    sampling: str = "replacement",
+    sampling: Sampling = "replacement",
     orders: int | None = None,
     key: Key[Array, ""] | None = None,
 ) -> RegressionLaw:

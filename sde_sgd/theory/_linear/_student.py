@@ -1,6 +1,6 @@
 """Online linear regression in one dimension: noise that grows with the error, and heavy tails."""
 
-from typing import Any
+from typing import Any, Literal
 
 from scipy import stats
 
@@ -14,7 +14,7 @@ def online_regression_law(
     *,
     input_variance: float = 1.0,
     noise_variance: float = 1.0,
-) -> Any:
+) -> "stats.distributions.rv_frozen":
     r"""Student's t with ν = 1 + 1/T degrees of freedom: the SDE of w in ℓ = ½(wx − ε)².
 
     For Gaussian inputs x of variance a and targets ε of variance s², measured from the true weight,
@@ -48,7 +48,7 @@ def online_regression_law(
 def online_regression_variance(
     hyper: Hyperparameters,
     *,
-    law: str = "sgd",
+    law: Literal["sgd", "sde"] = "sgd",
     input_variance: float = 1.0,
     noise_variance: float = 1.0,
 ) -> float:

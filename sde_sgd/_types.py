@@ -1,0 +1,30 @@
+"""Types of arguments that have a name of their own, so that signatures stay short."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+from typing_extensions import TypeAliasType
+
+_Number = float | np.number | np.bool
+# one number, which may be an array without axes
+Scalar = TypeAliasType("Scalar", _Number | np.ndarray | Array)
+# a number or an array, as formulas take them
+ArrayLike = TypeAliasType("ArrayLike", _Number | np.ndarray | Array)
+# a number, an array of any kind, or sequences of numbers; what shapes fit is for the function to say
+Numbers = TypeAliasType(
+    "Numbers", _Number | np.ndarray | Array | Sequence[_Number] | Sequence[Sequence[_Number]]
+)
+# the parameters of one chain, or of many on a leading axis
+if TYPE_CHECKING:
+    Theta = TypeAliasType("Theta", PyTree)
+else:
+    Theta = PyTree[Float[Array, "..."]]
+# from the parameters of one chain to what is looked at
+Observable = TypeAliasType("Observable", Callable[[PyTree], Array])
+# which parameters: a function of a path such as "layers/0/weight", or a tree of bools like the parameters
+Selection = TypeAliasType("Selection", Callable[[str], bool] | PyTree)
+# how the examples of a minibatch are drawn, and the law of the noise of analytic problems
+Sampling = TypeAliasType("Sampling", Literal["replacement", "subset", "shuffle", "shuffle_all"])
+NoiseLaw = TypeAliasType("NoiseLaw", Literal["gaussian", "rademacher", "exponential"])
