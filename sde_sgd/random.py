@@ -19,10 +19,12 @@ import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Key, UInt32
+from typing_extensions import TypeAliasType
 
 from sde_sgd import _checks
 from sde_sgd._platform import _names
 
+DType = TypeAliasType("DType", DTypeLike)
 Words = UInt32[Array, "2"]
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -157,7 +159,7 @@ def normal(
     words: Words,
     chain: UInt32[Array, " chains"],
     shape: tuple[int, ...],
-    dtype: DTypeLike = jnp.float32,
+    dtype: DType = jnp.float32,
 ) -> Float[Array, "chains ..."]:
     """Independent N(0, 1) numbers of shape `(chains, *shape)`, by Box and Muller's transform.
 
@@ -210,7 +212,7 @@ def exponential_sum(
     chain: UInt32[Array, " chains"],
     shape: tuple[int, ...],
     count: int,
-    dtype: DTypeLike = jnp.float32,
+    dtype: DType = jnp.float32,
 ) -> Float[Array, "chains ..."]:
     """Sum of `count` independent Exp(1) numbers; shape `(chains, *shape)`."""
     if count > _MOST_ADDED:
@@ -233,7 +235,7 @@ def exponential_mean(
     chain: UInt32[Array, " chains"],
     shape: tuple[int, ...],
     count: int,
-    dtype: DTypeLike = jnp.float32,
+    dtype: DType = jnp.float32,
 ) -> Float[Array, "chains ..."]:
     """Mean of `count` independent Exp(1) numbers, less 1: mean 0 and variance 1/count, skewness 2/√count.
 
@@ -263,14 +265,14 @@ def exponential_mean(
 
 
 def signs(
-    words: Words, chain: UInt32[Array, " chains"], shape: tuple[int, ...], dtype: DTypeLike
+    words: Words, chain: UInt32[Array, " chains"], shape: tuple[int, ...], dtype: DType
 ) -> Float[Array, "chains ..."]:
     """Independent random signs ±1 of shape `(chains, *shape)`."""
     return rademacher_sum(words, chain, shape, 1).astype(dtype)
 
 
 def sign_from_bit(
-    pair: UInt32[Array, "2 ..."], number: Int[Array, ""] | int, size: float, dtype: DTypeLike
+    pair: UInt32[Array, "2 ..."], number: Int[Array, ""] | int, size: float, dtype: DType
 ) -> Float[Array, "..."]:
     """±`size`, minus where bit `number` of 0..63 of 64 random bits is set.
 

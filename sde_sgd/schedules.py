@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Array
+from typing_extensions import TypeAliasType
 
 from sde_sgd import _checks, _samplings
 from sde_sgd._platform import _names
 from sde_sgd._platform._shown import Shown
 from sde_sgd._types import Numbers, Sampling
 
-Rate = float | Callable[[Any], Any]
+Rate = TypeAliasType("Rate", float | Callable[[Array], Array])
 
 
 @dataclass(frozen=True, repr=False)

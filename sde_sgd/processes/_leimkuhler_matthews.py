@@ -5,6 +5,9 @@ from typing import Any, ClassVar
 
 import diffrax
 import jax
+from jaxtyping import PyTree
+
+from sde_sgd._types import ArrayLike, Theta
 
 
 class LeimkuhlerMatthews(diffrax.AbstractItoSolver[Any]):
@@ -38,13 +41,20 @@ class LeimkuhlerMatthews(diffrax.AbstractItoSolver[Any]):
     def strong_order(self, terms: Any) -> float:
         return 0.5
 
-    def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> Any:
+    def init(self, terms: Any, t0: ArrayLike, t1: ArrayLike, y0: Theta, args: PyTree) -> PyTree:
         """The increment with which the scheme begins; `Langevin` hands its own to `step`."""
         return terms.contr(t0, t1)[1]
 
     def step(
-        self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any, solver_state: Any, made_jump: Any
-    ) -> tuple[Any, Any, Any, Any, Any]:
+        self,
+        terms: Any,
+        t0: ArrayLike,
+        t1: ArrayLike,
+        y0: Theta,
+        args: PyTree,
+        solver_state: PyTree,
+        made_jump: ArrayLike,
+    ) -> tuple[Theta, None, dict[str, PyTree], PyTree, diffrax.RESULTS]:
         del made_jump
         dt, following = terms.contr(t0, t1)
         # halves are exact, so that the sum is the same to the last bit however the compiler fuses it
@@ -52,7 +62,8 @@ class LeimkuhlerMatthews(diffrax.AbstractItoSolver[Any]):
         y1 = y0
         for part in terms.parts(t0, y0, args, (dt, mean)):
             y1 = jax.tree.map(lambda at, move: at + move, y1, part)
-        return y1, None, {"y0": y0, "y1": y1}, following, diffrax.RESULTS.successful
+        done: Any = diffrax.RESULTS.successful
+        return y1, None, {"y0": y0, "y1": y1}, following, done
 
-    def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Any:
+    def func(self, terms: Any, t0: ArrayLike, y0: Theta, args: PyTree) -> PyTree:
         return terms.vf(t0, y0, args)

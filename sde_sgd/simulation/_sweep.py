@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from time import perf_counter
-from typing import Any
 
 from jaxtyping import Array, Key
 
@@ -37,7 +36,7 @@ def sweep(
     ratio: Numbers | None = None,
     momentum: Numbers | None = None,
     schedule: Schedule | Mapping[str, Schedule] | None = None,
-    runs: Sequence[Mapping[str, Any]] | None = None,
+    runs: Sequence[Mapping[str, float | str]] | None = None,
     seeds: int = 1,
     paired_starts: bool = True,
     epochs: float | None = None,
