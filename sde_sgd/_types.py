@@ -1,6 +1,7 @@
 """Types of arguments that have a name of their own, so that signatures stay short."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -23,8 +24,11 @@ else:
     Theta = PyTree[Float[Array, "..."]]
 # from the parameters of one chain to what is looked at
 Observable = TypeAliasType("Observable", Callable[[PyTree], Array])
+# what to look at, by names of its own or by those of methods of the problem
+Records = TypeAliasType("Records", Mapping[str, Observable | str] | Sequence[str])
 # which parameters: a function of a path such as "layers/0/weight", or a tree of bools like the parameters
 Selection = TypeAliasType("Selection", Callable[[str], bool] | PyTree)
+FilePath = TypeAliasType("FilePath", str | os.PathLike[str])
 # how the examples of a minibatch are drawn, and the law of the noise of analytic problems
 Sampling = TypeAliasType("Sampling", Literal["replacement", "subset", "shuffle", "shuffle_all"])
 NoiseLaw = TypeAliasType("NoiseLaw", Literal["gaussian", "rademacher", "exponential"])

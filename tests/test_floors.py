@@ -15,7 +15,7 @@ PACKAGE = ROOT / "sde_sgd"
 
 # From the ground up. A folder is one room, its inner folders with it.
 FLOORS = (
-    ("_checks", "_samplings", "_tree"),
+    ("_checks", "_samplings", "_tree", "_types"),
     ("_platform",),
     ("hyperparameters", "random", "schedules"),
     ("data",),

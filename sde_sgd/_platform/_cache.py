@@ -1,14 +1,14 @@
 """Keeping compiled programs from one session to the next."""
 
-import os
 from pathlib import Path
 
 import jax
 
 from sde_sgd import _checks
+from sde_sgd._types import FilePath
 
 
-def compilation_cache(directory: str | os.PathLike[str]) -> Path:
+def compilation_cache(directory: FilePath) -> Path:
     """Keep compiled programs in a folder, so that the next session need not compile them again.
 
     This sets JAX's own options `jax_compilation_cache_dir` (and that programs are kept however

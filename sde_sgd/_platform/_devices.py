@@ -11,10 +11,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
+from typing_extensions import TypeAliasType
 
 from sde_sgd import _checks
 
 Device: TypeAlias = jax.Device  # pyright: ignore[reportInvalidTypeForm] - jaxlib comes without types
+Devices = TypeAliasType("Devices", Sequence[Device])
 
 CHAINS_AXIS, DATA_AXIS = "chains", "data"
 CHAINS = PartitionSpec(CHAINS_AXIS)
@@ -88,7 +90,7 @@ class Layout:
         return jax.tree.map(one, tree)
 
 
-def layout(chains: int, devices: Sequence[Device] | None, data_devices: int = 1, multiple: int = 1) -> Layout:
+def layout(chains: int, devices: Devices | None, data_devices: int = 1, multiple: int = 1) -> Layout:
     """Spread chains over as many groups of devices as shorten the work.
 
     Args:
@@ -125,7 +127,7 @@ def lanes(problem: Any) -> int:
     return _LANES if problem.dataset_size is None else 1
 
 
-def available(devices: Sequence[Device] | None) -> list[Device]:
+def available(devices: Devices | None) -> list[Device]:
     """The devices to use: those given, the default device where one is set, or all of all hosts."""
     if devices is not None:
         some = list(devices) if isinstance(devices, Sequence) or np.ndim(devices) == 1 else []

@@ -1,6 +1,5 @@
 """CIFAR-10 and CIFAR-100, from a directory the user has."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -9,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Key, UInt8
 
 from sde_sgd import _checks
+from sde_sgd._types import FilePath
 from sde_sgd.data import _files
 from sde_sgd.data._cifar_python import PIXELS, read_python_batch
 from sde_sgd.data._dataset import Dataset
@@ -49,7 +49,7 @@ _MAX_TEN, _MAX_HUNDRED = 2**25, 160_000_000
 
 
 def cifar10(
-    directory: str | os.PathLike[str],
+    directory: FilePath,
     *,
     train_size: int | None = None,
     key: Key[Array, ""] | None = None,
@@ -89,7 +89,7 @@ def cifar10(
 
 
 def cifar100(
-    directory: str | os.PathLike[str],
+    directory: FilePath,
     labels: Literal["fine", "coarse"] = "fine",
     *,
     train_size: int | None = None,

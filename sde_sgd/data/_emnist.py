@@ -1,11 +1,11 @@
 """EMNIST, handwritten digits and letters, from a directory the user has."""
 
-import os
 from typing import Any, Literal
 
 from jaxtyping import Array, Key
 
 from sde_sgd import _checks
+from sde_sgd._types import FilePath
 from sde_sgd.data import _files, _image_pairs
 from sde_sgd.data._dataset import Dataset
 
@@ -23,7 +23,7 @@ _MAX_BYTES = 2**30
 
 
 def emnist(
-    directory: str | os.PathLike[str],
+    directory: FilePath,
     split: Literal["balanced", "byclass", "bymerge", "digits", "letters", "mnist"] = "balanced",
     *,
     train_size: int | None = None,

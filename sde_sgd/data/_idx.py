@@ -2,7 +2,6 @@
 
 import io
 import math
-import os
 import sys
 from pathlib import Path
 
@@ -10,13 +9,14 @@ import numpy as np
 from jaxtyping import Shaped
 
 from sde_sgd import _checks
+from sde_sgd._types import FilePath
 from sde_sgd.data import _files
 
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
 _MAX_DIMENSIONS = 32
 
 
-def read_idx(path: str | os.PathLike[str], *, max_bytes: int = _files.MAX_BYTES) -> Shaped[np.ndarray, "..."]:
+def read_idx(path: FilePath, *, max_bytes: int = _files.MAX_BYTES) -> Shaped[np.ndarray, "..."]:
     """Read one IDX file, plain or gzip, into a NumPy array of native byte order.
 
     An IDX file is two zero bytes, one byte for the type (0x08 unsigned and 0x09 signed byte, 0x0B

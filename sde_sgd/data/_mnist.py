@@ -1,10 +1,10 @@
 """MNIST and two sets of its format, from a directory the user has."""
 
-import os
 from typing import Any
 
 from jaxtyping import Array, Key
 
+from sde_sgd._types import FilePath
 from sde_sgd.data import _files, _image_pairs
 from sde_sgd.data._dataset import Dataset
 
@@ -12,7 +12,7 @@ _CLASSES = 10
 
 
 def mnist(
-    directory: str | os.PathLike[str],
+    directory: FilePath,
     *,
     train_size: int | None = None,
     key: Key[Array, ""] | None = None,
@@ -51,7 +51,7 @@ def mnist(
 
 
 def fashion_mnist(
-    directory: str | os.PathLike[str],
+    directory: FilePath,
     *,
     train_size: int | None = None,
     key: Key[Array, ""] | None = None,
@@ -86,7 +86,7 @@ def fashion_mnist(
 
 
 def kmnist(
-    directory: str | os.PathLike[str],
+    directory: FilePath,
     *,
     train_size: int | None = None,
     key: Key[Array, ""] | None = None,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sde_sgd import _checks
-from sde_sgd._types import Observable
+from sde_sgd._types import Observable, Records
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import Process
 from sde_sgd.simulation._recording import Histogram, Recorder
@@ -95,8 +95,8 @@ def histograms(asked: Any, problem: Problem) -> dict[str, Histogram]:
 
 def make_recorder(
     process: Process,
-    record: Mapping[str, Observable | str] | Sequence[str] | None = None,
-    moments: Mapping[str, Observable | str] | Sequence[str] | None = None,
+    record: Records | None = None,
+    moments: Records | None = None,
     histograms_asked: Mapping[str, Histogram] | Histogram | None = None,
     stop_loss: float | None = None,
     stop: Callable[[Any], Any] | None = None,

@@ -1,6 +1,6 @@
 """A call of `run` that was looked at once: which ensembles, from where, how far."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,7 @@ class Job:
     chains: int
     chunk: int
     initial: PyTree | Result | None
-    devices: Sequence[_devices.Device] | None
+    devices: _devices.Devices | None
     data_devices: int
 
     def parts(self) -> Iterator[Chunk]:

@@ -49,7 +49,7 @@ def do_jobs(
     jobs: Sequence[Job],
     costs: Sequence[float],
     width: int,
-    devices: Sequence[_devices.Device] | None,
+    devices: _devices.Devices | None,
     session: Session,
     work: Work,
 ) -> None:

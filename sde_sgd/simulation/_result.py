@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from sde_sgd._platform.files._structure import (
     packed,
     unpacked,
 )
+from sde_sgd._types import FilePath
 from sde_sgd.processes._base import LAST_STEP, ChainState, Process, scheduled
 from sde_sgd.simulation import _provenance, _start
 from sde_sgd.simulation._recording import HistogramCounts, Moments
@@ -175,7 +175,7 @@ class Result(Shown, eqx.Module):
         """
         return to_dataset(self)
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    def save(self, path: FilePath, *, overwrite: bool = False) -> Path:
         """Write `to_xarray()` as NetCDF (`.nc`) or Zarr (`.zarr`), for `read_run`; xarray opens it too.
 
         It is written beside `path` and put in its place whole: what was there stays until then, whatever
@@ -283,7 +283,7 @@ def with_its_process(initial: Any, process: Any) -> Any:
     return initial._with(process) if is_real else initial
 
 
-def read_run(path: str | os.PathLike[str], *, process: Process | None = None) -> Result:
+def read_run(path: FilePath, *, process: Process | None = None) -> Result:
     """Read what `Result.save` has written, to the last bit.
 
     Whatever needs no process takes what is read like what `run` gave: `statistics.compare`,

@@ -1,7 +1,6 @@
 """`run`: an ensemble of chains of one process."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from time import perf_counter
 
 import jax
@@ -9,12 +8,12 @@ from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _checks
 from sde_sgd._platform import _settings
-from sde_sgd._platform._devices import Device
+from sde_sgd._platform._devices import Devices
 from sde_sgd._platform._progress import Progress
 from sde_sgd._platform.checkpoints._checkpoint import Checkpoint
 from sde_sgd._platform.checkpoints._session import open_session
 from sde_sgd._platform.checkpoints._store import open_store
-from sde_sgd._types import Observable
+from sde_sgd._types import FilePath, Observable, Records
 from sde_sgd.processes._base import Process
 from sde_sgd.simulation._asked import make_recorder
 from sde_sgd.simulation._engine import simulate
@@ -38,8 +37,8 @@ def run(
     time: float | None = None,
     key: Key[Array, ""],
     initial: PyTree | Result | None = None,
-    record: Mapping[str, Observable | str] | Sequence[str] | None = None,
-    moments: Mapping[str, Observable | str] | Sequence[str] | None = None,
+    record: Records | None = None,
+    moments: Records | None = None,
     histograms: Mapping[str, Histogram] | Histogram | None = None,
     every: float | None = None,
     burn_in: float = 0,
@@ -47,11 +46,11 @@ def run(
     stop: Observable | None = None,
     throw: bool = False,
     progress: bool | None = None,
-    devices: Sequence[Device] | None = None,
+    devices: Devices | None = None,
     data_devices: int = 1,
     chunk: int | None = None,
     memory_limit: int | None = None,
-    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+    checkpoint: Checkpoint | FilePath | None = None,
     resume: bool = False,
 ) -> Result:
     """Run an ensemble of independent chains of any process.
@@ -172,11 +171,11 @@ def predict_memory(
     epochs: float | None = None,
     time: float | None = None,
     key: Key[Array, ""] | None = None,
-    record: Mapping[str, Observable | str] | Sequence[str] | None = None,
-    moments: Mapping[str, Observable | str] | Sequence[str] | None = None,
+    record: Records | None = None,
+    moments: Records | None = None,
     histograms: Mapping[str, Histogram] | Histogram | None = None,
     every: float | None = None,
-    devices: Sequence[Device] | None = None,
+    devices: Devices | None = None,
     data_devices: int = 1,
 ) -> MemoryPrediction:
     """The memory that `run` with these arguments would take, from its compiled program.

@@ -1,6 +1,5 @@
 """`sweep`: runs over η, B, m, problems and schedules × seeds in one call."""
 
-import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from time import perf_counter
@@ -13,7 +12,7 @@ from sde_sgd._platform._progress import Progress
 from sde_sgd._platform.checkpoints._checkpoint import Checkpoint
 from sde_sgd._platform.checkpoints._session import open_session
 from sde_sgd._platform.checkpoints._store import open_store
-from sde_sgd._types import Numbers, Observable
+from sde_sgd._types import FilePath, Numbers, Observable, Records
 from sde_sgd.problems._base import Problem
 from sde_sgd.random import check_key
 from sde_sgd.schedules import Schedule
@@ -45,14 +44,14 @@ def sweep(
     every: float | None = None,
     stop_loss: float | None = None,
     stop: Observable | None = None,
-    record: Mapping[str, Observable | str] | Sequence[str] | None = None,
+    record: Records | None = None,
     keep_theta: bool = False,
     progress: bool | None = None,
-    devices: Sequence[_devices.Device] | None = None,
+    devices: _devices.Devices | None = None,
     data_devices: int = 1,
     chunk: int | None = None,
     memory_limit: int | None = None,
-    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+    checkpoint: Checkpoint | FilePath | None = None,
     resume: bool = False,
 ) -> SweepResult:
     """Run every setting of a grid or list with several seeds.

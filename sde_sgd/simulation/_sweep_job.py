@@ -1,6 +1,5 @@
 """The stages of runs that share a program, one after the other."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -20,7 +19,7 @@ from sde_sgd.simulation._task import Task
 def run_job(
     plan: SweepPlan,
     job: Job,
-    devices: Sequence[_devices.Device] | None,
+    devices: _devices.Devices | None,
     session: Session,
     *,
     key: Any,

@@ -1,6 +1,5 @@
 """Results of a sweep: named dimensions, files, selection by η/B."""
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown
 from sde_sgd._platform.files._dataset_file import read_dataset, write_dataset
 from sde_sgd._platform.files._structure import packed, unpacked
+from sde_sgd._types import FilePath
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -105,7 +105,7 @@ class SweepResult(Shown):
             )
         return log
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    def save(self, path: FilePath, *, overwrite: bool = False) -> Path:
         """Write the dataset as NetCDF (`.nc`) or Zarr (`.zarr`), which xarray opens too; θ is not written.
 
         It is written beside `path` and put in its place whole: what was there stays until then, whatever
@@ -125,7 +125,7 @@ def _unpickled(dataset: "xr.Dataset", theta: dict[str, Any], seconds: float) -> 
     return SweepResult(dataset, unpacked(theta), seconds)
 
 
-def read_sweep(path: str | os.PathLike[str]) -> SweepResult:
+def read_sweep(path: FilePath) -> SweepResult:
     """Read what `SweepResult.save` has written, to the last bit.
 
     Raises:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 import zlib
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown
 from sde_sgd._platform._telling import log
 from sde_sgd._platform.files._files import first_line, free
+from sde_sgd._types import FilePath
 
 FORMAT = 2
 
@@ -74,7 +74,7 @@ class Checkpoint(Shown):
         ValueError: for values out of range.
     """
 
-    directory: str | os.PathLike[str]
+    directory: FilePath
     seconds: float = 300.0
     keep: int = 2
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -17,6 +16,7 @@ from sde_sgd._platform.checkpoints._lock import FolderLock
 from sde_sgd._platform.files._files import digest_of
 from sde_sgd._platform.reading._fingerprint import check_told, differences
 from sde_sgd._platform.reading._origin import versions
+from sde_sgd._types import FilePath
 
 _MARKER, _LOCK = "sde_sgd.json", "sde_sgd.lock"
 _TEMPORARY = "sde_sgd.tmp"
@@ -221,9 +221,7 @@ class Store:
             )
 
 
-def open_store(
-    checkpoint: Checkpoint | str | os.PathLike[str] | None, resume: bool, config: Any
-) -> Store | None:
+def open_store(checkpoint: Checkpoint | FilePath | None, resume: bool, config: Any) -> Store | None:
     """The checkpoint folder, if one is asked for; `config` is called for its fingerprint."""
     if checkpoint is None:
         if resume:

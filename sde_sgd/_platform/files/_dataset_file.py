@@ -12,6 +12,7 @@ from sde_sgd._platform._telling import warn
 from sde_sgd._platform.files import _seal
 from sde_sgd._platform.files._dataset_code import OtherKindError, decoded, encoded
 from sde_sgd._platform.files._files import FileError, first_line, present, replaced
+from sde_sgd._types import FilePath
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,7 +22,7 @@ SUFFIXES = (".nc", ".zarr")
 _ZARR = {".zgroup", ".zmetadata", ".zarray", ".zattrs", "zarr.json"}
 
 
-def write_dataset(dataset: "xr.Dataset", path: str | os.PathLike[str], kind: str, *, overwrite: bool) -> Path:
+def write_dataset(dataset: "xr.Dataset", path: FilePath, kind: str, *, overwrite: bool) -> Path:
     """Write a data set as NetCDF (`.nc`) or Zarr (`.zarr`), whole or not at all.
 
     Args:
@@ -68,7 +69,7 @@ def _check_replaceable(there: Path, path: Any) -> None:
         )
 
 
-def read_dataset(path: str | os.PathLike[str], kind: str) -> "xr.Dataset":
+def read_dataset(path: FilePath, kind: str) -> "xr.Dataset":
     """Read what `write_dataset` has written, or a version without checksums.
 
     Raises:
