@@ -12,7 +12,7 @@ import pytest
 import sde_sgd as ss
 
 pytestmark = pytest.mark.script
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def run_example(name, out):

@@ -27,7 +27,7 @@ from paper_checks._record import from_json, load, recorded, save, to_json
 from paper_checks._report import figure_of, report, setting_of
 from paper_checks._runner import run_cards
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAPER = Paper("made-up", "A title", "Somebody 2020, arXiv:0000.00000")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

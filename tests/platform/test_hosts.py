@@ -6,8 +6,7 @@ import socket
 import jax
 import pytest
 from checkpointed_run import STEPS, everything, jobs, load, same_bits
-from helpers import launch, wait_for
-from test_devices import same_to_rounding
+from helpers import launch, same_to_rounding, wait_for
 
 import sde_sgd as ss
 

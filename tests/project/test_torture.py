@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 # of the whole: some ten trials, and a hundred of what is quick
 AMOUNTS = {"kills": 0.03, "signals": 0.1, "checkpoints": 0.02}
 

@@ -1,7 +1,6 @@
 """Loaders of files the user has: right on good files, and a clear refusal of every bad one."""
 
 import gzip
-import struct
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from data_set_files import CODES, header, idx_bytes, write_cifar, write_mnist
 from helpers import refused
 
 from sde_sgd.data._cifar import cifar10
@@ -16,54 +16,7 @@ from sde_sgd.data._dataset import Dataset
 from sde_sgd.data._idx import read_idx
 from sde_sgd.data._mnist import fashion_mnist, mnist
 
-CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 MIB = 2**20
-
-
-def idx_bytes(array: np.ndarray) -> bytes:
-    code = CODES[array.dtype.str[1:]]
-    sizes = struct.pack(f">{array.ndim}I", *array.shape)
-    return bytes([0, 0, code, array.ndim]) + sizes + array.astype(array.dtype.newbyteorder(">")).tobytes()
-
-
-def header(code: int, shape: tuple[int, ...]) -> bytes:
-    return bytes([0, 0, code, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
-
-
-def images_and_labels(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
-    return images, rng.integers(0, 10, count, dtype=np.uint8)
-
-
-def write_mnist(
-    directory: Path, dot: bool = False, compress: bool = False, train: int = 30, test: int = 7
-) -> dict[str, np.ndarray]:
-    """Write the four files; return their arrays by stem."""
-    arrays = {}
-    for seed, (part, count) in enumerate([("train", train), ("t10k", test)]):
-        images, labels = images_and_labels(count, seed)
-        for kind, array in (("images", images), ("labels", labels)):
-            stem = f"{part}-{kind}"
-            name = f"{stem}{'.' if dot else '-'}idx{array.ndim}-ubyte"
-            data = idx_bytes(array)
-            path = directory / (name + ".gz" if compress else name)
-            path.write_bytes(gzip.compress(data) if compress else data)
-            arrays[stem] = array
-    return arrays
-
-
-def write_cifar(directory: Path, per_batch: int = 4) -> dict[str, np.ndarray]:
-    """Write the six batches; return their records by stem."""
-    directory.mkdir(exist_ok=True)
-    records = {}
-    for seed, stem in enumerate([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]):
-        rng = np.random.default_rng(seed)
-        batch = rng.integers(0, 256, (per_batch, 3073), dtype=np.uint8)
-        batch[:, 0] %= 10
-        (directory / f"{stem}.bin").write_bytes(batch.tobytes())
-        records[stem] = batch
-    return records
 
 
 def peak_memory(call: Callable[[], object]) -> int:

@@ -13,7 +13,7 @@ from planted._draw import statements
 from planted._fault import Fault, OutOfDateError
 from planted._runner import Verdict
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 
 FORMULAE = '''
 def temperature(rate, batch, variance):

@@ -6,7 +6,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from helpers import refused
-from test_causes import judged, orbit, pilot
+from made_up_pilots import judged, orbit, pilot
 
 import sde_sgd as ss
 from sde_sgd import validity

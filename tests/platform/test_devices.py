@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 from checkpointed_run import everything, fixed_pace, jobs, load, same_bits
-from helpers import class_data, finished, launch, refused
+from helpers import class_data, finished, launch, refused, same_to_rounding
 
 import sde_sgd as ss
 from sde_sgd._platform import _devices
@@ -16,19 +16,6 @@ EXACT = ("sgd", "two_point", "nine")
 
 def expected(name):
     return everything(ss.run(**jobs()[name], devices=jax.local_devices()[:1]))
-
-
-def same_to_rounding(one, other):
-    """Matrix products over other numbers of chains or examples are summed in another order.
-
-    Each step adds a relative error of some float32 roundings (2⁻²⁴) to gradients of order one,
-    and the few steps taken here do not blow it up: a thousand roundings are allowed.
-    """
-    assert set(one) == set(other)
-    for name in one:
-        np.testing.assert_allclose(
-            one[name], other[name], rtol=1000 * 2**-24, atol=1000 * 2**-24, err_msg=name
-        )
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_data_files import header, idx_bytes, write_cifar, write_mnist
+from data_set_files import header, idx_bytes, write_cifar, write_mnist
 
 from sde_sgd.data import cifar10, mnist, read_idx
 from sde_sgd.data._gzip import Gunzip, GzipError

@@ -387,7 +387,7 @@ def test_results_are_unpickled_in_a_fresh_process(analytic, adam, tmp_path):
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
     )
     assert done.stdout.splitlines() == said
 

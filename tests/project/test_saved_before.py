@@ -1,7 +1,7 @@
 """What an earlier state of the package has saved is read, and gone on from.
 
-`PYTHONPATH=tests python tests/test_saved_before.py` made `tests/saved/version-0.1.0.tar.xz` before the
-modules of the package were moved into folders. What is added later gets an archive of its own.
+`PYTHONPATH=tests python tests/project/test_saved_before.py` made `tests/saved/version-0.1.0.tar.xz` before
+the modules of the package were moved into folders. What is added later gets an archive of its own.
 """
 
 import tarfile
@@ -14,7 +14,7 @@ import pytest
 
 import sde_sgd as ss
 
-ARCHIVES = sorted((Path(__file__).parent / "saved").glob("*.tar.xz"))
+ARCHIVES = sorted((Path(__file__).parents[1] / "saved").glob("*.tar.xz"))
 WELL = ss.problems.DoubleWell()
 ONE = jax.devices()[:1]
 
@@ -103,4 +103,4 @@ def _plain(entry):
 
 
 if __name__ == "__main__":
-    write(Path(__file__).parent / "saved" / "version-0.1.0.tar.xz")
+    write(Path(__file__).parents[1] / "saved" / "version-0.1.0.tar.xz")

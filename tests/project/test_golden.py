@@ -14,7 +14,7 @@ from golden import KEPT, compare
 @pytest.mark.script
 def test_every_value_is_as_it_was():
     """In a process of its own: devices and settings of the tests change last bits."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     done = subprocess.run(
         [sys.executable, "-m", "golden"],

@@ -21,7 +21,7 @@ from benchmarks._figure import curves, draw
 from benchmarks._rows import Row, Target, quantity, table
 from benchmarks._timing import Contender, Effort, Entrant, Missing, Peer, compare, enter, race, with_ratio
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SHORT = Effort(rounds=2, seconds=0.001)
 
 

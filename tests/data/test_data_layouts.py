@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_set_files import idx_bytes, write_cifar, write_mnist
 from helpers import refused
-from test_data_files import idx_bytes, write_cifar, write_mnist
 
 import sde_sgd as ss
 from sde_sgd.data import _cifar_python, cifar10, cifar100, emnist, fashion_mnist, kmnist, mnist
