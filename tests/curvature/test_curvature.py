@@ -1,4 +1,4 @@
-"""Curvature of small networks against their exact Hessians, and faults that must be seen."""
+"""Curvature of a small network against its exact Hessian, and faults that must be seen."""
 
 import equinox as eqx
 import helpers
@@ -10,10 +10,9 @@ from scipy import linalg, stats
 
 import sde_sgd as ss
 from sde_sgd import curvature
-from sde_sgd.curvature import _estimates, _lanczos
+from sde_sgd.curvature import _estimates
 from sde_sgd.data._dataset import Dataset
 from sde_sgd.problems import NotKnownError
-from sde_sgd.simulation import _program
 
 KEY = jax.random.key(7)
 SAMPLES = 400
@@ -94,10 +93,6 @@ VECTOR = NET.init(jax.random.key(2))
 @pytest.fixture(scope="module")
 def found():
     return everything(NET, THETA, VECTOR, jnp.asarray(CHOSEN))
-
-
-def descending(matrix):
-    return np.linalg.eigvalsh(matrix)[::-1]
 
 
 def limit(count, samples=SAMPLES):
@@ -184,7 +179,7 @@ def test_eigenpairs(exact, found, matrix, which):
 
 
 def test_residuals_bound_the_error_of_few_products(exact, found):
-    top, few = descending(exact["hessian"]), found["few"]
+    top, few = helpers.descending(exact["hessian"]), found["few"]
     nearest = np.abs(np.asarray(few.values)[:, None] - top).min(axis=1)
     assert (nearest <= np.asarray(few.residuals) + 1e-5 * top[0]).all()
     assert few.residuals[-1] > 1e-3  # 8 products are too few for five, and it says so
@@ -192,64 +187,10 @@ def test_residuals_bound_the_error_of_few_products(exact, found):
 
 
 def test_as_many_products_as_parameters_give_the_whole_spectrum(exact, found):
-    wanted = descending(exact["hessian"])
+    wanted = helpers.descending(exact["hessian"])
     np.testing.assert_allclose(found["all"].values, wanted, atol=1e-5 * wanted[0])
     rows = helpers.ravel_rows(found["all"].vectors)
     np.testing.assert_allclose(rows @ rows.T, np.eye(123), atol=1e-4)
-
-
-def test_a_matrix_of_one_eigenvalue_exhausts_the_krylov_space_at_once():
-    """C = σ²I: the second direction would be 0/0."""
-    problem = ss.problems.TiltedNoiseData(
-        ss.problems.Quadratic(np.diag([3.0, 3.0, 3.0, 1.0])), dataset_size=8, noise_variance=0.5, key=KEY
-    )
-
-    @helpers.quick_jit
-    def both(theta):
-        covariance = curvature.top_eigenpairs(problem, theta, 4, key=KEY, matrix="covariance")
-        return covariance.values, curvature.top_eigenpairs(problem, theta, 4, key=KEY).values
-
-    covariance, hessian = both(jnp.ones(4))
-    np.testing.assert_allclose(covariance, 0.5, rtol=1e-5)
-    np.testing.assert_allclose(hessian, [3, 3, 3, 1], rtol=1e-5)
-
-
-def loss_of_orthogonality():
-    """The largest |q_i·q_j| and ||q_i| − 1| of 200 full bases of a matrix with a degenerate eigenvalue."""
-    spectrum = jnp.concatenate([jnp.full(30, 0.02), jnp.linspace(-1, 2, 32)])
-
-    def one(key):
-        start = jax.random.normal(key, spectrum.shape)
-        basis = _lanczos.lanczos(lambda v: spectrum * v, start, 62, jax.random.fold_in(key, 1)).basis
-        return jnp.max(jnp.abs(basis @ basis.T - jnp.eye(62)))
-
-    return jax.jit(jax.vmap(one))(jax.random.split(KEY, 200)).max()
-
-
-def test_the_basis_stays_orthonormal_where_the_krylov_space_ends():
-    assert loss_of_orthogonality() < 1e-5
-
-
-def ghosts():
-    """Ritz values at a lone eigenvalue of 100, among 200 in [0, 1]."""
-    spectrum = jnp.concatenate([jnp.linspace(0, 1, 200), jnp.array([100.0])])
-    start = jax.random.normal(KEY, spectrum.shape)
-    values = jax.jit(lambda at: _lanczos.lanczos(lambda v: spectrum * v, at, 60, KEY).eigh()[0])(start)
-    return int((np.abs(np.asarray(values) - 100) < 1e-2).sum())
-
-
-def test_no_ghosts():
-    assert ghosts() == 1
-
-
-def test_fault_no_reorthogonalisation(monkeypatch):
-    def two_terms(basis, vector):
-        used = jnp.sum(jnp.any(basis != 0, axis=1))
-        last = basis * (jnp.arange(len(basis)) >= used - 2)[:, None].astype(basis.dtype)
-        return vector - last.T @ (last @ vector)
-
-    monkeypatch.setattr(_lanczos, "orthogonal_to", two_terms)
-    assert ghosts() > 1
 
 
 def test_runs_are_mapped(found):
@@ -328,7 +269,7 @@ def test_the_grid_of_a_density_finds_itself(exact, found):
 def test_blocks(exact, found):
     hessian = exact["hessian"]
     for (values, trace), here in zip(found["blocks"], (slice(0, 84), slice(84, 123)), strict=True):
-        np.testing.assert_allclose(values, descending(hessian[here, here])[:1], rtol=1e-4)
+        np.testing.assert_allclose(values, helpers.descending(hessian[here, here])[:1], rtol=1e-4)
         assert_estimate(trace, hessian[here, here])
     regression = ss.problems.linear_regression(helpers.regression_data(), bias=True)
     theta = regression.init(KEY)
@@ -347,14 +288,14 @@ def test_blocks(exact, found):
 
 def test_covariance_spectrum_of_few_examples(exact, found):
     found = found["gram"]
-    np.testing.assert_allclose(found.values, descending(exact["covariance"])[:10], rtol=1e-4)
+    np.testing.assert_allclose(found.values, helpers.descending(exact["covariance"])[:10], rtol=1e-4)
     rows = helpers.ravel_rows(found.vectors)
     np.testing.assert_allclose(
         rows @ exact["covariance"] @ rows.T, np.diag(found.values), atol=1e-5 * found.values[0]
     )
     # the fault of leaving out the mean: E ggᵀ in place of C
     with pytest.raises(AssertionError):
-        np.testing.assert_allclose(found.values, descending(exact["uncentred"])[:10], rtol=1e-4)
+        np.testing.assert_allclose(found.values, helpers.descending(exact["uncentred"])[:10], rtol=1e-4)
 
 
 def test_alignment(exact, found):
@@ -378,64 +319,6 @@ def test_a_cosine_hides_what_ratios_show():
     assert float(found.cosine.value) > 0.99
     np.testing.assert_allclose(found.ratios, [1, 10], rtol=1e-4)
     np.testing.assert_allclose(found.generalised, [10, 1], rtol=1e-4)
-
-
-# Recorded
-
-
-def small(seed):
-    return ss.problems.mlp(helpers.class_data(seed=seed), hidden=(2,))
-
-
-@pytest.mark.script
-def test_recorded_during_a_run_with_one_program_for_all_numbers(monkeypatch, one_device):
-    """Other η, data, examples, start vector and grid compile nothing."""
-    compiled = []
-    really = _program.Ensemble._compile
-    monkeypatch.setattr(_program.Ensemble, "_compile", lambda *args: compiled.append(1) or really(*args))
-    for rate, seed in ((0.1, 0), (0.2, 1)):
-        net = small(seed)
-        record = {
-            # all examples, in another order
-            "λ": curvature.Sharpness(net, 2, products=15, subset=12, key=jax.random.key(seed)),
-            "density": curvature.Observable(
-                curvature.spectral_density, net, key=KEY, samples=2, products=5, grid=[-1.0, rate], width=0.1
-            ),
-        }
-        process = ss.SGD(net, ss.Hyperparameters(rate, 4))
-        result = ss.run(process, chains=2, steps=4, every=2, key=KEY, record=record, devices=one_device)
-        last = jax.tree.map(lambda leaf: leaf[1], result.theta)
-        hessian = hessian_of(net, last)
-        np.testing.assert_allclose(result.record["λ"][2, 1], descending(hessian)[:2], rtol=1e-4)
-        assert result.record["density"].shape == (3, 2, 2)
-    assert len(compiled) == 1
-
-
-@helpers.quick_jit
-def hessian_of(net, theta):
-    return net.hessian(theta)
-
-
-def test_recorded_in_a_sweep(one_device):
-    net = small(0)
-    sharpness = curvature.Sharpness(net, products=15)
-    rates = [0.05, 0.1]
-    swept = ss.sweep(
-        ss.SGD,
-        net,
-        batch_size=4,
-        learning_rate=rates,
-        steps=6,
-        record={"sharpness": sharpness, "loss": net.loss},
-        keep_theta=True,
-        devices=one_device,
-        key=KEY,
-    )
-    assert swept["sharpness"].sizes == {"learning_rate": 2, "seed": 1, "step": 2}
-    for number in range(2):
-        last = jax.tree.map(lambda leaf: jnp.asarray(leaf[number, 0]), swept.theta)  # noqa: B023
-        wanted = descending(hessian_of(net, last))[0]
-        np.testing.assert_allclose(swept["sharpness"].values[number, 0, -1], wanted, rtol=1e-4)
 
 
 # Slices of the loss

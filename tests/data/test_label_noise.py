@@ -1,9 +1,11 @@
 """Wrong labels on purpose: how many, of which classes, and what they become."""
 
+import math
+
 import jax
 import numpy as np
 import pytest
-from helpers import assert_agree, class_data, refused
+from helpers import assert_agree, class_data, refused, regression_data
 
 import sde_sgd as ss
 from sde_sgd.data import Dataset, with_label_noise
@@ -118,3 +120,39 @@ def test_only_a_data_set_has_labels_to_make_wrong():
 def test_a_mapping_that_changes_nothing_is_refused(to, key):
     with refused(match="maps no class to another"):
         with_label_noise(class_data(), 0.1, key=key, to=to)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.25, 1.0])
+def test_label_noise_redraws_the_fraction_it_says(fraction):
+    """Null: of the round(fN) labels redrawn each changes with odds 1 − 1/K; binomial bound."""
+    size, classes = 4001, 5
+    clean = class_data(size, 1, classes)
+    noisy = with_label_noise(clean, fraction, key=KEY)
+    changed = int((np.asarray(noisy.targets) != np.asarray(clean.targets)).sum())
+    redrawn = round(fraction * size)
+    odds = 1 - 1 / classes
+    assert_agree(changed, redrawn * odds, math.sqrt(redrawn * odds * (1 - odds)))
+    np.testing.assert_array_equal(noisy.inputs, clean.inputs)
+    np.testing.assert_array_equal(noisy.test_targets, clean.test_targets)
+    assert noisy.classes == classes
+    assert np.asarray(noisy.targets).min() >= 0
+    assert np.asarray(noisy.targets).max() < classes
+
+
+def test_random_labels_are_uniform_whatever_the_clean_ones():
+    """Null: with all labels redrawn each class has N/K of them, standard error √(N(K−1))/K."""
+    size, classes = 4000, 4
+    data = Dataset(np.zeros((size, 1)), np.zeros(size, int), classes=classes)
+    counts = np.bincount(with_label_noise(data, 1.0, key=KEY).targets, minlength=classes)
+    assert_agree(counts, np.full(4, size / 4), math.sqrt(size * 3) / 4)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1, np.nan])
+def test_label_noise_outside_the_unit_interval_is_refused(fraction):
+    with refused(match="fraction must be"):
+        with_label_noise(class_data(), fraction, key=KEY)
+
+
+def test_label_noise_needs_labels():
+    with refused(match="real targets, not class labels"):
+        with_label_noise(regression_data(), 0.5, key=KEY)

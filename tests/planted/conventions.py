@@ -146,14 +146,14 @@ FAULTS = [
         _RANDOM,
         "angle = _uniform64(second, fourth)",
         "angle = _uniform64(first, fourth)",
-        "conventions/test_random.py::test_normal_in_float64",
+        "conventions/test_random_laws.py::test_normal_in_float64",
     ),
     Fault(
         "the angle of a normal from the radius's bits",
         _RANDOM,
         "lax.bitcast_convert_type(second, jnp.int32).astype(jnp.float32)",
         "lax.bitcast_convert_type(first, jnp.int32).astype(jnp.float32)",
-        "conventions/test_random.py::test_normal_moments_and_law",
+        "conventions/test_random_laws.py::test_normal_moments_and_law",
     ),
     Fault(
         "bits of a word in the reverse order",
@@ -167,16 +167,16 @@ FAULTS = [
         _RANDOM,
         "(first.astype(jnp.float32) + 0.5) * jnp.float32(2.0**-32)",
         "first.astype(jnp.float32) * jnp.float32(2.0**-32)",
-        "conventions/test_random.py::test_exponential_sum_is_finite_at_extreme_words"
-        " conventions/test_random.py::test_normal_of_extreme_and_random_words",
+        "conventions/test_random_laws.py::test_exponential_sum_is_finite_at_extreme_words"
+        " conventions/test_random_laws.py::test_normal_of_extreme_and_random_words",
     ),
     Fault(
         "the last block of signs repeats the first one's bits",
         _RANDOM,
         "total + block(count // 64, count % 64)",
         "total + block(0, count % 64)",
-        "conventions/test_random.py::test_rademacher_blocks_use_new_bits"
-        " conventions/test_random.py::test_rademacher_sum_is_binomial",
+        "conventions/test_random_laws.py::test_rademacher_blocks_use_new_bits"
+        " conventions/test_random_laws.py::test_rademacher_sum_is_binomial",
     ),
     Fault(
         "a carry is lost in drawing integers",
@@ -406,7 +406,7 @@ FAULTS = [
         _RANDOM,
         "bits(at(words, count // 2), chain, shape)[0]",
         "bits(at(words, 0), chain, shape)[0]",
-        "conventions/test_random.py::test_exponential_sum_is_gamma",
+        "conventions/test_random_laws.py::test_exponential_sum_is_gamma",
     ),
     Fault(
         "numbers are checked in float64 and used in float32",

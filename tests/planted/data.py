@@ -96,7 +96,7 @@ FAULTS = [
         _LABEL_NOISE,
         "old.shape, 0, classes, dtype=jnp.int32)",
         "old.shape, 0, classes - 1, dtype=jnp.int32)",
-        "problems/test_empirical.py::test_random_labels_are_uniform_whatever_the_clean_ones",
+        "data/test_label_noise.py::test_random_labels_are_uniform_whatever_the_clean_ones",
     ),
     Fault(
         "the fraction of random labels is cut off",

@@ -18,23 +18,23 @@ FAULTS = [
         _LOSSES,
         "0.5 * jnp.sum(square.reshape(square.shape[0], -1), axis=1)",
         "jnp.sum(square.reshape(square.shape[0], -1), axis=1)",
-        "problems/test_empirical.py::test_linear_regression_by_hand"
-        " problems/test_empirical.py::test_squared_error_of_several_outputs",
+        "problems/test_models_by_hand.py::test_linear_regression_by_hand"
+        " problems/test_models_by_hand.py::test_squared_error_of_several_outputs",
     ),
     Fault(
         "the mean over outputs for their sum",
         _LOSSES,
         "0.5 * jnp.sum(square.reshape(square.shape[0], -1), axis=1)",
         "0.5 * jnp.mean(square.reshape(square.shape[0], -1), axis=1)",
-        "problems/test_empirical.py::test_squared_error_of_several_outputs",
+        "problems/test_models_by_hand.py::test_squared_error_of_several_outputs",
     ),
     Fault(
         "a logit of shape (batch,) is taken for one row",
         _LOSSES,
         "    if outputs.ndim != 2:\n",
         "    if outputs.ndim > 2:\n",
-        "problems/test_empirical.py::test_bad_values_are_refused"
-        " problems/test_empirical.py::test_what_does_not_fit_is_refused",
+        "problems/test_empirical_refusals.py::test_bad_values_are_refused"
+        " problems/test_empirical_refusals.py::test_what_does_not_fit_is_refused",
     ),
     Fault(
         "λ|θ|² for (λ/2)|θ|²",
@@ -42,17 +42,17 @@ FAULTS = [
         "losses + 0.5 * self.l2.astype(losses.dtype)",
         "losses + self.l2.astype(losses.dtype)",
         "problems/test_empirical.py::test_l2_adds_to_the_gradient_and_not_to_the_noise"
-        " problems/test_empirical.py::test_linear_regression_by_hand"
-        " problems/test_empirical.py::test_mlp_by_hand",
+        " problems/test_models_by_hand.py::test_linear_regression_by_hand"
+        " problems/test_models_by_hand.py::test_mlp_by_hand",
     ),
     Fault(
         "the test loss of the training set",
         _EMPIRICAL,
         "return jnp.mean(self._by_blocks(self._losses_of, theta, self.test_inputs, self.test_targets))",
         "return jnp.mean(self._by_blocks(self._losses_of, theta, self.inputs, self.targets))",
-        "problems/test_empirical.py::test_softmax_regression_by_hand"
-        " problems/test_empirical.py::test_mlp_by_hand"
-        " problems/test_empirical.py::test_a_model_that_fits_is_counted_right",
+        "problems/test_models_by_hand.py::test_softmax_regression_by_hand"
+        " problems/test_models_by_hand.py::test_mlp_by_hand"
+        " problems/test_models_by_hand.py::test_a_model_that_fits_is_counted_right",
     ),
     Fault(
         "a device takes the examples of its neighbour",
@@ -82,7 +82,7 @@ FAULTS = [
         "return centred.T @ centred / self._examples",
         "return centred.T @ centred / (self._examples - 1)",
         "problems/test_empirical.py::test_one_pass_noise_has_exactly_the_covariance_of_the_data"
-        " problems/test_problems.py::test_tilts_have_mean_zero_and_the_covariance_asked_for",
+        " problems/test_tilted_noise.py::test_tilts_have_mean_zero_and_the_covariance_asked_for",
     ),
     Fault(
         "the gradient of the sum for that of the mean",
@@ -96,14 +96,14 @@ FAULTS = [
         _MODELS,
         "self.gain / math.sqrt(fan_in)",
         "self.gain / math.sqrt(fan_out)",
-        "problems/test_empirical.py::test_initial_weights_have_variance_one_over_fan_in",
+        "problems/test_models_by_hand.py::test_initial_weights_have_variance_one_over_fan_in",
     ),
     Fault(
         "an activation after the last layer",
         _MODELS,
         "if number < len(theta) - 1:",
         "if number < len(theta):",
-        "problems/test_empirical.py::test_mlp_by_hand",
+        "problems/test_models_by_hand.py::test_mlp_by_hand",
     ),
     Fault(
         "two layers start with the same weights where they can",
@@ -234,35 +234,35 @@ FAULTS = [
         "if 3 * root**2 > 1]",
         "if 3 * root**2 >= 0]",
         "problems/test_problems.py::test_minima_are_stationary_and_curve_upwards"
-        " problems/test_problems.py::test_double_well_by_hand",
+        " problems/test_wells.py::test_double_well_by_hand",
     ),
     Fault(
         "two minima are raised where they meet",
         _WELLS,
         "jnp.minimum(first, second) - self.smoothing",
         "jnp.minimum(first, second) + self.smoothing",
-        "problems/test_problems.py::test_two_minima_lie_just_below_the_lower_parabola",
+        "problems/test_wells.py::test_two_minima_lie_just_below_the_lower_parabola",
     ),
     Fault(
         "H_a for H_b in where matched parabolas meet",
         _WELLS,
         "return self.barrier_curvature / (self.well_curvature + self.barrier_curvature)",
         "return self.well_curvature / (self.well_curvature + self.barrier_curvature)",
-        "problems/test_problems.py::test_matched_parabolas",
+        "problems/test_wells.py::test_matched_parabolas",
     ),
     Fault(
         "the mirrored well of matched parabolas is missing",
         _WELLS,
         "x = jnp.where(theta > top, 2 * top - theta, theta)",
         "x = theta",
-        "problems/test_problems.py::test_matched_parabolas",
+        "problems/test_wells.py::test_matched_parabolas",
     ),
     Fault(
         "the published surface without its last hill",
         _WELLS,
         "(15.0, 0.7, 0.6, 0.7, -1.0, 1.0)",
         "(15.0, 0.7, -0.6, 0.7, -1.0, 1.0)",
-        "problems/test_problems.py::test_muller_brown_published_points"
+        "problems/test_wells.py::test_muller_brown_published_points"
         " problems/test_problems.py::test_minima_are_stationary_and_curve_upwards",
     ),
     Fault(
@@ -270,15 +270,15 @@ FAULTS = [
         _TILTED,
         "float(noise_variance) ** 0.5",
         "float(noise_variance)",
-        "problems/test_problems.py::test_tilts_have_mean_zero_and_the_covariance_asked_for",
+        "problems/test_tilted_noise.py::test_tilts_have_mean_zero_and_the_covariance_asked_for",
     ),
     Fault(
         "tilts are not in pairs",
         _TILTED,
         "np.concatenate([raw, -raw]) if symmetric",
         "np.concatenate([raw, raw - 2 * raw.mean(axis=0)]) if symmetric",
-        "problems/test_problems.py::test_pairs_of_tilts_have_no_odd_moments"
-        " problems/test_problems.py::test_tilts_have_mean_zero_and_the_covariance_asked_for",
+        "problems/test_tilted_noise.py::test_pairs_of_tilts_have_no_odd_moments"
+        " problems/test_tilted_noise.py::test_tilts_have_mean_zero_and_the_covariance_asked_for",
     ),
     Fault(
         "Glorot's variance for He's in a residual network",

@@ -173,44 +173,44 @@ FAULTS = [
         _TEMPERATURE,
         "measured = 2 * float(work.mean() / divergence.mean())",
         "measured = float(work.mean() / divergence.mean())",
-        "statistics/test_hypothesis_tests.py::test_temperature_of_sgd_at_finite_learning_rate",
+        "statistics/test_temperature.py::test_temperature_of_sgd_at_finite_learning_rate",
     ),
     Fault(
         "η for η/2 in the temperature at finite η",
         _TEMPERATURE,
         "n, above=0) / 2 * squared",
         "n, above=0) * squared",
-        "statistics/test_hypothesis_tests.py::test_temperature_of_sgd_at_finite_learning_rate",
+        "statistics/test_temperature.py::test_temperature_of_sgd_at_finite_learning_rate",
     ),
     Fault(
         "half of the temperature's standard error",
         _TEMPERATURE,
         "error = 2 * mean_error(spread) / float(divergence.mean())",
         "error = mean_error(spread) / float(divergence.mean())",
-        "statistics/test_hypothesis_tests.py::test_temperature_of_sgd_at_finite_learning_rate"
-        " statistics/test_hypothesis_tests.py::test_temperature_with_momentum",
+        "statistics/test_temperature.py::test_temperature_of_sgd_at_finite_learning_rate"
+        " statistics/test_temperature.py::test_temperature_with_momentum",
     ),
     Fault(
         "the error of T̂ by its numerator alone where a Laplacian is given",
         _TEMPERATURE,
         "spread = work - (expected - expected.mean() + measured) * divergence / 2",
         "spread = work - (expected - expected.mean() + measured) * divergence.mean() / 2",
-        "statistics/test_hypothesis_tests.py::test_error_of_the_temperature_is_that_of_the_jackknife",
+        "statistics/test_temperature.py::test_error_of_the_temperature_is_that_of_the_jackknife",
     ),
     Fault(
         "n for n − 1 degrees of freedom in the temperature test",
         _TEMPERATURE,
         "mean_error(excess), n - 1)",
         "mean_error(excess), n)",
-        "statistics/test_hypothesis_tests.py::test_p_of_the_temperature_is_students",
+        "statistics/test_temperature.py::test_p_of_the_temperature_is_students",
     ),
     Fault(
         "a centre is added",
         _TEMPERATURE,
         "return [leaf - one for leaf, one in zip(leaves, at, strict=True)]",
         "return [leaf + one for leaf, one in zip(leaves, at, strict=True)]",
-        "statistics/test_hypothesis_tests.py::test_temperature_of_sgd_at_finite_learning_rate"
-        " statistics/test_hypothesis_tests.py::test_temperature_of_data_noise_that_depends_on_theta",
+        "statistics/test_temperature.py::test_temperature_of_sgd_at_finite_learning_rate"
+        " statistics/test_temperature.py::test_temperature_of_data_noise_that_depends_on_theta",
     ),
     Fault(
         "draws of several chains in one row",

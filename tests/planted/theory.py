@@ -340,7 +340,7 @@ FAULTS = [
         _FP_GENERATOR,
         "D = float(hyper.ratio) / 2 * variances",
         "D = float(hyper.ratio) * variances",
-        "theory/test_fokker_planck.py::test_noise_that_grows_with_the_distance",
+        "theory/test_fokker_planck_noise.py::test_noise_that_grows_with_the_distance",
     ),
     Fault(
         "probability hops twice as far up as down",
@@ -354,7 +354,7 @@ FAULTS = [
         _FP_GENERATOR,
         "np.cumsum(rises[0])]) + np.log(D[:, 0])",
         "np.cumsum(rises[0])])",
-        "theory/test_fokker_planck.py::test_noise_that_grows_with_the_distance",
+        "theory/test_fokker_planck_noise.py::test_noise_that_grows_with_the_distance",
     ),
     Fault(
         "the Fokker-Planck clock forgets the momentum",

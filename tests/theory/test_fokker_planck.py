@@ -7,19 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import ALARM, chi_square_p, refused
-from scipy import linalg
+from transients import HYPER, MOMENTS, PLACE, START, TIMES, D, faults, growing, ornstein_uhlenbeck, wandering
 
 import sde_sgd as ss
 from sde_sgd.theory._fokker_planck import _cells
 from sde_sgd.theory._fokker_planck import _generator as scheme
 from sde_sgd.theory._fokker_planck._time import evolve
 
-HYPER = ss.Hyperparameters(0.2)  # with σ² = 1: T = .2, D = .1
-D = 0.1
 WELL = ss.problems.DoubleWell(tilt=0.05)
-START, TIMES = 0.2, (0.1, 0.4, 1.0, 3.0, 10.0)
 MINIMA = ss.problems.TwoMinima(dimension=2, depths=(0.0, 0.05))
-PLACE, MOMENTS = np.array([0.1, 0.4]), (0.2, 0.4, 1.0, 2.0, 5.0)
 
 
 def identity(theta):
@@ -70,16 +66,6 @@ def chains(problem, start, times):
 
 
 # ---------------------------------------------------------------- conservation, positivity, fixed point
-
-
-def faults(laws):
-    """What is wrong with probabilities at several times, shape `(times, ...)`."""
-    wrong = []
-    if np.abs(laws.reshape(len(laws), -1).sum(axis=1) - 1).max() > 1e-10:
-        wrong.append("mass")
-    if laws.min() < 0:
-        wrong.append("sign")
-    return wrong
 
 
 @pytest.mark.parametrize("shape", ["line", "plane"])
@@ -154,14 +140,6 @@ def weights_of(found, problem):
     return weights / weights.sum()
 
 
-def wandering(found, weights):
-    """Σ|p − weights| at the last time, from a start in `weights`."""
-    with jax.enable_x64(True):
-        start, duration = jnp.asarray(weights), jnp.asarray(found.times[-1])
-        after = np.asarray(evolve(found.generator.jumps(), start, duration))
-    return np.abs(after - weights).sum()
-
-
 @pytest.mark.parametrize("shape", ["line", "plane"])
 def test_gibbs_on_the_cells_is_left_alone(shape, request, monkeypatch):
     """Started in exp(−2L/T) at the centres it stays there to 1e-12, and so does the matrix."""
@@ -189,14 +167,6 @@ def test_the_stationary_density_is_gibbs(line, plane):
 
 
 # ---------------------------------------------------------------------------------- order in space
-
-
-def ornstein_uhlenbeck(H, mean, variance, time, noise=None):
-    """Mean and covariance of dθ = −Hθ dt + √(2D) dW."""
-    noise = D * np.eye(len(H)) if noise is None else noise
-    decay = linalg.expm(-H * time)
-    stationary = linalg.solve_continuous_lyapunov(H, 2 * noise)
-    return decay @ mean, decay @ (variance * np.eye(len(H)) - stationary) @ decay.T + stationary
 
 
 def quadratic_error(found, H, mean, std):
@@ -311,90 +281,6 @@ def test_ensemble_in_the_plane(plane, plane_chains):
         reflecting=True,
     )
     assert (plane_p(hot, plane_chains) < ALARM / 5).all()
-
-
-# ------------------------------------------------------------------------- noise that is not isotropic
-
-
-def test_noise_that_grows_with_the_distance():
-    """L = x²/2, C = 1 + x², r = η/B: d⟨x²⟩/dt = −(2 − r)⟨x²⟩ + r in Itô's sense, settling in a Student-t.
-
-    The fixed point is (1 + x²)^{−1−1/r}. In Stratonovich's sense ⟨x²⟩ would settle at r/(2 − 2r).
-    """
-    problem = ss.problems.Quadratic(1.0, noise=ss.problems.PositionDependent(growing))
-    found = ss.theory.fokker_planck(problem, HYPER, initial=1.0, times=TIMES, bounds=(-9, 9), cells=600)
-    assert not faults(found.probabilities)
-    (x,), r = found.generator.grid.axes, float(HYPER.ratio)
-    rest = r / (2 - r)
-    exact = rest + (1 - rest) * np.exp(-(2 - r) * found.times)
-    h = found.generator.grid.widths[0]
-    np.testing.assert_allclose(found.probabilities @ x**2, exact, atol=h**2)
-    np.testing.assert_allclose(found.probabilities @ x, np.exp(-found.times), atol=h**2)
-    weights = (1 + x**2) ** (-1 - 1 / r)
-    np.testing.assert_allclose(found.generator.stationary(), weights / weights.sum(), rtol=1e-9)
-    assert wandering(found, weights / weights.sum()) < 1e-9
-    stratonovich = (1 + x**2) ** (-0.5 - 1 / r)
-    assert wandering(found, stratonovich / stratonovich.sum()) > 1e-2
-
-
-def test_noise_of_real_data():
-    """Regression of one weight on 64 examples: C(θ) is a parabola, so that ⟨θ⟩ and ⟨θ²⟩ obey linear ODEs."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=64).astype(np.float32).astype(np.float64)
-    y = (0.5 * x + rng.normal(size=64)).astype(np.float32).astype(np.float64)
-    data = ss.data.Dataset(x[:, None], y)
-    problem = ss.problems.from_loss(residual, data, init=zero)
-    hyper = ss.Hyperparameters(0.1, batch_size=2)
-    found = ss.theory.fokker_planck(problem, hyper, initial=1.5, times=TIMES, bounds=(-2, 4), cells=600)
-    assert not faults(found.probabilities)
-    r, h, g = float(hyper.ratio), (x * x).mean(), (x * y).mean()
-    square, cross, rest = np.cov(np.stack([x * x, x * y]), bias=True)[[0, 0, 1], [0, 1, 1]]
-    # d/dt of (1, ⟨θ⟩, ⟨θ²⟩) with C(θ) = rest − 2 cross θ + square θ²
-    rates = np.array([[0, 0, 0], [g, -h, 0], [r * rest, 2 * g - 2 * r * cross, r * square - 2 * h]])
-    (centres,), width = found.generator.grid.axes, found.generator.grid.widths[0]
-    # fitted fluxes add (L'h)²/(12 D) to D: at most so much, for as long as a deviation lasts
-    added = (h * 1.5 - g) ** 2 / (6 * r * (rest - cross**2 / square)) * width**2
-    for time, law in zip(TIMES, found.probabilities, strict=True):
-        _, mean, second = linalg.expm(rates * time) @ [1, 1.5, 1.5**2]
-        np.testing.assert_allclose([law @ centres, law @ centres**2], [mean, second], atol=added / h)
-
-
-def residual(theta, inputs, target):
-    return 0.5 * (inputs[0] * theta - target) ** 2
-
-
-def zero(key):
-    del key
-    return jnp.zeros(())
-
-
-def growing(x):
-    return 1 + x * x
-
-
-def test_noise_that_differs_between_the_axes():
-    """Ornstein-Uhlenbeck with C = diag(2, ½) and coupled axes: a current flows and there is no Gibbs law."""
-    H = np.array([[2.0, 0.6], [0.6, 1.0]])
-    problem = ss.problems.Quadratic(H, noise=ss.problems.Diagonal([2.0, 0.5]))
-    H = np.asarray(problem.matrix, np.float64)
-    mean = np.array([0.4, -0.5])
-    found = ss.theory.fokker_planck(
-        problem, HYPER, initial=mean, std=0.25, times=MOMENTS, bounds=((-2.4, 2.4), (-2.7, 2.7)), cells=120
-    )
-    assert not faults(found.probabilities)
-    X, h = found.generator.grid.points(), found.generator.grid.widths.max()
-    for time, law in zip(found.times, found.probabilities, strict=True):
-        centre, covariance = ornstein_uhlenbeck(H, mean, 0.25**2, time, np.diag([0.2, 0.05]))
-        np.testing.assert_allclose(np.einsum("ij,ijk", law, X), centre, atol=h**2)
-        np.testing.assert_allclose(
-            np.einsum("ij,ijk,ijl", law, X - centre, X - centre), covariance, atol=h**2
-        )
-    stationary = found.generator.stationary()
-    assert wandering(found, stationary) < 1e-9
-    _, covariance = ornstein_uhlenbeck(H, mean, 0.0, 100.0, np.diag([0.2, 0.05]))
-    np.testing.assert_allclose(np.einsum("ij,ijk,ijl", stationary, X, X), covariance, atol=h**2)
-    with refused(match="only where the noise is isotropic"):
-        found.generator.slowest_rate()
 
 
 # -------------------------------------------------------------------------------------- relaxation time

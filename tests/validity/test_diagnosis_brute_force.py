@@ -1,7 +1,8 @@
 """`diagnose` against ensembles, on settings that a generator draws: the criteria it was made for."""
 
 import pytest
-from diagnosis_brute_force import SETTINGS, brings_back, in_parallel, summary, table, wrong
+from diagnosis_brute_force import brings_back, in_parallel, summary, table, wrong
+from drawn_settings import SETTINGS
 
 
 @pytest.mark.script
