@@ -51,13 +51,6 @@ def test_smoke(card_id):
     assert found.summary
 
 
-def with_noise(process, problem, hyper, batch, factor, options):
-    """The process, the variance of its noise wrong at one batch size, or at all for None."""
-    if batch in (None, hyper.batch_size):
-        problem = eqx.tree_at(lambda p: p.noise.sigma_squared, problem, replace_fn=lambda s: factor * s)
-    return process(problem, hyper, **options)
-
-
 def is_red(card_id, *unmet, **laws):
     """Whether the card comes out worse than on record, just these measurements not met."""
     found = outcome_of(card_id, **laws)
@@ -76,18 +69,23 @@ def test_gibbs_notices_t_for_t_over_2():
     is_red("gibbs", 0, 1, 2, gibbs=half_the_temperature_wrong)
 
 
-def test_gibbs_notices_half_the_noise_in_one_arm_of_sgd():
-    def sgd(problem, hyper, **options):
-        return with_noise(ss.SGD, problem, hyper, 2, 0.5, options)
+def half_the_noise(process, batch=None):
+    """The process, the variance of its noise halved at one batch size, or at all for None."""
 
-    is_red("gibbs", 1, sgd=sgd)
+    def wrong(problem, hyper, **options):
+        if batch in (None, hyper.batch_size):
+            problem = eqx.tree_at(lambda p: p.noise.sigma_squared, problem, replace_fn=lambda s: 0.5 * s)
+        return process(problem, hyper, **options)
+
+    return wrong
+
+
+def test_gibbs_notices_half_the_noise_in_one_arm_of_sgd():
+    is_red("gibbs", 1, sgd=half_the_noise(ss.SGD, 2))
 
 
 def test_gibbs_notices_half_the_noise_of_the_sde():
-    def langevin(problem, hyper, **options):
-        return with_noise(ss.Langevin, problem, hyper, 2, 0.5, options)
-
-    is_red("gibbs", 0, langevin=langevin)
+    is_red("gibbs", 0, langevin=half_the_noise(ss.Langevin, 2))
 
 
 def test_two_minima_notices_t_for_t_over_2():
@@ -95,16 +93,9 @@ def test_two_minima_notices_t_for_t_over_2():
 
 
 def test_two_minima_notices_half_the_noise_in_one_arm_of_sgd():
-    def sgd(problem, hyper, **options):
-        return with_noise(ss.SGD, problem, hyper, 4, 0.5, options)
-
-    is_red("two-minima", 1, sgd=sgd)
+    is_red("two-minima", 1, sgd=half_the_noise(ss.SGD, 4))
 
 
 def test_two_minima_notices_half_the_noise_of_the_sde():
     """The crossing temperature is then twice the right one."""
-
-    def langevin(problem, hyper, **options):
-        return with_noise(ss.Langevin, problem, hyper, None, 0.5, options)
-
-    is_red("two-minima", 0, 2, langevin=langevin)
+    is_red("two-minima", 0, 2, langevin=half_the_noise(ss.Langevin))

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from checkpointed_run import everything, jobs, position, same_bits, square
+from checkpointed_run import everything, jobs, position, same_bits, small, square
 from helpers import refused
 
 import sde_sgd as ss
@@ -53,13 +53,6 @@ def hashes(folder):
     """Every file below a folder with its content."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def small(**change):
-    """A short job that is quick to compile."""
-    hyper = ss.Hyperparameters(0.05, 2)
-    job = {"process": ss.SGD(ss.problems.DoubleWell(), hyper), "chains": 6, "steps": 40, "every": 4}
-    return {**job, "key": jax.random.key(1), "record": {"x": position}, **change}
 
 
 @pytest.mark.filterwarnings("ignore:moments of .* chains stopped before the first")

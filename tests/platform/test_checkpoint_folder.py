@@ -11,7 +11,7 @@ import sys
 import jax
 import numpy as np
 import pytest
-from checkpointed_run import everything, position, same_bits
+from checkpointed_run import everything, position, same_bits, small
 
 import sde_sgd as ss
 from sde_sgd._platform.checkpoints._checkpoint import Part
@@ -23,12 +23,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
-
-
-def small(rate=0.05, **change):
-    process = ss.SGD(ss.problems.DoubleWell(), ss.Hyperparameters(rate, 2))
-    job = {"process": process, "chains": 6, "steps": 40, "every": 4, "key": jax.random.key(1)}
-    return {**job, "record": {"x": position}, **change}
 
 
 @pytest.fixture(autouse=True)

@@ -206,17 +206,12 @@ def test_nothing_is_compiled_again_for_a_new_temperature():
     assert len(traces) - before == 4
 
 
+def after_burn_in(**looked_at):
+    return ss.run(ss.SGD(WELL, HYPER), chains=50, steps=200, every=5, burn_in=50, **looked_at)
+
+
 def test_moments_match_the_records(key):
-    result = ss.run(
-        ss.SGD(WELL, HYPER),
-        chains=50,
-        steps=200,
-        every=5,
-        burn_in=50,
-        record={"x²": square},
-        moments={"x²": square},
-        key=key,
-    )
+    result = after_burn_in(record={"x²": square}, moments={"x²": square}, key=key)
     kept = result.record["x²"][result.record_steps > 50].astype(np.float64)
     moments = result.moments["x²"]
     assert moments.count == len(kept) == 30
@@ -227,16 +222,8 @@ def test_moments_match_the_records(key):
 
 
 def test_histogram_matches_the_records_and_loses_nothing(key):
-    result = ss.run(
-        ss.SGD(WELL, HYPER),
-        chains=50,
-        steps=200,
-        every=5,
-        burn_in=50,
-        record={"x": lambda x: x},
-        histograms={"x": ss.Histogram(-1.1, 1.0, 21)},
-        key=key,
-    )
+    looks = {"record": {"x": lambda x: x}, "histograms": {"x": ss.Histogram(-1.1, 1.0, 21)}}
+    result = after_burn_in(**looks, key=key)
     kept = result.record["x"][result.record_steps > 50].ravel()
     histogram = result.histograms["x"]
     inside = kept[(kept >= -1.1) & (kept < 1.0)]
