@@ -1,4 +1,4 @@
-"""Imports go down only, and importing changes no configuration."""
+"""Imports go down only, importing changes no configuration, files stay small, tests lie where one looks."""
 
 import ast
 import graphlib
@@ -119,6 +119,17 @@ def test_files_stay_small():
     lengths = {path: len(path.read_text().splitlines()) for path in FILES}
     assert {path: length for path, length in lengths.items() if length > 400} == {}
     assert statistics.median(lengths.values()) < 150
+
+
+def test_tests_stay_small_and_lie_as_the_package_does():
+    """Also: no two files of tests have one name, so that each can be told by it."""
+    files = sorted((ROOT / "tests").rglob("*.py"))
+    lengths = {path: len(path.read_text().splitlines()) for path in files}
+    assert {path: length for path, length in lengths.items() if length > 500} == {}
+    names = [path.name for path in files if path.name.startswith("test_")]
+    assert sorted(set(names)) == sorted(names)
+    rooms = {path.parent.name.removeprefix("_") for path in PACKAGE.glob("*/__init__.py")}
+    assert rooms <= {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
 
 
 def test_unknown_attribute():
