@@ -87,6 +87,13 @@ def do(name: str, **options: Any) -> ss.Result | ss.SweepResult:
     return ss.run(**jobs()[name] | options)
 
 
+def small(rate: float = 0.05, **change: Any) -> dict[str, Any]:
+    """The arguments of a short run that is quick to compile."""
+    process = ss.SGD(ss.problems.DoubleWell(), ss.Hyperparameters(rate, 2))
+    job = {"process": process, "chains": 6, "steps": 40, "every": 4, "key": jax.random.key(1)}
+    return {**job, "record": {"x": position}, **change}
+
+
 def everything(result: ss.Result | ss.SweepResult) -> dict[str, np.ndarray]:
     """All that a result holds, but for how long it took."""
     if isinstance(result, ss.SweepResult):

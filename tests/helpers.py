@@ -186,6 +186,59 @@ def ensemble(theta: Any, chains: int) -> Any:
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (chains, *leaf.shape)), theta)
 
 
+def same_to_rounding(one, other):
+    """Matrix products over other numbers of chains or examples are summed in another order.
+
+    Each step adds a relative error of some float32 roundings (2⁻²⁴) to gradients of order one,
+    and the few steps taken here do not blow it up: a thousand roundings are allowed.
+    """
+    assert set(one) == set(other)
+    for name in one:
+        np.testing.assert_allclose(
+            one[name], other[name], rtol=1000 * 2**-24, atol=1000 * 2**-24, err_msg=name
+        )
+
+
+def descending(matrix: Any) -> np.ndarray:
+    """The eigenvalues of a symmetric matrix, the largest first."""
+    return np.linalg.eigvalsh(matrix)[::-1]
+
+
+@quick_jit
+def starts_of(problem: Any, keys: Any) -> tuple[Any, Any]:
+    """Starting points and their losses."""
+    starts = jax.vmap(problem.init)(keys)
+    return starts, jax.vmap(problem.loss)(starts)
+
+
+class Reordered(eqx.Module):
+    """A linear model of inputs in another order; the order is an array, and no parameter."""
+
+    weight: jax.Array
+    order: jax.Array
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x[self.order] @ self.weight
+
+
+@quick_jit
+def losses_of(problem: Any, theta: Any) -> Any:
+    """The loss of every example."""
+    return problem.example_losses(theta)
+
+
+def draws(*shape: int, seed: int = 0, shift: float = 0.0) -> np.ndarray:
+    """Normal numbers."""
+    return np.random.default_rng(seed).normal(shift, 1, shape)
+
+
+def jackknife(estimate: Callable[..., Any], *columns: np.ndarray) -> np.ndarray:
+    """The jackknife's standard error of a function of rows."""
+    n = len(columns[0])
+    left = np.array([estimate(*(np.delete(column, i, axis=0) for column in columns)) for i in range(n)])
+    return np.sqrt((n - 1) * left.var())
+
+
 # One step of Euler's method for each step of SGD: no SDE, but SGD with Gaussian noise.
 ONE_EULER_STEP: dict[str, Any] = {"solver": diffrax.Euler(), "substeps": 1}
 

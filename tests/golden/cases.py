@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from checkpointed_run import everything
+from every_process import DATA, HYPER, PROCESSES, WELL
 from helpers import class_data
 from scipy import stats
-from test_processes import DATA, HYPER, PROCESSES, WELL
 
 import sde_sgd as ss
 from sde_sgd import bayes, curvature, data, schedules, statistics, theory, validity

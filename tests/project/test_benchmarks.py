@@ -1,0 +1,207 @@
+"""The benchmarks' own arithmetic: what is counted, how ratios are judged, what is written."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import refused
+
+import sde_sgd as ss
+from benchmarks import __main__ as command
+from benchmarks import ensemble_size, matrix_products, mlp_ceiling, random_numbers
+from benchmarks._ensemble import divisible, loop
+from benchmarks._environment import Environment
+from benchmarks._figure import curves, draw
+from benchmarks._rows import Row, Target, quantity, table
+from benchmarks._timing import Contender, Effort, Entrant, Missing, Peer, compare, enter, race, with_ratio
+
+ROOT = Path(__file__).parents[2]
+SHORT = Effort(rounds=2, seconds=0.001)
+
+
+def test_the_products_of_a_step_are_what_xla_counts():
+    problem = ss.problems.mlp(ss.data.digits(), hidden=mlp_ceiling.HIDDEN)
+    theta = problem.init(jax.random.key(0))
+    batch = jnp.arange(mlp_ceiling.BATCH)
+    step = jax.jit(lambda at: jax.tree.map(lambda x, g: x - 0.1 * g, at, problem.batch_gradient(at, batch)))
+    counted = step.lower(theta).compile().cost_analysis()["flops"]
+    products = matrix_products.of_step(mlp_ceiling.WIDTHS, mlp_ceiling.BATCH)
+    ours = sum(product.flops for product in products)
+    # the rest is the work on single numbers
+    assert 0.95 * counted < ours <= counted
+
+
+def test_the_products_are_made_in_every_step():
+    products = matrix_products.of_step((3, 5, 2), 4)
+    assert [product.name for product in products] == [
+        "forward",
+        "weight gradient",
+        "forward",
+        "weight gradient",
+        "input gradient",
+    ]
+    made = matrix_products.contender("all", products, runs=3)
+    assert made.work == divisible(3) * 2 * 4 * (2 * 3 * 5 + 3 * 5 * 2)
+    for product in products:
+        left, right = np.ones((1, *product.left)), np.ones((1, *product.right))
+        _, one, two = np.einsum(product.equation, left, right).shape
+        inner = product.flops // (2 * one * two)
+        assert inner in product.left and inner in product.right
+    made.run(2)
+
+
+def test_a_loop_goes_on_from_where_it_was():
+    seen = []
+
+    def body(step, carry):
+        jax.debug.callback(lambda sums: seen.append(float(sums[0])), carry[1])
+        return carry[0], carry[1] + carry[0] + step
+
+    size = divisible(3)
+    run = loop(body, (jnp.ones((size,)), jnp.zeros((size,))))
+    run(3)
+    run(1)
+    jax.effects_barrier()
+    assert size % jax.device_count() == 0
+    assert set(seen) == {0.0, 1.0, 3.0, 6.0}
+
+
+@pytest.mark.parametrize("chains", [1, 5])
+def test_the_random_numbers_are_drawn_for_chains_that_devices_share(chains):
+    made = random_numbers.ceiling(chains)
+    assert made.work == divisible(chains)
+    made.run(2)
+
+
+def counting(who, work=1.0):
+    return Contender(who, lambda steps: sum(range(steps * 100)), work)
+
+
+def test_compare_judges_a_peer_and_names_a_missing_one():
+    def missing():
+        raise Missing("not installed; install it")
+
+    peers = (
+        Peer("slow", lambda: [counting("slow", work=0.1)], Target(2)),
+        Peer("absent", missing, Target(3)),
+        Peer("informative", lambda: [counting("informative")]),
+    )
+    ours, slow, absent, informative = compare("sums", "sums", counting("ours"), peers, SHORT)
+    assert ours.ratio is None and ours.met is None
+    assert slow.met is True and slow.ratio > 2 and slow.ratio_lowest <= slow.ratio_highest
+    assert absent.throughput is None and absent.target == 3 and absent.met is None
+    assert informative.ratio is not None and informative.target is None
+    text = table([ours, slow, absent, informative])
+    assert "not installed; install it" in text and ">= 2" in text and "met" in text
+
+
+def test_a_busy_moment_does_not_end_the_search_for_the_number_of_steps():
+    calls = []
+
+    def run(steps):
+        calls.append(steps)
+        time.sleep(0.02 if len(calls) == 3 else steps * 1e-4)
+
+    assert enter([Contender("x", run, 1)], 0.01).steps >= 30
+
+
+def test_a_race_times_every_entrant_in_every_round():
+    order = []
+    entrants = [Entrant(Contender(who, lambda _, who=who: order.append(who), 1), 1) for who in "ab"]
+    spent = race(entrants, 3)
+    assert order == list("ababab")
+    assert [len(times) for times in spent] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("target", "ratio", "met"),
+    [(Target(2), 2.0, True), (Target(2), 1.9, False), (Target(2, "time"), 2.1, False)],
+)
+def test_with_ratio(target, ratio, met):
+    row = with_ratio(Row("x", "y", "z"), [2 * ratio, 4 * ratio], [2.0, 2.0], target)
+    assert row.ratio == pytest.approx(ratio) and row.met is met
+    assert (row.ratio_lowest, row.ratio_highest) == pytest.approx((ratio, 2 * ratio))
+
+
+def test_shares_are_of_the_best_size_and_show_a_cliff():
+    rows = [Row("x", who, "chain-steps", chains=1) for who in ("small", "best", "cliff")]
+    small, best, cliff = ensemble_size.shares(rows, [[2.0, 1.5], [1.0, 1.0], [5.0, 4.0]], Target(0.5))
+    assert (small.ratio, best.ratio, cliff.ratio) == pytest.approx((1 / 1.5, 1.0, 0.25))
+    assert (small.met, best.met, cliff.met) == (True, True, False)
+    assert (cliff.ratio_lowest, cliff.ratio_highest) == pytest.approx((0.2, 0.25))
+
+
+def made_up_rows():
+    rows = [Row("double_well", "sde_sgd", "chain-steps", 1e9, 1e9)]
+    for who, speed in (("sde_sgd, Gaussian", 1e9), ("numba", 3e8), (ensemble_size.CEILING, 1.1e9)):
+        sizes = (100_000,) if who == ensemble_size.CEILING else (1, 1000, 10**7)
+        rows += [
+            Row(f"ensemble_size, {who}", f"{size} chains", "chain-steps", speed, speed, chains=size)
+            for size in sizes
+        ]
+    return [*rows, Row("ensemble_size, torchsde", "", "chain-steps", note="not installed")]
+
+
+def test_the_figure_shows_what_was_measured(tmp_path):
+    rows = made_up_rows()
+    assert curves(rows)["numba"] == ([1, 1000, 10**7], [3e8] * 3)
+    assert "torchsde" not in curves(rows)
+    assert draw(rows, tmp_path / "figure.png", "somewhere").stat().st_size > 10_000
+    with refused(match="rows of ensemble_size"):
+        draw(rows[:1], tmp_path / "none.png")
+
+
+def test_the_results_file_says_where_it_was_made(tmp_path):
+    here = Environment("AMD EPYC(TM)", 2, "AMD EPYC(TM)", 2, "0.10.1", "3.11.7", {"numba": "0.61"})
+    assert here.slug == "amd-epyc-2-cores"
+    command.write(tmp_path / "results.json", here, SHORT, made_up_rows())
+    content = json.loads((tmp_path / "results.json").read_text())
+    assert content["environment"]["devices"] == 2
+    assert content["environment"]["peers"] == {"numba": "0.61"}
+    assert content["effort"] == {"rounds": 2, "seconds": 0.001}
+    assert content["rows"][1]["chains"] == 1
+
+
+@pytest.mark.parametrize(
+    ("device", "devices", "slug"),
+    [("NVIDIA H200", 1, "nvidia-h200"), ("NVIDIA H200", 8, "8-nvidia-h200")],
+)
+def test_the_name_of_an_accelerator(device, devices, slug):
+    assert Environment(device, devices, "AMD EPYC", 16, "0.10.1", "3.11.7").slug == slug
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(4.5e9, "B", "4.5 GB/s"), (1.25e12, "FLOP", "1.25 TFLOP/s"), (4.5e6, "steps", "4.5 M steps/s")],
+)
+def test_units(value, unit, text):
+    assert text in table([Row("x", "y", unit, value, value)])
+    assert quantity(12.5) == "12.5"
+
+
+def test_a_figure_of_what_is_left_out_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        command.main(["--only", "copy_bandwidth", "--figure", str(tmp_path / "x.png")])
+    assert "--figure shows ensemble_size" in capsys.readouterr().err
+
+
+def test_a_record_of_all_is_not_replaced_by_one_of_some(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        command.main(["--only", "copy_bandwidth", "--results", str(tmp_path)])
+    assert "leave out --only" in capsys.readouterr().err
+
+
+def test_the_command_line(tmp_path):
+    arguments = ["--quick", "--only", "copy_bandwidth", "--json", str(tmp_path / "rows.json")]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert "copy_bandwidth" in done.stdout and "GB/s" in done.stdout
+    (written,) = tmp_path.iterdir()
+    assert json.loads(written.read_text())["rows"][0]["throughput"] > 0
