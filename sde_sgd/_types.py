@@ -2,11 +2,19 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 from typing_extensions import TypeAliasType
+
+
+@runtime_checkable
+class SupportsArray(Protocol):
+    """What NumPy can make an array of: arrays of other libraries, tables, tensors."""
+
+    def __array__(self) -> np.ndarray: ...
+
 
 _Number = float | np.number | np.bool
 # one number, which may be an array without axes

@@ -88,7 +88,7 @@ class Schedule(Shown):
         return int(nearest(sum(steps)))
 
 
-def nearest(steps: Numbers) -> np.ndarray:
+def nearest(steps: Numbers) -> np.ndarray | np.integer:
     """The whole step nearest to a real number of them; half a step, as far as floats can tell, counts."""
     return np.floor(np.asarray(steps) + (0.5 + 1e-6)).astype(int)
 

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from helpers import untyped
 from scipy import stats
 
 import sde_sgd as ss
@@ -314,7 +315,7 @@ MISTAKES = (
 
 def message(mistake: Mistake, known: dict[str, Any]) -> str:
     """What the error says, or "" if there is none; an error of another type is raised."""
-    with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):
+    with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()), untyped():
         try:
             eval(mistake.code, dict(known))  # the lines above
         except mistake.error as error:

@@ -4,7 +4,7 @@ import equinox as eqx
 from jaxtyping import Array, Num
 
 from sde_sgd._platform._shown import Shown
-from sde_sgd._types import Numbers
+from sde_sgd._types import Numbers, SupportsArray
 from sde_sgd.data import _arrays, _labels
 from sde_sgd.data._known_names import keep_name
 
@@ -44,10 +44,10 @@ class Dataset(Shown, eqx.Module):
 
     def __init__(
         self,
-        inputs: Numbers,
-        targets: Numbers,
-        test_inputs: Numbers | None = None,
-        test_targets: Numbers | None = None,
+        inputs: Numbers | SupportsArray,
+        targets: Numbers | SupportsArray,
+        test_inputs: Numbers | SupportsArray | None = None,
+        test_targets: Numbers | SupportsArray | None = None,
         *,
         classes: int | None = None,
         name: str = "data",

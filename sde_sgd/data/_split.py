@@ -7,14 +7,15 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from sde_sgd import _checks
+from sde_sgd._types import Numbers, SupportsArray
 from sde_sgd.data import _arrays, _labels
 from sde_sgd.data._dataset import Dataset
 from sde_sgd.random import check_key
 
 
 def split(
-    inputs: np.ndarray | Array,
-    targets: np.ndarray | Array,
+    inputs: Numbers | SupportsArray,
+    targets: Numbers | SupportsArray,
     train_size: int,
     *,
     key: Key[Array, ""],

@@ -3,10 +3,9 @@
 import jax
 import jax.numpy as jnp
 from equinox import AbstractVar
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from sde_sgd import _checks
-from sde_sgd._types import Theta
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._noise import LAWS, GradientNoise, LawSampler
 
@@ -35,7 +34,7 @@ class AnalyticProblem(Problem):
         result: Array = self.gradient(theta) + self.noise.apply(theta, batch)
         return result
 
-    def driving_noise(self, theta: Theta) -> jax.ShapeDtypeStruct:
+    def driving_noise(self, theta: PyTree) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(theta.shape, theta.dtype)
 
     def noisy_gradient(

@@ -93,7 +93,7 @@ class Problem(Shown, eqx.Module):
         """ĝ(θ): the mean gradient over one batch drawn by `sampler`."""
 
     @abc.abstractmethod
-    def driving_noise(self, theta: Theta) -> PyTree[jax.ShapeDtypeStruct]:
+    def driving_noise(self, theta: PyTree) -> PyTree[jax.ShapeDtypeStruct]:
         """Shapes of the standard Brownian motion ξ that drives this problem's SDE."""
 
     @abc.abstractmethod

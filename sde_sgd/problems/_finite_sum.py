@@ -70,7 +70,7 @@ class FiniteSumProblem(Problem):
         local = jax.grad(lambda at: jnp.dot(weights, self.example_losses(at)))(theta)
         return lax.psum(local, self.axis)
 
-    def driving_noise(self, theta: Theta) -> jax.ShapeDtypeStruct:
+    def driving_noise(self, theta: PyTree) -> jax.ShapeDtypeStruct:
         dtype = jnp.result_type(*jax.tree.leaves(theta))
         return jax.ShapeDtypeStruct((self._examples,), dtype)
 

@@ -71,7 +71,7 @@ class DenseNetwork(Shown, eqx.Module):
 def mlp(
     dataset: Dataset,
     *,
-    hidden: Sequence[int] | int = (64, 64),
+    hidden: Sequence[int] | np.ndarray | int = (64, 64),
     activation: Literal["tanh", "relu", "gelu", "softplus"] = "tanh",
     loss: Literal["cross_entropy", "squared_error"] = "cross_entropy",
     l2: Scalar = 0.0,

@@ -1,7 +1,7 @@
 """Residual networks for small images, normalised within each example."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -115,7 +115,7 @@ def resnet(
     depth: int = 20,
     width: int = 16,
     groups: int = 8,
-    image_shape: tuple[int, ...] | None = None,
+    image_shape: Sequence[int] | None = None,
     loss: Literal["cross_entropy", "squared_error"] | Losses = "cross_entropy",
     l2: Scalar = 0.0,
     l2_mask: Selection | None = None,

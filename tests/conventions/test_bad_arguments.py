@@ -2,17 +2,14 @@
 
 import functools
 import inspect
-import os
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import untyped
 from scipy import stats
 
 import sde_sgd as ss
@@ -230,7 +227,7 @@ def try_it(name: str, argument: str, kind: str) -> tuple[str, str]:
     function, given = function_of(name), dict(CALLS[name])
     given[argument] = BAD[kind]
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), untyped():
             warnings.simplefilter("ignore")
             function(**given)
     except (ValueError, TypeError) as error:
@@ -258,24 +255,3 @@ def test_all_public_functions_are_here():
         functions = (name for name in dir(module) if inspect.isfunction(getattr(module, name)))
         missing |= {f"{where}.{name}" for name in functions} - set(CALLS)
     assert missing == {"statistics.curve_test", "plot.figure"}  # groups have no names; nothing is asked for
-
-
-@pytest.mark.script
-def test_what_is_wrong_is_named_where_annotations_are_not_checked():
-    """As for a user: in these tests some of it is refused for its annotation, before anything looks at it."""
-    done = subprocess.run(
-        [sys.executable, __file__],
-        env={**os.environ, "PYTHONPATH": str(Path(ss.__file__).parents[1]), "MPLBACKEND": "Agg"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-
-
-if __name__ == "__main__":
-    for case in cases():
-        outcome, said = try_it(*case)
-        if outcome != "named":
-            sys.stdout.write(f"{outcome}: {' '.join(case)}: {said[:200]}\n")
