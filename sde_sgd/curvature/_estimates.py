@@ -64,7 +64,7 @@ def trace(
         key: draws the vectors (and the subset, if a number is given).
         samples: matrix-vector products, at least 2 (4 for Hutch++).
         method: "hutchinson" or "hutch++".
-        matrix: "hessian", "gauss_newton" or "covariance".
+        matrix: "hessian", "gauss_newton" or "covariance" (of one example's gradient).
         subset: a number of examples to draw, or their indices; by default all. The standard error
             is of the random vectors, not of the choice of examples.
 
