@@ -12,9 +12,8 @@ from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers, Theta
 from sde_sgd.curvature._eigenpairs import check_products, foremost, tridiagonal
 from sde_sgd.curvature._estimates import Estimate, along, check_samples, trace_of
-from sde_sgd.curvature._operators import check_matrix, check_subset, check_theta, operator, precise
+from sde_sgd.curvature._operators import Asked, asked, precise
 from sde_sgd.problems._base import Problem
-from sde_sgd.random import check_key
 
 
 class Block(Shown, eqx.Module):
@@ -50,39 +49,31 @@ def layer_blocks(
     The traces add up to that of the whole matrix; no eigenvalue of a block is above its largest.
 
     Args:
-        problem: any problem.
-        theta: parameters of one chain.
-        key: draws the vectors (and the subset, if a number is given).
+        problem, theta, key, matrix, subset: as in `trace`.
         k: eigenvalues of each block, at most the parameters of the smallest.
         products: for the eigenvalues of one block; of all where it has fewer parameters.
         samples: products for its trace, at least 2.
         by: "layer" takes together what lies under the same entry of `theta` (weight and bias), "leaf"
             takes every array for itself.
-        matrix: "hessian", "gauss_newton" or "covariance".
-        subset: a number of examples to draw, or their indices; by default all.
 
     Returns:
         name → `Block`, in the order of `theta`; a name is the path to it, such as "0/weight".
 
     Raises:
-        ValueError: if a value is out of range or the shapes do not fit the problem.
+        ValueError: as in `trace`.
     """
-    theta = check_theta(problem, theta)
-    check_key(key)
-    check_matrix(problem, matrix)
-    groups = _groups(theta, _checks.choice("by", by, ("layer", "leaf")))
+    given = asked(problem, theta, key, matrix, subset)
+    groups = _groups(given.theta, _checks.choice("by", by, ("layer", "leaf")))
     k, products = _checks.integer("k", k, at_least=1), _checks.integer("products", products, at_least=1)
-    leaves = jax.tree.leaves(theta)
+    leaves = jax.tree.leaves(given.theta)
     sizes = [sum(leaves[number].size for number in members) for members in groups.values()]
     if k > min(sizes):
         raise ValueError(f"k must be <= {min(sizes)}, the parameters of the smallest block, got {k}.")
     if products < k:
         raise ValueError(f"products must be >= k = {k}, got {products}.")
-    draw, choose = jax.random.split(key)
-    examples = check_subset(problem, subset, choose)
     members = tuple(tuple(number in group for number in range(len(leaves))) for group in groups.values())
     pairs = [check_products(k, min(products, size), size) for size in sizes]
-    blocks = _blocks(problem, theta, examples, draw, members, tuple(pairs), check_samples(samples), matrix)
+    blocks = _blocks(given, members, tuple(pairs), check_samples(samples))
     return dict(zip(groups, blocks, strict=True))
 
 
@@ -98,20 +89,13 @@ def _groups(theta: Any, by: str) -> dict[str, list[int]]:
 
 @_traces.jit
 def _blocks(
-    problem: Problem,
-    theta: Theta,
-    examples: Array | None,
-    key: Key[Array, ""],
-    members: tuple[tuple[bool, ...], ...],
-    pairs: tuple[tuple[int, int], ...],
-    samples: int,
-    matrix: str,
+    given: Asked, members: tuple[tuple[bool, ...], ...], pairs: tuple[tuple[int, int], ...], samples: int
 ) -> list[Block]:
     found = []
     with precise():
         for number, (free, (k, products)) in enumerate(zip(members, pairs, strict=True)):
-            first, second = jax.random.split(jax.random.fold_in(key, number))
-            made = operator(problem, theta, matrix, examples, free)
+            first, second = jax.random.split(jax.random.fold_in(given.key, number))
+            made = given.operator(free)
             values, _, residuals = foremost(tridiagonal(made, products, first), k, "largest")
             traced = trace_of(made, second, samples, "hutchinson", along)
             found.append(Block(values, residuals, traced, made.origin.size))

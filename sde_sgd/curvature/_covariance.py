@@ -14,18 +14,10 @@ from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers, Theta
 from sde_sgd.curvature._eigenpairs import Eigenpairs, check_products, foremost, top_eigenpairs, tridiagonal
 from sde_sgd.curvature._estimates import Estimate, check_samples, signs
-from sde_sgd.curvature._operators import (
-    check_matrix,
-    check_subset,
-    check_theta,
-    operator,
-    parameter_count,
-    precise,
-)
+from sde_sgd.curvature._operators import Asked, asked, parameter_count, precise
 from sde_sgd.curvature._scale import norm, power_of_two
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._finite_sum import FiniteSumProblem
-from sde_sgd.random import check_key
 
 _GRAM_EXAMPLES = 512
 
@@ -46,34 +38,28 @@ def covariance_spectrum(
     N·d numbers in memory. "lanczos" forms no matrix at all. C has rank N − 1 at most.
 
     Args:
-        problem: any problem.
-        theta: parameters of one chain.
+        problem, theta, key, products, subset: as in `top_eigenpairs`.
         k: how many.
-        key: draws the start vector (and the subset, if a number is given).
-        products: of Lanczos, as in `top_eigenpairs`.
         method: "gram", "lanczos", or None: "gram" where there are at most 512 examples, fewer than
             parameters, and no `products` are asked for.
-        subset: a number of examples to draw, or their indices; by default all.
 
     Returns:
         `Eigenpairs`.
 
     Raises:
-        ValueError: if a value is out of range or the shapes do not fit the problem.
+        ValueError: as in `top_eigenpairs`.
     """
-    theta = check_theta(problem, theta)
-    check_key(key)
     if method is not None:
         _checks.choice("method", method, ("gram", "lanczos"))
-    draw, choose = jax.random.split(key)
-    examples = check_subset(problem, subset, choose)
+    given = asked(problem, theta, key, "covariance", subset)
+    theta, examples = given.theta, given.examples
     count = (problem.dataset_size or 0) if examples is None else examples.size
     if method is None:
         few = 0 < count <= min(_GRAM_EXAMPLES, parameter_count(theta)) and products is None
         method = "gram" if few else "lanczos"
     if method == "lanczos":
         return top_eigenpairs(
-            problem, theta, k, key=draw, products=products, matrix="covariance", subset=examples
+            problem, theta, k, key=given.key, products=products, matrix="covariance", subset=examples
         )
     if not isinstance(problem, FiniteSumProblem):
         raise ValueError(f"method must be 'lanczos' for {type(problem).__name__}: it has no examples.")
@@ -129,31 +115,21 @@ def alignment(
     contribute little to it.
 
     Args:
-        problem: any problem.
-        theta: parameters of one chain.
+        problem, theta, key, products, subset: as in `top_eigenpairs`.
         k: eigenvectors of A to look along.
-        key: draws the vectors (and the subset, if a number is given).
-        products: of Lanczos, as in `top_eigenpairs`.
         samples: random vectors for the cosine, two products each; at least 2.
         matrix: A: "hessian" or "gauss_newton".
-        subset: a number of examples to draw, or their indices; by default all.
 
     Returns:
         `Alignment`.
 
     Raises:
-        ValueError: if a value is out of range or the shapes do not fit the problem.
+        ValueError: as in `top_eigenpairs`.
     """
-    theta = check_theta(problem, theta)
-    check_key(key)
     _checks.choice("matrix", matrix, ("hessian", "gauss_newton"))
-    check_matrix(problem, matrix)
-    k, products = check_products(k, products, parameter_count(theta))
-    draw, choose = jax.random.split(key)
-    examples = check_subset(problem, subset, choose)
-    result: Alignment = _alignment(
-        problem, theta, examples, draw, k, products, check_samples(samples), matrix
-    )
+    given = asked(problem, theta, key, matrix, subset)
+    k, products = check_products(k, products, parameter_count(given.theta))
+    result: Alignment = _alignment(given, k, products, check_samples(samples))
     return result
 
 
@@ -181,20 +157,10 @@ def _gram(problem: FiniteSumProblem, theta: Theta, examples: Int[Array, " n"], k
 
 
 @_traces.jit
-def _alignment(
-    problem: Problem,
-    theta: Theta,
-    examples: Array | None,
-    key: Key[Array, ""],
-    k: int,
-    products: int,
-    samples: int,
-    matrix: str,
-) -> Alignment:
-    begin, draw = jax.random.split(key)
+def _alignment(given: Asked, k: int, products: int, samples: int) -> Alignment:
+    begin, draw = jax.random.split(given.key)
     with precise():
-        curve = operator(problem, theta, matrix, examples)
-        noise = operator(problem, theta, "covariance", examples)
+        curve, noise = given.operator(), given._replace(matrix="covariance").operator()
         values, rows, residuals = foremost(tridiagonal(curve, products, begin), k, "largest")
         moved = lax.map(noise.product, rows)
         within = moved @ rows.T

@@ -11,17 +11,8 @@ from sde_sgd._platform._shown import parameters, short
 from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers, Theta
 from sde_sgd.curvature._lanczos import Tridiagonal, lanczos
-from sde_sgd.curvature._operators import (
-    Operator,
-    check_matrix,
-    check_subset,
-    check_theta,
-    operator,
-    parameter_count,
-    precise,
-)
+from sde_sgd.curvature._operators import Asked, Operator, asked, parameter_count, precise
 from sde_sgd.problems._base import Problem
-from sde_sgd.random import check_key
 
 ORDERS: tuple[str, ...] = ("largest", "smallest", "magnitude")
 
@@ -68,29 +59,22 @@ def top_eigenpairs(
         pairs = top_eigenpairs(net, theta, 5, products=40, key=jax.random.key(0))
 
     Args:
-        problem: any problem.
-        theta: parameters of one chain.
+        problem, theta, matrix, subset: as in `trace`.
         k: how many, 1 <= k <= products.
         key: draws the start vector (and the subset, if a number is given).
         products: matrix-vector products, at most d; by default max(15, 3k) or d.
         which: "largest", "smallest" (the most negative first) or "magnitude".
-        matrix: "hessian", "gauss_newton" or "covariance" (of one example's gradient).
-        subset: a number of examples to draw, or their indices; by default all.
 
     Returns:
         `Eigenpairs`.
 
     Raises:
-        ValueError: if a value is out of range or the shapes do not fit the problem.
+        ValueError: as in `trace`.
     """
-    theta = check_theta(problem, theta)
-    check_key(key)
     _checks.choice("which", which, ORDERS)
-    check_matrix(problem, matrix)
-    k, products = check_products(k, products, parameter_count(theta))
-    start, choose = jax.random.split(key)
-    examples = check_subset(problem, subset, choose)
-    result: Eigenpairs = _top_eigenpairs(problem, theta, examples, start, k, products, which, matrix)
+    given = asked(problem, theta, key, matrix, subset)
+    k, products = check_products(k, products, parameter_count(given.theta))
+    result: Eigenpairs = _top_eigenpairs(given, k, products, which)
     return result
 
 
@@ -110,19 +94,10 @@ def check_products(k: Any, products: Any, size: int) -> tuple[int, int]:
 
 
 @_traces.jit
-def _top_eigenpairs(
-    problem: Problem,
-    theta: Theta,
-    examples: Array | None,
-    key: Key[Array, ""],
-    k: int,
-    products: int,
-    which: str,
-    matrix: str,
-) -> Eigenpairs:
+def _top_eigenpairs(given: Asked, k: int, products: int, which: str) -> Eigenpairs:
     with precise():
-        made = operator(problem, theta, matrix, examples)
-        values, vectors, residuals = foremost(tridiagonal(made, products, key), k, which)
+        made = given.operator()
+        values, vectors, residuals = foremost(tridiagonal(made, products, given.key), k, which)
         return Eigenpairs(values, jax.vmap(made.unravel)(vectors), residuals)
 
 

@@ -13,17 +13,9 @@ from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown, known, short
 from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers, Theta
-from sde_sgd.curvature._operators import (
-    Operator,
-    check_matrix,
-    check_subset,
-    check_theta,
-    operator,
-    precise,
-)
+from sde_sgd.curvature._operators import Asked, Operator, asked, precise
 from sde_sgd.curvature._scale import power_of_two, spread
 from sde_sgd.problems._base import Problem
-from sde_sgd.random import check_key
 
 METHODS: tuple[str, ...] = ("hutchinson", "hutch++")
 Form = Callable[[Array, Array], Array]
@@ -72,7 +64,7 @@ def trace(
         key: draws the vectors (and the subset, if a number is given).
         samples: matrix-vector products, at least 2 (4 for Hutch++).
         method: "hutchinson" or "hutch++".
-        matrix: "hessian", "gauss_newton" or "covariance".
+        matrix: "hessian", "gauss_newton" or "covariance" (of one example's gradient).
         subset: a number of examples to draw, or their indices; by default all. The standard error
             is of the random vectors, not of the choice of examples.
 
@@ -161,14 +153,10 @@ def length(_: Array, moved: Array) -> Array:
 def _checked(
     problem: Any, theta: Any, key: Any, samples: Any, method: str, matrix: str, subset: Any, *, squared: bool
 ) -> Estimate:
-    theta = check_theta(problem, theta)
-    check_key(key)
     _checks.choice("method", method, METHODS)
-    check_matrix(problem, matrix)
+    given = asked(problem, theta, key, matrix, subset)
     samples = check_samples(samples, at_least=2 if method == "hutchinson" else 4)
-    draw, choose = jax.random.split(key)
-    examples = check_subset(problem, subset, choose)
-    result: Estimate = _trace(problem, theta, examples, draw, samples, method, matrix, squared)
+    result: Estimate = _trace(given, samples, method, squared)
     return result
 
 
@@ -178,18 +166,9 @@ def check_samples(samples: Any, at_least: int = 2) -> int:
 
 
 @_traces.jit
-def _trace(
-    problem: Problem,
-    theta: Theta,
-    examples: Array | None,
-    key: Key[Array, ""],
-    samples: int,
-    method: str,
-    matrix: str,
-    squared: bool,
-) -> Estimate:
+def _trace(given: Asked, samples: int, method: str, squared: bool) -> Estimate:
     with precise():
-        made = operator(problem, theta, matrix, examples)
+        made, key = given.operator(), given.key
         if not squared:
             return trace_of(made, key, samples, method, along)
         unit = power_of_two(made.product(signs(jax.random.fold_in(key, samples), made.origin)))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
 from sde_sgd import _checks, _tree
 from sde_sgd._platform._shown import short
@@ -42,6 +42,38 @@ class Operator(NamedTuple):
     product: Product
     origin: Array
     unravel: Callable[[Array], Any]
+
+
+class Asked(NamedTuple):
+    """What an estimate is made of, checked: a matrix of a problem at θ, over some of its examples.
+
+    Attributes:
+        examples: their indices, or None for all.
+        key: for the random vectors.
+    """
+
+    problem: Problem
+    theta: Theta
+    matrix: str
+    examples: Int[Array, " batch"] | None
+    key: Key[Array, ""]
+
+    def operator(self, free: Sequence[bool] | None = None) -> Operator:
+        """The matrix, or its diagonal block over some leaves of θ."""
+        return operator(self.problem, self.theta, self.matrix, self.examples, free)
+
+
+def asked(problem: Any, theta: Any, key: Any, matrix: str, subset: Any) -> Asked:
+    """Check what every estimate is given; the key draws the subset if it is a number.
+
+    Raises:
+        ValueError: for what does not fit the problem.
+    """
+    theta = check_theta(problem, theta)
+    check_key(key)
+    check_matrix(problem, matrix)
+    draw, choose = jax.random.split(key)
+    return Asked(problem, theta, matrix, check_subset(problem, subset, choose), draw)
 
 
 def hvp(problem: Problem, theta: Theta, vector: Theta, *, subset: Numbers | None = None) -> Theta:

@@ -16,17 +16,8 @@ from sde_sgd._types import Numbers, Scalar, Theta
 from sde_sgd.curvature._eigenpairs import check_products
 from sde_sgd.curvature._estimates import Estimate, check_samples, mean_of, signs
 from sde_sgd.curvature._lanczos import lanczos
-from sde_sgd.curvature._operators import (
-    Operator,
-    check_matrix,
-    check_subset,
-    check_theta,
-    operator,
-    parameter_count,
-    precise,
-)
+from sde_sgd.curvature._operators import Asked, Operator, asked, parameter_count, precise
 from sde_sgd.problems._base import Problem
-from sde_sgd.random import check_key
 
 _POINTS = 401
 
@@ -71,31 +62,26 @@ def spectral_density(
     eigenvalues): with the default of 60 products it is far below the standard error at 1 % of the range.
 
     Args:
-        problem: any problem.
-        theta: parameters of one chain.
-        key: draws the vectors (and the subset, if a number is given).
+        problem, theta, key, matrix, subset: as in `trace`.
         samples: random vectors, at least 2.
         products: matrix-vector products for each of them, at most d; by default 60 or d.
         grid: where the density is wanted; by default 401 points a little beyond all Ritz values. Give
             one to compare densities or to record them.
         width: > 0, in units of eigenvalues; by default 1 % of the range of the Ritz values, but at least
             1e-4 of the largest; 1e-4 for a matrix of zeros, which has no scale.
-        matrix: "hessian", "gauss_newton" or "covariance".
-        subset: a number of examples to draw, or their indices; by default all.
 
     Returns:
         `SpectralDensity`.
 
     Raises:
-        ValueError: if a value is out of range or the shapes do not fit the problem.
+        ValueError: as in `trace`.
 
     Source: Lin, Saad, Yang 2016, *Approximating spectral densities of large matrices*;
     Ghorbani, Krishnan, Xiao 2019 (arXiv:1901.10159).
     """
-    theta, examples, draw, samples, products = _checked(
-        problem, theta, key, samples, products, matrix, subset
-    )
-    dtype = ravel_pytree(theta)[0].dtype
+    given = asked(problem, theta, key, matrix, subset)
+    samples, products = _numbers(given, samples, products)
+    dtype = ravel_pytree(given.theta)[0].dtype
     if width is not None:
         _checks.number("width", width, above=0)
         if np.ndim(width):
@@ -106,7 +92,7 @@ def spectral_density(
         grid = jnp.asarray(grid, dtype)
         if grid.ndim != 1:
             raise ValueError(f"grid must be a list of points, got an array of shape {grid.shape}.")
-    result: SpectralDensity = _density(problem, theta, examples, draw, samples, products, grid, width, matrix)
+    result: SpectralDensity = _density(given, samples, products, grid, width)
     return result
 
 
@@ -127,32 +113,24 @@ def log_determinant(
     exp(−4 · products/√κ) with the condition number κ.
 
     Args:
-        problem: any problem.
-        theta: parameters of one chain.
-        key: draws the vectors (and the subset, if a number is given).
+        problem, theta, key, samples, products, matrix, subset: as in `spectral_density`.
         shift: added to every eigenvalue, ≥ 0.
-        samples: random vectors, at least 2.
-        products: matrix-vector products for each of them, at most d; by default 60 or d.
-        matrix: "hessian", "gauss_newton" or "covariance".
-        subset: a number of examples to draw, or their indices; by default all.
 
     Returns:
         `Estimate`; NaN inside `jit` or `vmap` where the matrix is not positive definite.
 
     Raises:
-        ValueError: if the matrix is not positive definite, a value is out of range, or the shapes do
-            not fit the problem.
+        ValueError: if the matrix is not positive definite, or as in `trace`.
 
     Source: Ubaru, Chen, Saad 2017, *Fast estimation of tr(f(A)) via stochastic Lanczos quadrature*.
     """
-    theta, examples, draw, samples, products = _checked(
-        problem, theta, key, samples, products, matrix, subset
-    )
+    given = asked(problem, theta, key, matrix, subset)
+    samples, products = _numbers(given, samples, products)
     _checks.number("shift", shift, at_least=0)
     if np.ndim(shift):
         raise ValueError(f"shift must be one number, got an array of shape {np.shape(shift)}.")
-    shift = jnp.asarray(shift, ravel_pytree(theta)[0].dtype)
-    found, lowest = _log_determinant(problem, theta, examples, draw, samples, products, shift, matrix)
+    shift = jnp.asarray(shift, ravel_pytree(given.theta)[0].dtype)
+    found, lowest = _log_determinant(given, samples, products, shift)
     if _checks.is_concrete(lowest) and np.ndim(lowest) == 0 and float(lowest) + float(shift) <= 0:
         raise ValueError(
             f"the logarithm of the determinant needs a positive definite matrix, but an eigenvalue is at "
@@ -163,16 +141,11 @@ def log_determinant(
     return result
 
 
-def _checked(
-    problem: Any, theta: Any, key: Any, samples: Any, products: Any, matrix: str, subset: Any
-) -> tuple[Any, Any, Any, int, int]:
-    theta = check_theta(problem, theta)
-    check_key(key)
-    check_matrix(problem, matrix)
-    size = parameter_count(theta)
+def _numbers(given: Asked, samples: Any, products: Any) -> tuple[int, int]:
+    """How many random vectors, and products for each of them."""
+    size = parameter_count(given.theta)
     products = check_products(1, min(size, 60) if products is None else products, size)[1]
-    draw, choose = jax.random.split(key)
-    return theta, check_subset(problem, subset, choose), draw, check_samples(samples), products
+    return check_samples(samples), products
 
 
 def quadrature(
@@ -193,19 +166,10 @@ def quadrature(
 
 @_traces.jit
 def _density(
-    problem: Problem,
-    theta: Theta,
-    examples: Array | None,
-    key: Key[Array, ""],
-    samples: int,
-    products: int,
-    grid: Array | None,
-    width: Array | None,
-    matrix: str,
+    given: Asked, samples: int, products: int, grid: Array | None, width: Array | None
 ) -> SpectralDensity:
     with precise():
-        made = operator(problem, theta, matrix, examples)
-        nodes, weights = quadrature(made, key, samples, products)
+        nodes, weights = quadrature(given.operator(), given.key, samples, products)
     low, high = jnp.min(nodes), jnp.max(nodes)
     if width is None:  # a matrix that is a multiple of the identity has no range
         largest = jnp.maximum(jnp.abs(high), jnp.abs(low))
@@ -224,18 +188,9 @@ def _density(
 
 
 @_traces.jit
-def _log_determinant(
-    problem: Problem,
-    theta: Theta,
-    examples: Array | None,
-    key: Key[Array, ""],
-    samples: int,
-    products: int,
-    shift: Array,
-    matrix: str,
-) -> tuple[Estimate, Array]:
+def _log_determinant(given: Asked, samples: int, products: int, shift: Array) -> tuple[Estimate, Array]:
     with precise():
-        made = operator(problem, theta, matrix, examples)
-        nodes, weights = quadrature(made, key, samples, products)
+        made = given.operator()
+        nodes, weights = quadrature(made, given.key, samples, products)
     found = mean_of(made.origin.size * jnp.sum(weights * jnp.log(nodes + shift), axis=1))
     return found, jnp.min(nodes)

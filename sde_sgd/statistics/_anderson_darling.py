@@ -27,11 +27,8 @@ def anderson_darling(
     of the law (see `cramer_von_mises`).
 
     Args:
-        sample: independent values, shape `(n,)`, or a `Result` (the ends of its chains; diverged
-            ones are left out).
-        reference: a `Density1D`, a `scipy.stats` distribution, a distribution function, an array of
-            shape `(m,)` or a `Result`.
-        observable: scalar function of one chain's parameters, applied to every `Result`.
+        sample, reference, observable: independent values, and the law or the other sample that they are held
+            against, as in `compare`.
 
     Returns:
         `HypothesisTest`, whose value is A². Its standard error is that of the delta method: right
@@ -48,17 +45,8 @@ def anderson_darling(
     distribution function*.
     """
     given = sample_and_reference(sample, reference, observable)
-    value, error, p = _one(given.x, given.other) if isinstance(given.other, Law) else _two(given.other)
-    return HypothesisTest(
-        name="Anderson-Darling A²",
-        null=given.null,
-        value=value,
-        standard_error=error,
-        statistic=value,
-        p=p,
-        n=given.n,
-        note=given.note,
-    )
+    found = _one(given.x, given.other) if isinstance(given.other, Law) else _two(given.other)
+    return given.outcome("Anderson-Darling A²", found)
 
 
 def limit_tail(z: float) -> float:

@@ -28,11 +28,8 @@ def cramer_von_mises(
     values this is found.
 
     Args:
-        sample: independent values, shape `(n,)`, or a `Result` (the ends of its chains; diverged
-            ones are left out).
-        reference: a `Density1D`, a `scipy.stats` distribution, a distribution function, an array of
-            shape `(m,)` or a `Result`.
-        observable: scalar function of one chain's parameters, applied to every `Result`.
+        sample, reference, observable: independent values, and the law or the other sample that they are held
+            against, as in `compare`.
 
     Returns:
         `HypothesisTest`, whose value is W² or T. Its standard error is that of the delta method:
@@ -49,18 +46,9 @@ def cramer_von_mises(
     some 5 %) or by Smirnov's limit, which is then a little too large.
     """
     given = sample_and_reference(sample, reference, observable)
-    one = isinstance(given.other, Law)
-    value, error, p = _one(given.x, given.other) if isinstance(given.other, Law) else _two(given.other)
-    return HypothesisTest(
-        name="Cramér-von Mises W²" if one else "Cramér-von Mises T",
-        null=given.null,
-        value=value,
-        standard_error=error,
-        statistic=value,
-        p=p,
-        n=given.n,
-        note=given.note,
-    )
+    if isinstance(given.other, Law):
+        return given.outcome("Cramér-von Mises W²", _one(given.x, given.other))
+    return given.outcome("Cramér-von Mises T", _two(given.other))
 
 
 def _mean_square(gap: np.ndarray, cells: Cells) -> np.ndarray:

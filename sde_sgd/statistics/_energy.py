@@ -6,9 +6,9 @@ from scipy.spatial import distance
 
 from sde_sgd import _checks
 from sde_sgd._types import Observable
-from sde_sgd.statistics._hypothesis_test import HypothesisTest, monte_carlo_p
+from sde_sgd.statistics._hypothesis_test import HypothesisTest, distance_test, monte_carlo_p
 from sde_sgd.statistics._pooled import pool, square
-from sde_sgd.statistics._samples import Reference, Sample, generator, note, two_of_points
+from sde_sgd.statistics._samples import ONE_LAW, Reference, Sample, generator, note, two_of_points
 
 _BLOCK = 4_000_000
 
@@ -63,14 +63,10 @@ def energy(
         spread = np.where(spread > 0, spread, 1.0)
         x, y = x / spread, y / spread
     found = _on_line if x.shape[1] == 1 else _in_space
-    value, error, p = found(x, y, paired, count, rng)
-    return HypothesisTest(
-        name="energy distance",
-        null="both samples follow one law",
-        value=value,
-        standard_error=error,
-        statistic=value,
-        p=p,
+    return distance_test(
+        "energy distance",
+        found(x, y, paired, count, rng),
+        null=ONE_LAW,
         n=(len(x), len(y)),
         note=note(dropped, paired),
     )

@@ -54,6 +54,16 @@ class HypothesisTest(Shown):
         return f"{self.name}: {plus_minus(self.value, self.standard_error)}{p}, n = {sizes}"
 
 
+def distance_test(
+    name: str, found: tuple[float, float, float], *, null: str, n: int | tuple[int, int], note: str
+) -> HypothesisTest:
+    """The outcome of a test by a distance, from the distance, its standard error and p."""
+    value, error, p = found
+    return HypothesisTest(
+        name=name, null=null, value=value, standard_error=error, statistic=value, p=p, n=n, note=note
+    )
+
+
 def plus_minus(value: float, error: float) -> str:
     """`0.1012 ± 0.0010`: the error to two digits, the value to the same place."""
     if not (math.isfinite(value) and math.isfinite(error) and error > 0):

@@ -20,11 +20,8 @@ def kolmogorov_smirnov(
     by swaps within pairs, or by samples of the law (see `cramer_von_mises`).
 
     Args:
-        sample: independent values, shape `(n,)`, or a `Result` (the ends of its chains; diverged
-            ones are left out).
-        reference: a `Density1D`, a `scipy.stats` distribution, a distribution function, an array of
-            shape `(m,)` or a `Result`.
-        observable: scalar function of one chain's parameters, applied to every `Result`.
+        sample, reference, observable: independent values, and the law or the other sample that they are held
+            against, as in `compare`.
 
     Returns:
         `HypothesisTest`, whose value is D and whose standard error that of F − G where it is
@@ -40,17 +37,8 @@ def kolmogorov_smirnov(
     """
     given = sample_and_reference(sample, reference, observable)
     other = given.other
-    distance, error, p = ks_one(given.x, other) if isinstance(other, Law) else ks_two(other)
-    return HypothesisTest(
-        name="Kolmogorov-Smirnov distance",
-        null=given.null,
-        value=distance,
-        standard_error=error,
-        statistic=distance,
-        p=p,
-        n=given.n,
-        note=given.note,
-    )
+    found = ks_one(given.x, other) if isinstance(other, Law) else ks_two(other)
+    return given.outcome("Kolmogorov-Smirnov distance", found)
 
 
 def ks_one(x: np.ndarray, law: Law) -> tuple[float, float, float]:

@@ -13,12 +13,15 @@ from typing_extensions import TypeAliasType
 from sde_sgd import _tree
 from sde_sgd._platform._shown import short
 from sde_sgd.random import check_key
+from sde_sgd.statistics._hypothesis_test import HypothesisTest, distance_test
 from sde_sgd.statistics._law import Law, as_law, check_rises
 from sde_sgd.statistics._pooled import Pooled, pool
 from sde_sgd.theory._density import Density1D, Density2D
 
 # keeps these numbers apart from any other generator seeded with the same key
 _SEED = 0x7364_0100
+# the null of a test of two samples
+ONE_LAW = "both samples follow one law"
 
 
 def generator(key: Any) -> np.random.Generator:
@@ -78,13 +81,17 @@ class Given:
     @property
     def null(self) -> str:
         """What holds where there is no difference."""
-        return "the sample follows the law" if isinstance(self.other, Law) else "both samples follow one law"
+        return "the sample follows the law" if isinstance(self.other, Law) else ONE_LAW
 
     @property
     def note(self) -> str:
         """What was left out, and what was taken together."""
         paired = isinstance(self.other, Pooled) and self.other.pairs is not None
         return note(self.dropped, paired)
+
+    def outcome(self, name: str, found: tuple[float, float, float]) -> HypothesisTest:
+        """Of a test by a distance, from the distance, its standard error and p."""
+        return distance_test(name, found, null=self.null, n=self.n, note=self.note)
 
 
 def note(dropped: int, paired: bool) -> str:

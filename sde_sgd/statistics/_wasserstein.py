@@ -28,13 +28,10 @@ def wasserstein(
     share their key).
 
     Args:
-        sample: independent values, shape `(n,)`, or a `Result` (the ends of its chains; diverged
-            ones are left out).
-        reference: a `Density1D`, a `scipy.stats` distribution, a distribution function, an array of
-            shape `(m,)` or a `Result`.
+        sample, reference, observable: independent values, and the law or the other sample that they are held
+            against, as in `compare`.
         key: a typed key, for the null draws.
         draws: number R of null draws; p is a multiple of 1/(R + 1).
-        observable: scalar function of one chain's parameters, applied to every `Result`.
 
     Returns:
         `HypothesisTest`, whose value is W₁. Its standard error is that of the delta method: right where
@@ -51,21 +48,9 @@ def wasserstein(
     """
     count, rng = _checks.integer("draws", draws, at_least=19), generator(key)
     given = sample_and_reference(sample, reference, observable)
-    if isinstance(given.other, Law):
-        value, error, p = _one(given.x, given.other, count, rng)
-    else:
-        value, error = w1_two(given.other)
-        p = given.other.permutation_p(area, count, rng)
-    return HypothesisTest(
-        name="Wasserstein-1 distance",
-        null=given.null,
-        value=value,
-        standard_error=error,
-        statistic=value,
-        p=p,
-        n=given.n,
-        note=given.note,
-    )
+    other = given.other
+    found = _one(given.x, other, count, rng) if isinstance(other, Law) else _two(other, count, rng)
+    return given.outcome("Wasserstein-1 distance", found)
 
 
 def _one(x: np.ndarray, law: Law, count: int, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -78,6 +63,10 @@ def _one(x: np.ndarray, law: Law, count: int, rng: np.random.Generator) -> tuple
     null = np.concatenate([area(gap, atoms.cells) for gap in atoms.null_gaps(len(x), count, rng)])
     # what lies beyond the law's values is not in the gaps
     return value, error, 0.0 if atoms.impossible else monte_carlo_p(value, null)
+
+
+def _two(pooled: Pooled, count: int, rng: np.random.Generator) -> tuple[float, float, float]:
+    return *w1_two(pooled), pooled.permutation_p(area, count, rng)
 
 
 def w1_atoms(x: np.ndarray, atoms: Atoms) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.processes._base import check_hyper
 from sde_sgd.theory._density import Density1D, Density2D
 from sde_sgd.theory._potential import potential
-from sde_sgd.theory._resolution import resolved
+from sde_sgd.theory._resolution import given_bounds, given_points, resolved
 from sde_sgd.theory._setting import one_setting
 
 # exp(−40) of the peak is below what float64 can add to an integral of order one.
@@ -106,7 +106,7 @@ def _centre(problem: Problem, dimension: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _on_line(problem: Problem, scale: float, bounds: Any, points: Any) -> Density1D:
-    count = None if points is None else _checks.integer("points", points, at_least=101) | 1
+    count = given_points(points)
     in_space = _exponents(problem, scale)
 
     def exponents_at(x: np.ndarray) -> np.ndarray:
@@ -116,10 +116,7 @@ def _on_line(problem: Problem, scale: float, bounds: Any, points: Any) -> Densit
         low, high = (float(edge[0]) for edge in _centre(problem, 1))
         low, high = _grow_line(exponents_at, low, high)
     else:
-        _checks.number("bounds", bounds)
-        if np.shape(bounds) != (2,) or not bounds[0] < bounds[1]:
-            raise ValueError(f"bounds must be (low, high) with low < high, got {short(bounds)}.")
-        low, high = (float(edge) for edge in bounds)
+        low, high = given_bounds(bounds)
 
     def make(size: int) -> Density1D:
         grid = np.linspace(low, high, size)
@@ -184,7 +181,7 @@ def _grow_line(exponents_at: Exponents, low: float, high: float) -> tuple[float,
 
 
 def _in_plane(problem: Problem, scale: float, bounds: Any, points: Any) -> Density2D:
-    count = None if points is None else _checks.integer("points", points, at_least=51) | 1
+    count = given_points(points, at_least=51)
     exponents_at = _exponents(problem, scale)
     if bounds is None:
         low, high = _grow_plane(exponents_at, *_centre(problem, 2))

@@ -2,15 +2,13 @@
 
 import numpy as np
 
-from sde_sgd import _checks
 from sde_sgd._types import Numbers
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import check_hyper
 from sde_sgd.theory._density import Density1D
 from sde_sgd.theory._line import Line, check_edges
-from sde_sgd.theory._modified import given_bounds
-from sde_sgd.theory._resolution import resolved
+from sde_sgd.theory._resolution import given_bounds, given_points, resolved
 from sde_sgd.theory._setting import Setting, one_setting
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
@@ -53,7 +51,7 @@ def ito_density(
     check_hyper(problem, hyper)
     line = Line(problem, "ito_density")
     setting = one_setting(hyper)
-    count = None if points is None else _checks.integer("points", points, at_least=101) | 1
+    count = given_points(points)
     fewest = 0
     if bounds is None:
         low, high = ito_bounds(line, setting, tail=_TAIL)

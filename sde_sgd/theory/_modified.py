@@ -4,15 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from sde_sgd import _checks
-from sde_sgd._platform._shown import short
 from sde_sgd._types import Numbers
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.theory._density import Density1D
 from sde_sgd.theory._gibbs import GRID_EXPONENT, POINTS_1D, gibbs, temperature
 from sde_sgd.theory._line import Line, check_edges
-from sde_sgd.theory._resolution import resolved
+from sde_sgd.theory._resolution import given_bounds, given_points, resolved
 from sde_sgd.theory._setting import without_momentum
 
 
@@ -52,7 +50,7 @@ def modified_gibbs(
     """
     line = Line(problem, "modified_gibbs")
     setting = without_momentum(hyper, "modified_gibbs")
-    count = None if points is None else _checks.integer("points", points, at_least=101) | 1
+    count = given_points(points)
     diffusion = temperature(problem, hyper) / 2
     if not diffusion > 0:
         raise ValueError("the temperature must be > 0 for a density, got T = 0; with no noise there is none.")
@@ -75,14 +73,6 @@ def modified_gibbs(
         return Density1D(grid, -exponents, "O(η) law")
 
     return resolved(make, count, *POINTS_1D)
-
-
-def given_bounds(bounds: Any) -> tuple[float, float]:
-    """(low, high) as two numbers, or a refusal."""
-    _checks.number("bounds", bounds)
-    if np.shape(bounds) != (2,) or not bounds[0] < bounds[1]:
-        raise ValueError(f"bounds must be (low, high) with low < high, got {short(bounds)}.")
-    return float(bounds[0]), float(bounds[1])
 
 
 def _bounds(line: Line, hyper: Hyperparameters, exponents_at: Any, rate: float) -> tuple[float, float]:

@@ -8,6 +8,7 @@ import numpy as np
 from sde_sgd import _checks
 from sde_sgd._platform._shown import short
 from sde_sgd._samplings import SAMPLINGS, is_shuffled, last_batch
+from sde_sgd._types import Sampling
 from sde_sgd.hyperparameters import Hyperparameters, finite_population_factor
 
 LAWS = ("sgd", "sde")
@@ -109,6 +110,19 @@ def law_noise(law: str, sampling: str, setting: Setting, dataset_size: Any) -> B
             f"law='sgd', or sampling='replacement' or 'subset'."
         )
     return batch_noise(sampling, setting, dataset_size)
+
+
+def alike_batches(sampling: Sampling, batch: int, dataset_size: Any, refusal: str) -> Sampling:
+    """The sampling as it is, but "shuffle" for a "shuffle_all" that leaves no example over.
+
+    Raises:
+        ValueError: with this refusal, for a "shuffle_all" whose last batch is smaller.
+    """
+    if sampling != "shuffle_all":
+        return sampling
+    if dataset_size is None or dataset_size % batch:
+        raise ValueError(refusal)
+    return "shuffle"
 
 
 def positive_curvatures(curvatures: Any, setting: Setting | None) -> np.ndarray:

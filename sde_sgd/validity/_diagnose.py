@@ -19,6 +19,7 @@ from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import Process, check_hyper
 from sde_sgd.processes._sgd import SGD
 from sde_sgd.random import check_key
+from sde_sgd.theory._setting import alike_batches
 from sde_sgd.validity._causes import causes, directions
 from sde_sgd.validity._diagnosis import Diagnosis
 from sde_sgd.validity._pilot import STAGES, Pilot, follow, run_pilot, separate, usual_chains
@@ -93,14 +94,14 @@ def diagnose(
     """
     _refuse_process(problem, optimizer)
     check_hyper(problem, hyper)
-    if sampling == "shuffle_all" and (problem.dataset_size or 1) % hyper.batch_size == 0:
-        sampling = "shuffle"  # which it is where no example is left over
-    if sampling == "shuffle_all":
-        raise ValueError(
-            "sampling must not be 'shuffle_all' for diagnose: the batches of an epoch have noise and "
-            "skewness of two kinds, and one is judged. Use sampling='shuffle', which leaves the last N mod B "
-            "examples of an epoch out."
-        )
+    sampling = alike_batches(
+        sampling,
+        hyper.batch_size,
+        problem.dataset_size or 1,
+        "sampling must not be 'shuffle_all' for diagnose: the batches of an epoch have noise and "
+        "skewness of two kinds, and one is judged. Use sampling='shuffle', which leaves the last N mod B "
+        "examples of an epoch out.",
+    )
     check_key(key)
     for name in ("learning_rate", "momentum"):
         if getattr(hyper, name).ndim:

@@ -20,6 +20,7 @@ _MODES = "sde_sgd/theory/_linear/_modes.py"
 _MODIFIED = "sde_sgd/theory/_modified.py"
 _ORDERS = "sde_sgd/theory/_linear/_orders.py"
 _REGRESSION = "sde_sgd/theory/_linear/_regression.py"
+_RESOLUTION = "sde_sgd/theory/_resolution.py"
 _SETTING = "sde_sgd/theory/_setting.py"
 _SKEWNESS = "sde_sgd/theory/_skewness.py"
 _STUDENT = "sde_sgd/theory/_linear/_student.py"
@@ -41,7 +42,7 @@ FAULTS = [
     ),
     Fault(
         "low and high bounds may be swapped",
-        _GIBBS,
+        _RESOLUTION,
         "if np.shape(bounds) != (2,) or not bounds[0] < bounds[1]:",
         "if np.shape(bounds) != (2,) or bounds[0] == bounds[1]:",
         "theory/test_theory.py::test_bad_input",
@@ -479,7 +480,7 @@ FAULTS = [
     ),
     Fault(
         "a density is refined once and then believed",
-        "sde_sgd/theory/_resolution.py",
+        _RESOLUTION,
         "    while points is None and not density.error",
         "    if points is None and not density.error",
         "theory/test_resolution.py::test_narrow_wells_get_finer_grids",

@@ -14,7 +14,7 @@ from sde_sgd.theory._chain._markov import stationary_vector
 from sde_sgd.theory._density import Density1D
 from sde_sgd.theory._ito import ito_bounds
 from sde_sgd.theory._line import Line
-from sde_sgd.theory._modified import given_bounds
+from sde_sgd.theory._resolution import given_bounds
 from sde_sgd.theory._setting import Setting, without_momentum
 
 # the most that may be asked for: 3 GB

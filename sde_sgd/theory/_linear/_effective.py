@@ -12,7 +12,7 @@ from sde_sgd._types import Numbers, Sampling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.theory._linear._covariance import eigenmodes
 from sde_sgd.theory._linear._matrix_free import directional_variance
-from sde_sgd.theory._setting import batch_noise, law_noise, one_setting
+from sde_sgd.theory._setting import alike_batches, batch_noise, law_noise, one_setting
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,14 +89,14 @@ def effective_temperature(
     Source: derived here; first order: Jastrzębski et al. 2017 (arXiv:1711.04623).
     """
     setting = one_setting(hyper)
-    if sampling == "shuffle_all" and dataset_size is not None and dataset_size % setting.batch == 0:
-        sampling = "shuffle"  # which it is where no example is left over
-    if sampling == "shuffle_all":
-        raise ValueError(
-            "sampling='shuffle_all' has no one η C/B to be compared with, as its last batch is noisier than "
-            "the others. Use sampling='shuffle', which leaves the rest out, or "
-            "2 λ directional_variance(..., sampling='shuffle_all') for its temperatures alone."
-        )
+    sampling = alike_batches(
+        sampling,
+        setting.batch,
+        dataset_size,
+        "sampling='shuffle_all' has no one η C/B to be compared with, as its last batch is noisier than "
+        "the others. Use sampling='shuffle', which leaves the rest out, or "
+        "2 λ directional_variance(..., sampling='shuffle_all') for its temperatures alone.",
+    )
     values, vectors, C = eigenmodes(hessian, gradient_covariance)
     options: dict[str, Any] = {"sampling": sampling, "dataset_size": dataset_size}
     variances = directional_variance(values, np.diag(C), hyper, law=law, average=average, **options)
