@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks [--quick] [--only NAME ...] [--json FILE] [--figure FILE]`."""
+"""The command line: `python -m benchmarks [--quick] [--only NAME ...] [--against FILE] …`."""
 
 import argparse
 import dataclasses
@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 
 from benchmarks import (
+    _against,
     copy_bandwidth,
     digits_mlp,
     digits_mlp_sde,
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         names = chosen(options.only)
         check_writable("--json", options.json)
         check_writable("--figure", options.figure)
+        earlier = None if options.against is None else _against.read(options.against)
         if options.figure is not None and FIGURE not in names:
             raise ValueError(f"--figure shows {FIGURE}, which --only leaves out; name it too.")
         if options.results is not None and options.only:
@@ -69,6 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"best of {effort.rounds} rounds of {effort.seconds:g} s each")
     print()
     print(table(rows))
+    if earlier is not None:
+        found = _against.changes(earlier, rows, everything=not options.only)
+        device = f"{here.title}, jax {here.jax}"
+        print()
+        print(_against.report(earlier, found, device, (effort.rounds, effort.seconds)))
     if options.json is not None:
         write(options.json, here, effort, rows)
     if options.results is not None:
@@ -129,6 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quick", action="store_true", help="few and short rounds: less exact")
     parser.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
+    parser.add_argument(
+        "--against", type=Path, metavar="FILE", help="print the ratios beside those of earlier results"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
     parser.add_argument(
         "--results", type=Path, metavar="DIR", help="write DIR/<device>-jax-<version>.json and .png"

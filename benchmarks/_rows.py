@@ -76,11 +76,16 @@ def table(rows: Sequence[Row]) -> str:
             lines.append(("",) * len(_HEADINGS))
         lines.append((name, *_cells(row)))
         previous = row.benchmark
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADINGS))]
-    lines.insert(1, ["-" * width for width in widths])
+    return in_columns(lines)
+
+
+def in_columns(lines: Sequence[Sequence[str]]) -> str:
+    """Cells below each other, the headings, which come first, underlined."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    ruled = [lines[0], ["-" * width for width in widths], *lines[1:]]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
+        for line in ruled
     )
 
 
@@ -92,9 +97,9 @@ def _cells(row: Row) -> tuple[str, ...]:
     if row.ratio is None:
         return row.who, throughput, "", "", "", ""
     label = "" if row.ratio_kind == "speed" else " (time)"
-    spread = f"{_number(row.ratio_lowest)} to {_number(row.ratio_highest)}"
+    spread = f"{short(row.ratio_lowest)} to {short(row.ratio_highest)}"
     verdict = {None: "", True: "met", False: "missed"}[row.met]
-    return row.who, throughput, _number(row.ratio) + label, spread, target, verdict
+    return row.who, throughput, short(row.ratio) + label, spread, target, verdict
 
 
 def _with_unit(value: float, unit: str) -> str:
@@ -103,7 +108,8 @@ def _with_unit(value: float, unit: str) -> str:
     return f"{number} {prefix}{unit}" if unit.isupper() else f"{quantity(value)} {unit}"
 
 
-def _number(value: float | None) -> str:
+def short(value: float | None) -> str:
+    """Three digits."""
     assert value is not None
     return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 

@@ -14,7 +14,7 @@ from helpers import refused
 
 import sde_sgd as ss
 from benchmarks import __main__ as command
-from benchmarks import ensemble_size, matrix_products, mlp_ceiling, random_numbers
+from benchmarks import _against, ensemble_size, matrix_products, mlp_ceiling, random_numbers
 from benchmarks._ensemble import divisible, loop
 from benchmarks._environment import Environment
 from benchmarks._figure import curves, draw
@@ -205,3 +205,72 @@ def test_the_command_line(tmp_path):
     assert "copy_bandwidth" in done.stdout and "GB/s" in done.stdout
     (written,) = tmp_path.iterdir()
     assert json.loads(written.read_text())["rows"][0]["throughput"] > 0
+
+
+def ratios(*told):
+    """Rows of one benchmark: who, ratio, its range, and what kind it is of."""
+    return [
+        Row("sums", who, "sums", 1.0, 1.0, ratio, *within, ratio_kind=kind)
+        for who, ratio, within, kind in told
+    ]
+
+
+def test_a_ratio_that_fell_by_more_than_its_range_is_marked(tmp_path):
+    then = ratios(
+        ("slower now", 2.0, (1.9, 2.1), "speed"),
+        ("as before", 2.0, (1.5, 2.1), "speed"),
+        ("faster now", 2.0, (1.9, 2.1), "speed"),
+        ("takes longer", 1.0, (0.9, 1.1), "time"),
+        ("takes less", 1.0, (0.9, 1.1), "time"),
+        ("gone", 1.0, (0.9, 1.1), "speed"),
+    )
+    now = ratios(
+        ("slower now", 1.7, (1.6, 1.8), "speed"),
+        ("as before", 1.5, (1.5, 1.6), "speed"),
+        ("faster now", 2.3, (2.2, 2.4), "speed"),
+        ("takes longer", 1.3, (1.2, 1.4), "time"),
+        ("takes less", 0.7, (0.6, 0.8), "time"),
+        ("added", 1.0, (0.9, 1.1), "speed"),
+    )
+    path = tmp_path / "then.json"
+    here = Environment("CPU", 2, "CPU", 2, "0.10.1", "3.11.7")
+    command.write(path, here, SHORT, then)
+    earlier = _against.read(path)
+    assert earlier.rows == tuple(then)
+    found = {
+        (change.now or change.then).who: change.verdict
+        for change in _against.changes(earlier, now, everything=False)
+    }
+    assert found == {
+        "slower now": "FELL",
+        "as before": "",
+        "faster now": "rose",
+        "takes longer": "FELL",
+        "takes less": "rose",
+        "added": "new",
+        "gone": "not measured",
+    }
+    told = _against.report(earlier, _against.changes(earlier, now, everything=False), "GPU", (9, 0.3))
+    assert "fell by more than the range: sums / slower now, sums / takes longer, of 7 ratios" in told
+    assert "this is GPU: ratios differ" in told and "short rounds" in told
+    other = [Row("other", "x", "sums", 1.0, 1.0, 1.0, 0.9, 1.1)]
+    assert [change.verdict for change in _against.changes(earlier, other, everything=False)] == ["new"]
+    assert len(_against.changes(earlier, other, everything=True)) == 7
+
+
+@pytest.mark.parametrize("text", [None, "no json", "[]", '{"rows": []}', '{"environment": {"cpu": 1}}'])
+def test_results_that_cannot_be_read_are_refused(tmp_path, text):
+    path = tmp_path / "then.json"
+    if text is not None:
+        path.write_text(text)
+    with refused(match="--against must be a file that .*then.json"):
+        _against.read(path)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "benchmarks" / "results").glob("*.json")), ids=lambda path: path.stem
+)
+def test_every_committed_result_can_be_held_against(path):
+    earlier = _against.read(path)
+    same = _against.changes(earlier, earlier.rows, everything=True)
+    assert same and {change.verdict for change in same} == {""}
