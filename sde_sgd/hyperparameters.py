@@ -183,10 +183,7 @@ def effective_learning_rate(learning_rate: ArrayLike, momentum: ArrayLike = 0.0)
 
 
 def temperature(
-    learning_rate: ArrayLike,
-    batch_size: ArrayLike,
-    noise_variance: ArrayLike,
-    momentum: ArrayLike = 0.0,
+    learning_rate: ArrayLike, batch_size: ArrayLike, noise_variance: ArrayLike, momentum: ArrayLike = 0.0
 ) -> Array:
     """T = η σ² / ((1 − m) B), with σ² the per-example gradient variance per coordinate."""
     variance = _checks.array("noise_variance", noise_variance, at_least=0)
@@ -195,10 +192,7 @@ def temperature(
 
 
 def learning_rate_for_temperature(
-    temperature: ArrayLike,
-    batch_size: ArrayLike,
-    noise_variance: ArrayLike,
-    momentum: ArrayLike = 0.0,
+    temperature: ArrayLike, batch_size: ArrayLike, noise_variance: ArrayLike, momentum: ArrayLike = 0.0
 ) -> Array:
     """η = T B (1 − m) / σ², the inverse of `temperature`."""
     variance = _checks.array("noise_variance", noise_variance, above=0)
@@ -248,10 +242,7 @@ def _epoch(batch_size: ArrayLike, size: int, sampling: str | None) -> tuple[Any,
 
 
 def noise_scale(
-    learning_rate: ArrayLike,
-    batch_size: ArrayLike,
-    dataset_size: int,
-    momentum: ArrayLike = 0.0,
+    learning_rate: ArrayLike, batch_size: ArrayLike, dataset_size: int, momentum: ArrayLike = 0.0
 ) -> Array:
     """Smith & Le's noise scale g = ε (N/B − 1) / (1 − m), for the *summed* cost.
 

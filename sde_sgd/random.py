@@ -156,10 +156,7 @@ def uniform(first: UInt32[Array, "..."]) -> Float[Array, "..."]:
 
 
 def normal(
-    words: Words,
-    chain: UInt32[Array, " chains"],
-    shape: tuple[int, ...],
-    dtype: DType = jnp.float32,
+    words: Words, chain: UInt32[Array, " chains"], shape: tuple[int, ...], dtype: DType = jnp.float32
 ) -> Float[Array, "chains ..."]:
     """Independent N(0, 1) numbers of shape `(chains, *shape)`, by Box and Muller's transform.
 

@@ -40,11 +40,7 @@ def inverse_temperature_of(samples: int, inverse_temperature: float | None) -> f
 
 
 def gaussian_learning_coefficient(
-    eigenvalues: Numbers,
-    *,
-    samples: int,
-    inverse_temperature: float | None = None,
-    localisation: float = 1.0,
+    eigenvalues: Numbers, *, samples: int, inverse_temperature: float | None = None, localisation: float = 1.0
 ) -> float:
     r"""What `local_learning_coefficient` finds where the loss is a quadratic: a regular minimum.
 

@@ -104,12 +104,7 @@ class Observable(Shown, eqx.Module):
     impl: Any = eqx.field(static=True)
 
     def __init__(
-        self,
-        function: Callable[..., Any],
-        problem: Problem,
-        *,
-        key: Key[Array, ""],
-        **options: object,
+        self, function: Callable[..., Any], problem: Problem, *, key: Key[Array, ""], **options: object
     ):
         if not callable(function):
             raise ValueError(f"function must be one such as curvature.trace, got {function!r}.")

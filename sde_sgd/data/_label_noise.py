@@ -23,7 +23,11 @@ def with_label_noise(
     fraction: float | Sequence[float] | np.ndarray | Array,
     *,
     key: Key[Array, ""],
-    to: str | Mapping[int | np.integer, int | np.integer] | Sequence[Sequence[float]] | np.ndarray | Array = "any",
+    to: str
+    | Mapping[int | np.integer, int | np.integer]
+    | Sequence[Sequence[float]]
+    | np.ndarray
+    | Array = "any",
 ) -> Dataset:
     """Draw new labels for a fraction of the training examples; test labels stay clean.
 

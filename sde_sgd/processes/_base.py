@@ -159,10 +159,7 @@ def _check_clock(start: Int[Array, ""] | int, steps: Int[Array, ""] | int) -> No
 
 
 def scheduled(
-    rate: Float[Array, "*chains"],
-    schedule: RateSchedule | None,
-    origin: Int[Array, ""],
-    step: Int[Array, ""],
+    rate: Float[Array, "*chains"], schedule: RateSchedule | None, origin: Int[Array, ""], step: Int[Array, ""]
 ) -> Float[Array, "*chains"]:
     """η times the schedule at `step`, or η itself without one. No factor is below 0.
 

@@ -22,11 +22,7 @@ class MinibatchProcess(SingleProcess):
     sampling: Sampling = eqx.field(static=True)
 
     def __init__(
-        self,
-        problem: Problem,
-        hyper: Hyperparameters,
-        schedule: RateSchedule | None,
-        sampling: Sampling,
+        self, problem: Problem, hyper: Hyperparameters, schedule: RateSchedule | None, sampling: Sampling
     ):
         super().__init__(problem, hyper, schedule)
         problem.sampler(sampling, hyper.batch_size)

@@ -115,12 +115,7 @@ class Ensemble:
         return program
 
     def call(
-        self,
-        program: Program,
-        state: ChainState,
-        kept: dict[str, Any],
-        counts: np.ndarray,
-        keep: np.ndarray,
+        self, program: Program, state: ChainState, kept: dict[str, Any], counts: np.ndarray, keep: np.ndarray
     ) -> tuple[ChainState, dict[str, Any]]:
         """Run the program. The arrays of `state` and `kept` are given up to it."""
         if self._placed is None:

@@ -36,13 +36,7 @@ class Histogram(Shown, eqx.Module):
     bins: int = eqx.field(static=True)
     observable: Observable | str | None
 
-    def __init__(
-        self,
-        low: float,
-        high: float,
-        bins: int = 100,
-        observable: Observable | str | None = None,
-    ):
+    def __init__(self, low: float, high: float, bins: int = 100, observable: Observable | str | None = None):
         self.low = float(_checks.scalar("low", low, kept=True))
         self.high = float(_checks.scalar("high", high, above=self.low, hint="Give low < high.", kept=True))
         self.bins = _checks.integer("bins", bins, at_least=1, at_most=_MOST_BINS)

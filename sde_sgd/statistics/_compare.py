@@ -125,11 +125,7 @@ def _p_text(p: float, digits: int) -> str:
 
 
 def compare(
-    sample: Sample,
-    reference: Reference,
-    *,
-    observable: Observable | None = None,
-    level: float = 0.01,
+    sample: Sample, reference: Reference, *, observable: Observable | None = None, level: float = 0.01
 ) -> Comparison:
     """Compare a sample of independent values with a law or with another sample.
 

@@ -39,11 +39,7 @@ def temperature(problem: Problem, hyper: Hyperparameters) -> float:
 
 
 def gibbs(
-    problem: Problem,
-    hyper: Hyperparameters,
-    *,
-    bounds: Numbers | None = None,
-    points: int | None = None,
+    problem: Problem, hyper: Hyperparameters, *, bounds: Numbers | None = None, points: int | None = None
 ) -> Density1D | Density2D:
     r"""P(θ) = exp(−2L(θ)/T) / Z with T = ησ²/((1 − m)B), by quadrature in one or two dimensions.
 

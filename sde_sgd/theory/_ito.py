@@ -17,11 +17,7 @@ _MOST = 1_000_001
 
 
 def ito_density(
-    problem: Problem,
-    hyper: Hyperparameters,
-    *,
-    bounds: Numbers | None = None,
-    points: int | None = None,
+    problem: Problem, hyper: Hyperparameters, *, bounds: Numbers | None = None, points: int | None = None
 ) -> Density1D:
     r"""P(x) ∝ (1/σ²(x)) exp(−(2B/η') ∫ L'/σ² dx), η' = η/(1 − m): Itô's reading, which is SGD's.
 

@@ -15,11 +15,7 @@ from sde_sgd.theory._setting import without_momentum
 
 
 def modified_gibbs(
-    problem: Problem,
-    hyper: Hyperparameters,
-    *,
-    bounds: Numbers | None = None,
-    points: int | None = None,
+    problem: Problem, hyper: Hyperparameters, *, bounds: Numbers | None = None, points: int | None = None
 ) -> Density1D:
     r"""p ∝ exp(−[L − (η/4) L'² + (ηD/2) L'']/D), D = ησ²/(2B): SGD's own law up to O(η²).
 

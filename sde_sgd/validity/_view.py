@@ -54,11 +54,7 @@ def look(
 
 @_traces.jit
 def _seen(
-    problem: Problem,
-    points: PyTree,
-    count: Array,
-    directions: Float[Array, "k d"],
-    key: Key[Array, ""],
+    problem: Problem, points: PyTree, count: Array, directions: Float[Array, "k d"], key: Key[Array, ""]
 ) -> View:
     """`View` of the first `count` points; zeros for the others."""
     k, size = directions.shape

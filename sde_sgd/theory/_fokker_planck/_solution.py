@@ -182,11 +182,7 @@ def fokker_planck(
 
 
 def relaxation_time(
-    problem: Problem,
-    hyper: Hyperparameters,
-    *,
-    bounds: Numbers | None = None,
-    cells: int | None = None,
+    problem: Problem, hyper: Hyperparameters, *, bounds: Numbers | None = None, cells: int | None = None
 ) -> float:
     """The SDE time in which the slowest deviation from stationarity falls by e: 1/λ₁ of Fokker-Planck.
 

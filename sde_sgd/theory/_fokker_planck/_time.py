@@ -73,14 +73,7 @@ class Uniformisation(diffrax.AbstractSolver[Any]):
         """Nothing is carried from step to step."""
 
     def step(
-        self,
-        terms: Any,
-        t0: Any,
-        t1: Any,
-        y0: Any,
-        args: Jumps,
-        solver_state: None,
-        made_jump: Any,
+        self, terms: Any, t0: Any, t1: Any, y0: Any, args: Jumps, solver_state: None, made_jump: Any
     ) -> tuple[Any, None, dict[str, Any], None, Any]:
         """From t0 to t1."""
         y1 = _poisson_series(args, t1 - t0, y0)

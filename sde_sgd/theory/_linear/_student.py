@@ -10,10 +10,7 @@ from sde_sgd.theory._setting import LAWS, one_setting, without_momentum
 
 
 def online_regression_law(
-    hyper: Hyperparameters,
-    *,
-    input_variance: float = 1.0,
-    noise_variance: float = 1.0,
+    hyper: Hyperparameters, *, input_variance: float = 1.0, noise_variance: float = 1.0
 ) -> "stats.distributions.rv_frozen":
     r"""Student's t with ν = 1 + 1/T degrees of freedom: the SDE of w in ℓ = ½(wx − ε)².
 
