@@ -9,6 +9,7 @@ import numpy as np
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown, short
+from sde_sgd._types import Scalar
 from sde_sgd.statistics._hypothesis_test import HypothesisTest
 
 
@@ -49,7 +50,7 @@ class Family(Shown):
 
 
 def holm(
-    tests: Mapping[str, HypothesisTest | float] | Iterable[HypothesisTest | float], level: float = 0.05
+    tests: Mapping[str, HypothesisTest | Scalar] | Iterable[HypothesisTest | Scalar], level: float = 0.05
 ) -> Family:
     r"""Holm's step-down correction: P(any false rejection) ≤ level, however the tests depend on each other.
 
