@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from sde_sgd import _checks, _tree
 from sde_sgd._platform._shown import Shown
@@ -17,7 +17,7 @@ from sde_sgd._platform.files._files import first_line
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._contract import check_contract
-from sde_sgd.random import Words
+from sde_sgd.random import Chains, Words
 
 # the clock counts in int32
 LAST_STEP = 2**31 - 1
@@ -27,7 +27,7 @@ class ChainState(Shown, eqx.Module):
     """An ensemble: parameters with a leading axis of chains, and what else the process carries."""
 
     theta: PyTree[Float[Array, "chains ..."]]
-    chain: UInt32[Array, " chains"]
+    chain: Chains
     extra: PyTree
 
 
@@ -73,7 +73,7 @@ class Process(Shown, eqx.Module):
         """How many examples one gradient looks at, or None where it is all of them."""
 
     @abc.abstractmethod
-    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
+    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: Chains) -> ChainState:
         """State of an ensemble that starts at `theta`; `chain` keys its random numbers."""
 
     @abc.abstractmethod

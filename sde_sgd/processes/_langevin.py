@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from sde_sgd import _checks, random
 from sde_sgd._platform._shown import short
@@ -21,7 +21,7 @@ from sde_sgd.processes._base import ChainState, RateSchedule, scheduled
 from sde_sgd.processes._diffusion import Diffusion
 from sde_sgd.processes._leimkuhler_matthews import LeimkuhlerMatthews
 from sde_sgd.processes._terms import AdditiveNoiseTerm, LangevinTerm, drift, step_once
-from sde_sgd.random import Stream, Words
+from sde_sgd.random import Chains, Stream, Words
 
 NOISES = ("problem", "isotropic", "diagonal", "none")
 INCREMENTS = ("gaussian", "two_point")
@@ -105,7 +105,7 @@ class Langevin(Diffusion):
         if substeps is None:
             self.substeps = solvers.enough_substeps(solver)
 
-    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
+    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: Chains) -> ChainState:
         return ChainState(theta, chain, None)
 
     def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
@@ -273,12 +273,7 @@ class Langevin(Diffusion):
         return self.problem.driving_noise(_draws.one_chain(theta))
 
     def _substep(
-        self,
-        theta: PyTree,
-        chain: UInt32[Array, " chains"],
-        step: Int[Array, ""],
-        here: dict[str, Words],
-        brownian: PyTree,
+        self, theta: PyTree, chain: Chains, step: Int[Array, ""], here: dict[str, Words], brownian: PyTree
     ) -> Any:
         """One step of the solver with the increment `brownian` of the driving noise."""
         dt = 1.0 / self.substeps

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from sde_sgd import _checks, random
 from sde_sgd._types import Sampling
@@ -16,7 +16,7 @@ from sde_sgd.processes import _draws
 from sde_sgd.processes._base import ChainState, RateSchedule
 from sde_sgd.processes._diffusion import Diffusion
 from sde_sgd.processes._heavy_ball import refuse_momentum
-from sde_sgd.random import Stream, Words
+from sde_sgd.random import Chains, Stream, Words
 
 FIXED = ("batch_size", "ratio")
 
@@ -80,7 +80,7 @@ class SecondOrderLangevin(Diffusion):
         if self.fixed == "ratio":
             _check_ratio(problem)
 
-    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
+    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: Chains) -> ChainState:
         return ChainState(theta, chain, None)
 
     def streams(self, key: Key[Array, ""]) -> dict[str, Words]:

@@ -6,7 +6,7 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from sde_sgd import random
 from sde_sgd._types import Sampling
@@ -16,7 +16,7 @@ from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
 from sde_sgd.processes._base import ChainState, RateSchedule
 from sde_sgd.processes._diffusion import Diffusion
-from sde_sgd.random import Stream, Words
+from sde_sgd.random import Chains, Stream, Words
 
 SOLVERS = (diffrax.ALIGN, diffrax.ShOULD, diffrax.QUICSORT)
 
@@ -87,7 +87,7 @@ class UnderdampedLangevin(Diffusion):
             )
         self.solver = diffrax.QUICSORT() if solver is None and additive else solver
 
-    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
+    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: Chains) -> ChainState:
         return ChainState(theta, chain, {"velocity": jax.tree.map(jnp.zeros_like, theta)})
 
     def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
