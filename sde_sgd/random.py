@@ -76,6 +76,11 @@ def stream(key: Key[Array, ""], name: Stream) -> Words:
     return jax.random.bits(jax.random.fold_in(key, int(name)), (2,), jnp.uint32)
 
 
+def streams(key: Key[Array, ""], **names: Stream) -> dict[str, Words]:
+    """The words of several streams of `key`, each under the name it is given here; else as `stream`."""
+    return {name: stream(key, of) for name, of in names.items()}
+
+
 def check_key(key: object) -> None:
     """Refuse anything but one typed key, as `jax.random.key(0)` makes it."""
     dtype = getattr(key, "dtype", None)

@@ -109,11 +109,8 @@ class Langevin(Diffusion):
         return ChainState(theta, chain, None)
 
     def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
-        return {
-            "brownian": random.stream(key, Stream.TWO_POINT if self._is_two_point else Stream.BROWNIAN),
-            "levy_area": random.stream(key, Stream.LEVY_AREA),
-            "direction": random.stream(key, Stream.DIRECTION),
-        }
+        brownian = Stream.TWO_POINT if self._is_two_point else Stream.BROWNIAN
+        return random.streams(key, brownian=brownian, levy_area=Stream.LEVY_AREA, direction=Stream.DIRECTION)
 
     def effective_rate(self, step: Int[Array, ""]) -> Float[Array, "*chains"]:
         """η' = η/(1 − m) at a step of the clock, by the schedule."""
@@ -165,15 +162,9 @@ class Langevin(Diffusion):
             return self.steps(state, begin, begin + 1, words)
         return super().step(state, step, words)
 
-    def substep(
-        self,
-        state: ChainState,
-        step: Int[Array, ""],
-        number: Int[Array, ""] | int,
-        words: dict[str, Words],
-        brownian: PyTree,
+    def moved(
+        self, state: ChainState, step: Int[Array, ""], here: dict[str, Words], brownian: PyTree
     ) -> ChainState:
-        here = {name: random.at(key, step, number) for name, key in words.items()}
         theta = self._substep(state.theta, state.chain, step, here, brownian)
         return ChainState(theta, state.chain, None)
 

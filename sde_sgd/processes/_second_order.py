@@ -84,24 +84,15 @@ class SecondOrderLangevin(Diffusion):
         return ChainState(theta, chain, None)
 
     def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
-        return {
-            "brownian": random.stream(key, Stream.BROWNIAN),
-            "direction": random.stream(key, Stream.DIRECTION),
-        }
+        return random.streams(key, brownian=Stream.BROWNIAN, direction=Stream.DIRECTION)
 
-    def substep(
-        self,
-        state: ChainState,
-        step: Int[Array, ""],
-        number: Int[Array, ""] | int,
-        words: dict[str, Words],
-        brownian: PyTree,
+    def moved(
+        self, state: ChainState, step: Int[Array, ""], here: dict[str, Words], brownian: PyTree
     ) -> ChainState:
         rate = self.rate(step)
         direction = None
         if self.fixed == "ratio":
-            here = random.at(words["direction"], step, number)
-            direction = _draws.signs(here, state.chain, _draws.one_chain(state.theta))
+            direction = _draws.signs(here["direction"], state.chain, _draws.one_chain(state.theta))
         axes = (0, None if rate.ndim == 0 else 0, 0, 0)
         theta = jax.vmap(self._one, in_axes=axes)(state.theta, rate, brownian, direction)
         return ChainState(theta, state.chain, None)

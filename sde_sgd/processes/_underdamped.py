@@ -91,29 +91,20 @@ class UnderdampedLangevin(Diffusion):
         return ChainState(theta, chain, {"velocity": jax.tree.map(jnp.zeros_like, theta)})
 
     def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
-        return {
-            "brownian": random.stream(key, Stream.BROWNIAN),
-            "levy_area": random.stream(key, Stream.LEVY_AREA),
-        }
+        return random.streams(key, brownian=Stream.BROWNIAN, levy_area=Stream.LEVY_AREA)
 
-    def substep(
-        self,
-        state: ChainState,
-        step: Int[Array, ""],
-        number: Int[Array, ""] | int,
-        words: dict[str, Words],
-        brownian: PyTree,
+    def moved(
+        self, state: ChainState, step: Int[Array, ""], here: dict[str, Words], brownian: PyTree
     ) -> ChainState:
         rate = self.rate(step)
         friction = 1.0 - self.hyper.momentum
         noises: tuple[Any, ...] = (brownian,)
         move = self._verlet
         if self.solver is not None:
-            here = random.at(words["levy_area"], step, number)
-            one, dt = _draws.one_chain(state.theta), 1.0 / self.substeps
+            area, one, dt = here["levy_area"], _draws.one_chain(state.theta), 1.0 / self.substeps
             noises += (
-                _draws.normal(here, state.chain, one, (dt / 12) ** 0.5),
-                _draws.normal(random.at(here, 0, 1), state.chain, one, (dt / 720) ** 0.5),
+                _draws.normal(area, state.chain, one, (dt / 12) ** 0.5),
+                _draws.normal(random.at(area, 0, 1), state.chain, one, (dt / 720) ** 0.5),
             )
             move = self._solve
         axes = (0, 0, None if rate.ndim == 0 else 0, None if friction.ndim == 0 else 0, 0)
