@@ -179,7 +179,7 @@ class LawSampler(FreshSampler):
         here = random.at(words["gradient_noise"], step)
         count = self.batch_size
         if self.law == "gaussian":
-            mean = random.normal(here, chain, self.shape, self.dtype) / count**0.5
+            mean: Array = random.normal(here, chain, self.shape, self.dtype) / count**0.5
         elif self.law == "rademacher":
             total = random.rademacher_sum(here, chain, self.shape, count)
             mean = total.astype(self.dtype) / count
