@@ -97,7 +97,7 @@ class Heated(Problem):
             raise ValueError(
                 f"sampling must be 'replacement' for white noise, got {sampling!r}: it has no examples."
             )
-        shapes = jax.eval_shape(self.init, jax.eval_shape(lambda: jax.random.key(0)))
+        shapes = _tree.parameter_shapes(self.init)
         return WhiteSampler(shapes, jnp.asarray(batch_size**-0.5, dtype=float))
 
     def batch_gradient(self, theta: Theta, batch: PyTree) -> Theta:

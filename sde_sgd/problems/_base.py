@@ -52,7 +52,7 @@ class FreshSampler(Sampler):
         """The batches of step `step`, one per chain on the leading axis."""
 
 
-class Problem(Shown, eqx.Module):
+class Problem(Shown, _tree.Hashed, eqx.Module):
     r"""A loss L(θ) and the law of its stochastic gradient.
 
     All methods act on the parameters of *one* chain; processes map them over the ensemble.
@@ -79,10 +79,6 @@ class Problem(Shown, eqx.Module):
                 f"Data with a model needs no class: EmpiricalRisk."
             )
         return super().__new__(cls)
-
-    def __hash__(self) -> int:
-        # of a bound method too, so that it can be jitted: arrays have no hash
-        return _tree.structure_hash(self)
 
     @abc.abstractmethod
     def init(self, key: Key[Array, ""]) -> Theta:

@@ -34,7 +34,7 @@ class ChainState(Shown, eqx.Module):
 RateSchedule = Callable[[Array], Array]
 
 
-class Process(Shown, eqx.Module):
+class Process(Shown, _tree.Hashed, eqx.Module):
     """One law for the same step. One unit of the clock is one SGD step for every process.
 
     A process acts on the whole ensemble. What may vary from chain to chain (learning rate,
@@ -62,10 +62,6 @@ class Process(Shown, eqx.Module):
                 f"optimizer to SGD, or momentum to Hyperparameters."
             )
         return super().__new__(cls)
-
-    def __hash__(self) -> int:
-        # of a bound method too, so that it can be jitted: arrays have no hash
-        return _tree.structure_hash(self)
 
     @property
     @abc.abstractmethod
