@@ -15,7 +15,7 @@ from sde_sgd.hyperparameters import Hyperparameters, finite_population_factor
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
 from sde_sgd.processes._base import ChainState, RateSchedule, SingleProcess
-from sde_sgd.random import Words
+from sde_sgd.random import Chains, Words
 
 
 class Diffusion(SingleProcess):
@@ -49,6 +49,9 @@ class Diffusion(SingleProcess):
     @property
     def examples_per_gradient(self) -> None:
         return None
+
+    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: Chains) -> ChainState:
+        return ChainState(theta, chain, None)
 
     def increment(
         self, state: ChainState, step: Int[Array, ""], number: Int[Array, ""] | int, words: dict[str, Words]

@@ -105,9 +105,6 @@ class Langevin(Diffusion):
         if substeps is None:
             self.substeps = solvers.enough_substeps(solver)
 
-    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: Chains) -> ChainState:
-        return ChainState(theta, chain, None)
-
     def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
         brownian = Stream.TWO_POINT if self._is_two_point else Stream.BROWNIAN
         return random.streams(key, brownian=brownian, levy_area=Stream.LEVY_AREA, direction=Stream.DIRECTION)

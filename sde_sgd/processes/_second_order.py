@@ -16,7 +16,7 @@ from sde_sgd.processes import _draws
 from sde_sgd.processes._base import ChainState, RateSchedule
 from sde_sgd.processes._diffusion import Diffusion
 from sde_sgd.processes._heavy_ball import refuse_momentum
-from sde_sgd.random import Chains, Stream, Words
+from sde_sgd.random import Stream, Words
 
 FIXED = ("batch_size", "ratio")
 
@@ -79,9 +79,6 @@ class SecondOrderLangevin(Diffusion):
         self.fixed = _checks.choice("fixed", fixed, FIXED)
         if self.fixed == "ratio":
             _check_ratio(problem)
-
-    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: Chains) -> ChainState:
-        return ChainState(theta, chain, None)
 
     def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
         return random.streams(key, brownian=Stream.BROWNIAN, direction=Stream.DIRECTION)
