@@ -50,6 +50,16 @@ def shapes(function: Callable[..., Any], *args: Any) -> Any:
     return jax.eval_shape(lambda *given: function(*given), *args)  # noqa: PLW0108 - a new one each time
 
 
+def key_shape() -> Any:
+    """The shape of one key, for what is only to be looked at."""
+    return jax.eval_shape(lambda: jax.random.key(0))
+
+
+def parameter_shapes(init: Callable[..., Any]) -> Any:
+    """The shapes of the parameters that a problem's `init` draws for a key."""
+    return jax.eval_shape(init, key_shape())
+
+
 def dtypes(tree: Any) -> str:
     """The dtypes of a pytree, for error messages."""
     return ", ".join(sorted({str(leaf.dtype) for leaf in jax.tree.leaves(tree)}))
@@ -75,6 +85,13 @@ def structure_hash(tree: Any) -> int:
         return hash((structure, kinds))
     except TypeError:  # a static field that has no hash
         return hash((type(tree), kinds))
+
+
+class Hashed:
+    """Has a hash although it holds arrays, which have none, so that its methods can be jitted."""
+
+    def __hash__(self) -> int:
+        return structure_hash(self)
 
 
 class Function(eqx.Module):

@@ -26,6 +26,8 @@ from sde_sgd._platform import _names
 
 DType = TypeAliasType("DType", DTypeLike)
 Words = UInt32[Array, "2"]
+# the numbers of chains, which key what is drawn for them
+Chains = UInt32[Array, " chains"]
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
@@ -74,6 +76,11 @@ def stream(key: Key[Array, ""], name: Stream) -> Words:
     return jax.random.bits(jax.random.fold_in(key, int(name)), (2,), jnp.uint32)
 
 
+def streams(key: Key[Array, ""], **names: Stream) -> dict[str, Words]:
+    """The words of several streams of `key`, each under the name it is given here; else as `stream`."""
+    return {name: stream(key, of) for name, of in names.items()}
+
+
 def check_key(key: object) -> None:
     """Refuse anything but one typed key, as `jax.random.key(0)` makes it."""
     dtype = getattr(key, "dtype", None)
@@ -92,7 +99,7 @@ def at(words: Words, step: Int[Array, ""] | int, substep: Int[Array, ""] | int =
 
 
 def bits(
-    words: Words, chain: UInt32[Array, " chains"], shape: tuple[int, ...]
+    words: Words, chain: Chains, shape: tuple[int, ...]
 ) -> tuple[UInt32[Array, "chains ..."], UInt32[Array, "chains ..."]]:
     """Two arrays of 32 random bits each, shape `(chains, *shape)`; row i depends on `chain[i]` only."""
     full = (chain.shape[0], *shape)
@@ -156,7 +163,7 @@ def uniform(first: UInt32[Array, "..."]) -> Float[Array, "..."]:
 
 
 def normal(
-    words: Words, chain: UInt32[Array, " chains"], shape: tuple[int, ...], dtype: DType = jnp.float32
+    words: Words, chain: Chains, shape: tuple[int, ...], dtype: DType = jnp.float32
 ) -> Float[Array, "chains ..."]:
     """Independent N(0, 1) numbers of shape `(chains, *shape)`, by Box and Muller's transform.
 
@@ -181,7 +188,7 @@ def _uniform64(high: Array, low: Array) -> Float[Array, "..."]:
 
 
 def rademacher_sum(
-    words: Words, chain: UInt32[Array, " chains"], shape: tuple[int, ...], count: int
+    words: Words, chain: Chains, shape: tuple[int, ...], count: int
 ) -> Int[Array, "chains ..."]:
     """Sum of `count` independent signs ±1, by counting random bits; shape `(chains, *shape)`."""
 
@@ -205,11 +212,7 @@ _GAMMA_TAIL = tuple((-1.0) ** power / (power + 4) for power in range(14))[::-1]
 
 
 def exponential_sum(
-    words: Words,
-    chain: UInt32[Array, " chains"],
-    shape: tuple[int, ...],
-    count: int,
-    dtype: DType = jnp.float32,
+    words: Words, chain: Chains, shape: tuple[int, ...], count: int, dtype: DType = jnp.float32
 ) -> Float[Array, "chains ..."]:
     """Sum of `count` independent Exp(1) numbers; shape `(chains, *shape)`."""
     if count > _MOST_ADDED:
@@ -228,11 +231,7 @@ def exponential_sum(
 
 
 def exponential_mean(
-    words: Words,
-    chain: UInt32[Array, " chains"],
-    shape: tuple[int, ...],
-    count: int,
-    dtype: DType = jnp.float32,
+    words: Words, chain: Chains, shape: tuple[int, ...], count: int, dtype: DType = jnp.float32
 ) -> Float[Array, "chains ..."]:
     """Mean of `count` independent Exp(1) numbers, less 1: mean 0 and variance 1/count, skewness 2/√count.
 
@@ -261,9 +260,7 @@ def exponential_mean(
     return lax.while_loop(lambda carry: ~carry[2].all(), draw, begin)[1]
 
 
-def signs(
-    words: Words, chain: UInt32[Array, " chains"], shape: tuple[int, ...], dtype: DType
-) -> Float[Array, "chains ..."]:
+def signs(words: Words, chain: Chains, shape: tuple[int, ...], dtype: DType) -> Float[Array, "chains ..."]:
     """Independent random signs ±1 of shape `(chains, *shape)`."""
     return rademacher_sum(words, chain, shape, 1).astype(dtype)
 
@@ -310,7 +307,7 @@ def below(word: UInt32[Array, "..."], bound: Int[Array, "..."] | int) -> Int[Arr
     return result
 
 
-def chain_numbers(chains: int) -> UInt32[Array, " chains"]:
+def chain_numbers(chains: int) -> Chains:
     """The chain numbers 0..chains−1 that key an ensemble's random numbers."""
     _checks.integer("chains", chains, at_least=1)
     return lax.iota(jnp.uint32, chains)

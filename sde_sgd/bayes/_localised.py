@@ -2,13 +2,13 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PyTree, UInt32
+from jaxtyping import Array, Float, Key, PyTree
 
 from sde_sgd import _tree, random
 from sde_sgd._types import Theta
-from sde_sgd.problems._base import Problem, Sampler
+from sde_sgd.problems._base import FreshSampler, Problem, Sampler
 from sde_sgd.processes import _draws
-from sde_sgd.random import Words
+from sde_sgd.random import Chains, Words
 
 
 class Localised(Problem):
@@ -97,7 +97,7 @@ class Heated(Problem):
             raise ValueError(
                 f"sampling must be 'replacement' for white noise, got {sampling!r}: it has no examples."
             )
-        shapes = jax.eval_shape(self.init, jax.eval_shape(lambda: jax.random.key(0)))
+        shapes = _tree.parameter_shapes(self.init)
         return WhiteSampler(shapes, jnp.asarray(batch_size**-0.5, dtype=float))
 
     def batch_gradient(self, theta: Theta, batch: PyTree) -> Theta:
@@ -129,23 +129,12 @@ class Heated(Problem):
         return self.problem.dataset_size
 
 
-class WhiteSampler(Sampler):
+class WhiteSampler(FreshSampler):
     """Normal numbers shaped like the parameters: the mean of B independent ones of unit variance."""
 
     shapes: PyTree[jax.ShapeDtypeStruct]
     size: Float[Array, ""]
 
-    def init(self, chain: UInt32[Array, " chains"]) -> None:
-        del chain
-
-    def draw(
-        self,
-        state: None,
-        words: dict[str, Words],
-        step: Array,
-        chain: UInt32[Array, " chains"],
-        origin: Array | int = 0,
-    ) -> tuple[PyTree, None]:
-        del state, origin
+    def fresh(self, words: dict[str, Words], step: Array, chain: Chains) -> PyTree:
         unit = _draws.normal(random.at(words["gradient_noise"], step), chain, self.shapes, 1.0)
-        return jax.tree.map(lambda leaf: self.size.astype(leaf.dtype) * leaf, unit), None
+        return jax.tree.map(lambda leaf: self.size.astype(leaf.dtype) * leaf, unit)

@@ -43,10 +43,7 @@ def emnist(
         directory: where the files are.
         split: "balanced" (47 classes; 112800 training images), "byclass" (62; 697932), "bymerge" (47;
             697932), "digits" (10; 240000), "letters" (26; 124800) or "mnist" (10; 60000).
-        train_size: number N of training images, a random subset; None takes all, in file order.
-            A smaller subset is the start of a larger one. The test set is always whole.
-        key: chooses the subset; without one it is always the same.
-        flat: inputs of shape (N, 784), else (N, 28, 28, 1).
+        train_size, key, flat: as for `mnist`.
         max_bytes: largest size of one file's entries in bytes, decompressed.
 
     Returns:

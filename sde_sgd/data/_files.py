@@ -1,6 +1,7 @@
 """Reading image files that the user already has: bounded memory, no pickle, no download."""
 
 import io
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float32, Key, UInt8
+from jaxtyping import Array, Float32, Key, Shaped, UInt8
 
 from sde_sgd import _checks
 from sde_sgd.data._dataset import Dataset
@@ -118,6 +119,41 @@ def read_up_to(stream: io.BufferedIOBase, count: int) -> bytearray:
             break
         buffer += chunk
     return buffer
+
+
+class Declared:
+    """An array in a file of which the header is read, and nothing else yet.
+
+    Attributes:
+        stream: the file, behind its header, decompressed.
+        path: to name in refusals.
+        dtype, shape: that the header declares.
+    """
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+    def __init__(self, stream: io.BufferedIOBase, path: Path):
+        self.stream = stream
+        self.path = path
+
+    def check_size(self, limit: int) -> int:
+        """The size of the entries in bytes; refused where it is above the limit."""
+        size = math.prod(self.shape) * self.dtype.itemsize
+        if size > limit:
+            raise ValueError(
+                f"{self._declared(size)}, more than max_bytes = {limit}. "
+                f"If the file is right, raise max_bytes."
+            )
+        return size
+
+    def flat_entries(self, limit: int) -> Shaped[np.ndarray, " entries"]:
+        """Read them, in the order that they have in the file."""
+        size = self.check_size(limit)
+        return np.frombuffer(read_declared(self.stream, size, self._declared(size)), dtype=self.dtype)
+
+    def _declared(self, size: int) -> str:
+        return f"{self.path} declares {self.dtype} entries of shape {self.shape}, {size} bytes"
 
 
 def check_labels(path: Path, labels: UInt8[np.ndarray, " n"], classes: int, first: int = 0) -> None:

@@ -1,7 +1,6 @@
 """IDX files, the format of MNIST and its like."""
 
 import io
-import math
 import sys
 from pathlib import Path
 
@@ -45,7 +44,7 @@ def read_idx(path: FilePath, *, max_bytes: int = _files.MAX_BYTES) -> Shaped[np.
         return Idx(stream, file).entries(limit)
 
 
-class Idx:
+class Idx(_files.Declared):
     """An IDX file of which the header is read, and nothing else yet.
 
     Args:
@@ -57,29 +56,13 @@ class Idx:
     """
 
     def __init__(self, stream: io.BufferedIOBase, path: Path):
-        self.stream = stream
-        self.path = path
+        super().__init__(stream, path)
         self.dtype, self.shape = _read_header(stream, path)
-
-    def check_size(self, limit: int) -> int:
-        """The size of the entries in bytes; refused where it is above the limit."""
-        size = math.prod(self.shape) * self.dtype.itemsize
-        if size > limit:
-            raise ValueError(
-                f"{self._declared(size)}, more than max_bytes = {limit}. "
-                f"If the file is right, raise max_bytes."
-            )
-        return size
 
     def entries(self, limit: int) -> Shaped[np.ndarray, "..."]:
         """Read them."""
-        size = self.check_size(limit)
-        data = _files.read_declared(self.stream, size, self._declared(size))
-        array = np.frombuffer(data, dtype=self.dtype).reshape(self.shape)
+        array = self.flat_entries(limit).reshape(self.shape)
         return array.byteswap(inplace=True) if sys.byteorder == "little" else array
-
-    def _declared(self, size: int) -> str:
-        return f"{self.path} declares {self.dtype} entries of shape {self.shape}, {size} bytes"
 
 
 def _read_header(stream: io.BufferedIOBase, path: Path) -> tuple[np.dtype, tuple[int, ...]]:

@@ -66,11 +66,7 @@ def fashion_mnist(
     Args:
         directory: where the four files are, named as for `mnist`; or that with `FashionMNIST/raw` or
             `raw` inside, where torchvision puts them.
-        train_size: number N of training images, a random subset; None takes all, in file order.
-            A smaller subset is the start of a larger one. The test set is always whole.
-        key: chooses the subset; without one it is always the same.
-        flat: inputs of shape (N, 784), else (N, 28, 28, 1).
-        max_bytes: largest size of one file's entries in bytes, decompressed.
+        train_size, key, flat, max_bytes: as for `mnist`.
 
     Returns:
         The images as inputs and the classes 0..9 as targets.
@@ -103,11 +99,7 @@ def kmnist(
     Args:
         directory: where the four files are; or that with `KMNIST/raw` or `raw` inside, where
             torchvision puts them.
-        train_size: number N of training images, a random subset; None takes all, in file order.
-            A smaller subset is the start of a larger one. The test set is always whole.
-        key: chooses the subset; without one it is always the same.
-        flat: inputs of shape (N, 784), else (N, 28, 28, 1).
-        max_bytes: largest size of one file's entries in bytes, decompressed.
+        train_size, key, flat, max_bytes: as for `mnist`.
 
     Returns:
         The images as inputs and the classes 0..9 as targets.

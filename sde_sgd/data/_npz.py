@@ -2,7 +2,6 @@
 
 import errno
 import io
-import math
 import re
 import zipfile
 import zlib
@@ -35,7 +34,7 @@ _DAMAGE = (
 _DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "b1")
 
 
-class Npy:
+class Npy(_files.Declared):
     """An array of an `.npz` file of which the header is read, and nothing else yet.
 
     Args:
@@ -47,8 +46,7 @@ class Npy:
     """
 
     def __init__(self, stream: io.BufferedIOBase, path: Path):
-        self.stream = stream
-        self.path = path
+        super().__init__(stream, path)
         magic = _files.read_up_to(stream, 8)
         if magic[:6] != b"\x93NUMPY" or len(magic) < 8 or magic[6] not in (1, 2, 3):
             raise ValueError(f"{path} holds no array in NumPy's format. Get the file again.")
@@ -73,24 +71,9 @@ class Npy:
             raise ValueError(f"{path} declares entries of shape {self.shape}, which are none. Get it again.")
         self._order = "F" if found["order"] == b"True" else "C"
 
-    def check_size(self, limit: int) -> int:
-        """The size of the entries in bytes; refused where it is above the limit."""
-        size = math.prod(self.shape) * self.dtype.itemsize
-        if size > limit:
-            raise ValueError(
-                f"{self._declared(size)}, more than max_bytes = {limit}. "
-                f"If the file is right, raise max_bytes."
-            )
-        return size
-
-    def _declared(self, size: int) -> str:
-        return f"{self.path} declares {self.dtype} entries of shape {self.shape}, {size} bytes"
-
     def entries(self, limit: int) -> Shaped[np.ndarray, "..."]:
         """Read them."""
-        size = self.check_size(limit)
-        data = _files.read_declared(self.stream, size, self._declared(size))
-        flat = np.frombuffer(data, dtype=self.dtype)
+        flat = self.flat_entries(limit)
         result: Shaped[np.ndarray, ...] = flat.reshape(self.shape, order=self._order)  # type: ignore[call-overload]
         return result
 

@@ -6,12 +6,12 @@ from typing import Any
 import equinox as eqx
 import jax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Key, PyTree, UInt32
+from jaxtyping import Array, Float, Key, PyTree
 
 from sde_sgd import _tree
 from sde_sgd._platform._shown import Shown
 from sde_sgd._types import Theta
-from sde_sgd.random import Words
+from sde_sgd.random import Chains, Words
 
 
 class NotKnownError(ValueError):
@@ -22,17 +22,12 @@ class Sampler(Shown, eqx.Module):
     """How the batches of an ensemble are drawn, step by step."""
 
     @abc.abstractmethod
-    def init(self, chain: UInt32[Array, " chains"]) -> PyTree:
+    def init(self, chain: Chains) -> PyTree:
         """State before the first step (for shuffling: the order of the data; else nothing)."""
 
     @abc.abstractmethod
     def draw(
-        self,
-        state: PyTree,
-        words: dict[str, Words],
-        step: Array,
-        chain: UInt32[Array, " chains"],
-        origin: Array | int = 0,
+        self, state: PyTree, words: dict[str, Words], step: Array, chain: Chains, origin: Array | int = 0
     ) -> tuple[PyTree, PyTree]:
         """The batches of step `step`, one per chain on the leading axis, and the new state.
 
@@ -40,7 +35,24 @@ class Sampler(Shown, eqx.Module):
         """
 
 
-class Problem(Shown, eqx.Module):
+class FreshSampler(Sampler):
+    """Every step draws its batches anew, and nothing is kept from one to the next."""
+
+    def init(self, chain: Chains) -> None:
+        del chain
+
+    def draw(
+        self, state: None, words: dict[str, Words], step: Array, chain: Chains, origin: Array | int = 0
+    ) -> tuple[PyTree, None]:
+        del origin
+        return self.fresh(words, step, chain), state
+
+    @abc.abstractmethod
+    def fresh(self, words: dict[str, Words], step: Array, chain: Chains) -> PyTree:
+        """The batches of step `step`, one per chain on the leading axis."""
+
+
+class Problem(Shown, _tree.Hashed, eqx.Module):
     r"""A loss L(θ) and the law of its stochastic gradient.
 
     All methods act on the parameters of *one* chain; processes map them over the ensemble.
@@ -67,10 +79,6 @@ class Problem(Shown, eqx.Module):
                 f"Data with a model needs no class: EmpiricalRisk."
             )
         return super().__new__(cls)
-
-    def __hash__(self) -> int:
-        # of a bound method too, so that it can be jitted: arrays have no hash
-        return _tree.structure_hash(self)
 
     @abc.abstractmethod
     def init(self, key: Key[Array, ""]) -> Theta:

@@ -22,7 +22,7 @@ def check_contract(problem: Problem) -> None:
     if type(problem).__module__.partition(".")[0] == "sde_sgd":
         return
     name = type(problem).__name__
-    theta = given.shapes_of(f"{name}.init(key)", problem.init, jax.eval_shape(lambda: jax.random.key(0)))
+    theta = given.shapes_of(f"{name}.init(key)", problem.init, _tree.key_shape())
     leaves = jax.tree.leaves(theta)
     if not leaves or any(not jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves):
         raise ValueError(

@@ -309,7 +309,7 @@ def _constant(state: Any) -> Any:
 def _check_theta(init: Callable[..., Any]) -> Any:
     """The shapes of the parameters, or a refusal of what cannot be trained."""
     hint = "It is given one key and returns a pytree of floating-point arrays."
-    theta = given.shapes_of("init(key)", init, jax.eval_shape(lambda: jax.random.key(0)), hint=hint)
+    theta = given.shapes_of("init(key)", init, _tree.key_shape(), hint=hint)
     leaves = jax.tree.leaves(theta)
     if not leaves:
         raise ValueError("init must return parameters, got a pytree without a single array.")

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
+from sde_sgd import _tree
 from sde_sgd._types import Scalar, Selection, Theta
 from sde_sgd.data._dataset import Dataset
 from sde_sgd.problems import _given as given
@@ -136,7 +137,7 @@ def _linen(module: Any, dataset: Dataset, variables: Any, called: Any) -> tuple[
     predict = _LinenPredict(module, called)
     if variables is None:
         some = jax.tree.map(lambda leaf: leaf[:1], dataset.inputs)
-        key = jax.eval_shape(lambda: jax.random.key(0))
+        key = _tree.key_shape()
         found = given.shapes_of(
             "module.init(key, inputs)",
             lambda key, inputs: module.init(key, inputs, **dict(called)),

@@ -7,13 +7,13 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Float
 
 from sde_sgd import _checks, _tree, random
 from sde_sgd._platform._shown import Shown
 from sde_sgd._types import Numbers, Scalar
-from sde_sgd.problems._base import NotKnownError, Sampler
-from sde_sgd.random import Words
+from sde_sgd.problems._base import FreshSampler, NotKnownError
+from sde_sgd.random import Chains, Words
 
 LAWS = ("gaussian", "rademacher", "exponential")
 
@@ -161,7 +161,7 @@ def _matching(name: str, shape: tuple[int, ...], theta: Array) -> None:
         )
 
 
-class LawSampler(Sampler):
+class LawSampler(FreshSampler):
     """Means of B independent draws of unit variance: Gaussian, Rademacher or centred exponential.
 
     The per-example noise is C^{1/2}ζ with E ζ = 0 and E ζζᵀ = I; a batch averages B of them.
@@ -175,25 +175,14 @@ class LawSampler(Sampler):
     shape: tuple[int, ...] = eqx.field(static=True)
     dtype: Any = eqx.field(static=True)
 
-    def init(self, chain: UInt32[Array, " chains"]) -> None:
-        del chain
-
-    def draw(
-        self,
-        state: None,
-        words: dict[str, Words],
-        step: Array,
-        chain: UInt32[Array, " chains"],
-        origin: Array | int = 0,
-    ) -> tuple[Array, None]:
-        del state
+    def fresh(self, words: dict[str, Words], step: Array, chain: Chains) -> Array:
         here = random.at(words["gradient_noise"], step)
         count = self.batch_size
         if self.law == "gaussian":
-            mean = random.normal(here, chain, self.shape, self.dtype) / count**0.5
+            mean: Array = random.normal(here, chain, self.shape, self.dtype) / count**0.5
         elif self.law == "rademacher":
             total = random.rademacher_sum(here, chain, self.shape, count)
             mean = total.astype(self.dtype) / count
         else:
             mean = random.exponential_mean(here, chain, self.shape, count, self.dtype)
-        return mean, None
+        return mean

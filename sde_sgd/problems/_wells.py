@@ -15,17 +15,6 @@ from sde_sgd.problems._analytic import AnalyticProblem, check_law
 from sde_sgd.problems._noise import GradientNoise, Isotropic
 
 
-def _noise(noise_variance: Any, noise: GradientNoise | None) -> GradientNoise:
-    if noise is None:
-        return Isotropic(noise_variance)
-    if not isinstance(noise, GradientNoise):
-        raise ValueError(
-            f"noise must be Isotropic, Diagonal, Full or PositionDependent, got {noise!r}; "
-            f"a number belongs in noise_variance."
-        )
-    return noise
-
-
 def _scalar(name: str, value: Any, **bounds: Any) -> Array:
     """`value` as one number inside the bounds, or refuse it."""
     kept = _checks.array(name, value, **bounds)
@@ -34,7 +23,23 @@ def _scalar(name: str, value: Any, **bounds: Any) -> Array:
     return kept
 
 
-class Quadratic(AnalyticProblem):
+class _Well(AnalyticProblem):
+    """A loss of its own with noise that is given as σ², or as any other covariance.
+
+    Subclasses have the fields `noise` and `noise_law` after their own.
+    """
+
+    def __init__(self, noise_variance: Scalar, noise: GradientNoise | None, noise_law: str):
+        if not isinstance(noise, GradientNoise | None):
+            raise ValueError(
+                f"noise must be Isotropic, Diagonal, Full or PositionDependent, got {noise!r}; "
+                f"a number belongs in noise_variance."
+            )
+        self.noise = Isotropic(noise_variance) if noise is None else noise
+        self.noise_law = check_law(noise_law)
+
+
+class Quadratic(_Well):
     r"""L(θ) = ½ θᵀHθ.
 
     The one problem where everything is exact: SGD at finite η has the stationary covariance
@@ -64,8 +69,7 @@ class Quadratic(AnalyticProblem):
             self.matrix = _scalar("hessian", hessian, above=0)
         else:
             self.matrix = jnp.asarray(_checks.square_matrix("hessian", hessian), dtype=float)
-        self.noise = _noise(noise_variance, noise)
-        self.noise_law = check_law(noise_law)
+        super().__init__(noise_variance, noise, noise_law)
 
     def init(self, key: Key[Array, ""]) -> Float[Array, "*d"]:
         return jax.random.normal(key, self.matrix.shape[:1], self.matrix.dtype)
@@ -77,7 +81,7 @@ class Quadratic(AnalyticProblem):
         return (jnp.zeros(self.matrix.shape[:1], self.matrix.dtype),)
 
 
-class DoubleWell(AnalyticProblem):
+class DoubleWell(_Well):
     r"""L(x) = (x² − 1)²/4 + tilt · x.
 
     Without a tilt: minima of curvature 2 at x = ±1, a barrier of height ¼ and curvature −1 at 0.
@@ -86,9 +90,7 @@ class DoubleWell(AnalyticProblem):
 
     Args:
         tilt: a number; |tilt| < 2/(3√3) ≈ .385 keeps both wells.
-        noise_variance: σ² of isotropic noise.
-        noise: any other covariance, in place of `noise_variance`.
-        noise_law: "gaussian", "rademacher" or "exponential", of one example.
+        noise_variance, noise, noise_law: the gradient noise, as for `Quadratic`.
     """
 
     tilt: Float[Array, ""]
@@ -104,8 +106,7 @@ class DoubleWell(AnalyticProblem):
         noise_law: NoiseLaw = "gaussian",
     ):
         self.tilt = _scalar("tilt", tilt)
-        self.noise = _noise(noise_variance, noise)
-        self.noise_law = check_law(noise_law)
+        super().__init__(noise_variance, noise, noise_law)
 
     def init(self, key: Key[Array, ""]) -> Float[Array, ""]:
         return jax.random.uniform(key, (), self.tilt.dtype, minval=-1.5, maxval=1.5)
@@ -125,7 +126,7 @@ class DoubleWell(AnalyticProblem):
         return tuple(jnp.asarray(root, dtype=float) for root in stable)
 
 
-class TwoMinima(AnalyticProblem):
+class TwoMinima(_Well):
     r"""Two smooth wells of chosen depth and width in d dimensions.
 
         L(θ) = −w ln[ e^{−q₀(θ)/w} + e^{−q₁(θ)/w} ],   q_k = L_k + ½ Σ_i h_{k,i} (θ_i − c_{k,i})²
@@ -140,9 +141,7 @@ class TwoMinima(AnalyticProblem):
         dimension: d ≥ 1. With d = 1, θ is a scalar.
         half_distance: a > 0; the ridge rises with a².
         smoothing: w > 0, in units of the loss; the ridge is rounded over this height.
-        noise_variance: σ² of isotropic noise.
-        noise: any other covariance, in place of `noise_variance`.
-        noise_law: "gaussian", "rademacher" or "exponential", of one example.
+        noise_variance, noise, noise_law: the gradient noise, as for `Quadratic`.
     """
 
     curvatures: Float[Array, "2 d"]
@@ -186,8 +185,7 @@ class TwoMinima(AnalyticProblem):
         centre[0] = float(half_distance)
         self.centres = jnp.asarray(np.stack([-centre, centre]), dtype=float)
         self.scalar = size == 1
-        self.noise = _noise(noise_variance, noise)
-        self.noise_law = check_law(noise_law)
+        super().__init__(noise_variance, noise, noise_law)
 
     def init(self, key: Key[Array, ""]) -> Float[Array, "*d"]:
         along = jax.random.uniform(key, (), self.depths.dtype, minval=-1.0, maxval=1.0)
@@ -213,7 +211,7 @@ class TwoMinima(AnalyticProblem):
         return tuple(centre[0] if self.scalar else centre for centre in self.centres)
 
 
-class MatchedParabolas(AnalyticProblem):
+class MatchedParabolas(_Well):
     r"""A well of curvature +H_a joined with matching slope to a barrier of curvature −H_b.
 
         L(x) = ½ H_a x²                     for |x| up to s·x_b
@@ -226,9 +224,7 @@ class MatchedParabolas(AnalyticProblem):
         well_curvature: H_a > 0.
         barrier_curvature: H_b > 0 (the curvature at the top is −H_b).
         barrier_height: ΔL > 0.
-        noise_variance: σ² of isotropic noise.
-        noise: any other covariance, in place of `noise_variance`.
-        noise_law: "gaussian", "rademacher" or "exponential", of one example.
+        noise_variance, noise, noise_law: the gradient noise, as for `Quadratic`.
     """
 
     well_curvature: Float[Array, ""]
@@ -250,8 +246,7 @@ class MatchedParabolas(AnalyticProblem):
         self.well_curvature = _scalar("well_curvature", well_curvature, above=0)
         self.barrier_curvature = _scalar("barrier_curvature", barrier_curvature, above=0)
         self.barrier_height = _scalar("barrier_height", barrier_height, above=0)
-        self.noise = _noise(noise_variance, noise)
-        self.noise_law = check_law(noise_law)
+        super().__init__(noise_variance, noise, noise_law)
 
     @property
     def switch_fraction(self) -> Float[Array, ""]:
@@ -278,7 +273,7 @@ class MatchedParabolas(AnalyticProblem):
         return (jnp.zeros_like(self.barrier_position), 2 * self.barrier_position)
 
 
-class StyblinskiTang(AnalyticProblem):
+class StyblinskiTang(_Well):
     r"""L(x) = ½ Σ_i (x_i⁴ − 16 x_i² + 5 x_i): 2^d minima with exactly known odds.
 
     The coordinates are independent, so the stationary law is the d-fold product of a tilted
@@ -286,9 +281,7 @@ class StyblinskiTang(AnalyticProblem):
 
     Args:
         dimension: d ≥ 1.
-        noise_variance: σ² of isotropic noise.
-        noise: any other covariance, in place of `noise_variance`.
-        noise_law: "gaussian", "rademacher" or "exponential", of one example.
+        noise_variance, noise, noise_law: the gradient noise, as for `Quadratic`.
     """
 
     dimension: int = eqx.field(static=True)
@@ -304,8 +297,7 @@ class StyblinskiTang(AnalyticProblem):
         noise_law: NoiseLaw = "gaussian",
     ):
         self.dimension = _checks.integer("dimension", dimension, at_least=1)
-        self.noise = _noise(noise_variance, noise)
-        self.noise_law = check_law(noise_law)
+        super().__init__(noise_variance, noise, noise_law)
 
     def init(self, key: Key[Array, ""]) -> Float[Array, " d"]:
         return jax.random.uniform(key, (self.dimension,), float, minval=-3.0, maxval=3.0)
@@ -328,7 +320,7 @@ _MULLER_BROWN = (
 )
 
 
-class MullerBrown(AnalyticProblem):
+class MullerBrown(_Well):
     r"""The Müller-Brown surface: three minima and two saddles in the plane.
 
         L(x, y) = scale · Σ_k A_k exp[a_k(x−x_k)² + b_k(x−x_k)(y−y_k) + c_k(y−y_k)²]
@@ -336,9 +328,7 @@ class MullerBrown(AnalyticProblem):
     Args:
         scale: factor > 0. The published surface (scale 1) spans some 150 units with curvatures in
             the thousands; .01 brings η near .01 within the stable range.
-        noise_variance: σ² of isotropic noise.
-        noise: any other covariance, in place of `noise_variance`.
-        noise_law: "gaussian", "rademacher" or "exponential", of one example.
+        noise_variance, noise, noise_law: the gradient noise, as for `Quadratic`.
 
     Source: Müller & Brown 1979, Theor. Chim. Acta 53, 75.
     """
@@ -356,8 +346,7 @@ class MullerBrown(AnalyticProblem):
         noise_law: NoiseLaw = "gaussian",
     ):
         self.scale = _scalar("scale", scale, above=0)
-        self.noise = _noise(noise_variance, noise)
-        self.noise_law = check_law(noise_law)
+        super().__init__(noise_variance, noise, noise_law)
 
     def init(self, key: Key[Array, ""]) -> Float[Array, "2"]:
         low, high = jnp.asarray([-1.0, 0.0]), jnp.asarray([0.8, 1.5])

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from sde_sgd import _checks, _tree
 from sde_sgd._platform._shown import Shown
@@ -17,7 +17,7 @@ from sde_sgd._platform.files._files import first_line
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._contract import check_contract
-from sde_sgd.random import Words
+from sde_sgd.random import Chains, Words
 
 # the clock counts in int32
 LAST_STEP = 2**31 - 1
@@ -27,14 +27,14 @@ class ChainState(Shown, eqx.Module):
     """An ensemble: parameters with a leading axis of chains, and what else the process carries."""
 
     theta: PyTree[Float[Array, "chains ..."]]
-    chain: UInt32[Array, " chains"]
+    chain: Chains
     extra: PyTree
 
 
 RateSchedule = Callable[[Array], Array]
 
 
-class Process(Shown, eqx.Module):
+class Process(Shown, _tree.Hashed, eqx.Module):
     """One law for the same step. One unit of the clock is one SGD step for every process.
 
     A process acts on the whole ensemble. What may vary from chain to chain (learning rate,
@@ -63,17 +63,13 @@ class Process(Shown, eqx.Module):
             )
         return super().__new__(cls)
 
-    def __hash__(self) -> int:
-        # of a bound method too, so that it can be jitted: arrays have no hash
-        return _tree.structure_hash(self)
-
     @property
     @abc.abstractmethod
     def examples_per_gradient(self) -> int | None:
         """How many examples one gradient looks at, or None where it is all of them."""
 
     @abc.abstractmethod
-    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
+    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: Chains) -> ChainState:
         """State of an ensemble that starts at `theta`; `chain` keys its random numbers."""
 
     @abc.abstractmethod

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, PyTree
 
-from sde_sgd import _checks, random
+from sde_sgd import _checks, _tree, random
 from sde_sgd._samplings import is_shuffled
 from sde_sgd._types import Sampling
 from sde_sgd.hyperparameters import Hyperparameters, finite_population_factor
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
 from sde_sgd.processes._base import ChainState, RateSchedule, SingleProcess
-from sde_sgd.random import Words
+from sde_sgd.random import Chains, Words
 
 
 class Diffusion(SingleProcess):
@@ -50,6 +50,9 @@ class Diffusion(SingleProcess):
     def examples_per_gradient(self) -> None:
         return None
 
+    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: Chains) -> ChainState:
+        return ChainState(theta, chain, None)
+
     def increment(
         self, state: ChainState, step: Int[Array, ""], number: Int[Array, ""] | int, words: dict[str, Words]
     ) -> PyTree:
@@ -62,7 +65,6 @@ class Diffusion(SingleProcess):
         """What the Brownian motion itself does in this substep: all of the increment, unless said else."""
         return increment
 
-    @abc.abstractmethod
     def substep(
         self,
         state: ChainState,
@@ -72,6 +74,14 @@ class Diffusion(SingleProcess):
         brownian: PyTree,
     ) -> ChainState:
         """Substep `number` of `step`, driven by `brownian`, an `increment`."""
+        here = {name: random.at(key, step, number) for name, key in words.items()}
+        return self.moved(state, step, here, brownian)
+
+    @abc.abstractmethod
+    def moved(
+        self, state: ChainState, step: Int[Array, ""], here: dict[str, Words], brownian: PyTree
+    ) -> ChainState:
+        """The state after one substep of `step`, with the words of its streams at this very substep."""
 
     def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
         """One unit of the clock: all substeps, each with its own increment."""
@@ -107,7 +117,7 @@ def _check_precision(problem: Problem) -> None:
     wanted = jnp.zeros((), float).dtype
     if wanted != jnp.float64:
         return
-    theta = jax.eval_shape(problem.init, jax.eval_shape(lambda: jax.random.key(0)))
+    theta = _tree.parameter_shapes(problem.init)
     narrow = {str(leaf.dtype) for leaf in jax.tree.leaves(theta)} - {str(wanted)}
     if narrow:
         found = ", ".join(sorted(narrow))

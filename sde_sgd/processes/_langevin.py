@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from sde_sgd import _checks, random
 from sde_sgd._platform._shown import short
@@ -21,7 +21,7 @@ from sde_sgd.processes._base import ChainState, RateSchedule, scheduled
 from sde_sgd.processes._diffusion import Diffusion
 from sde_sgd.processes._leimkuhler_matthews import LeimkuhlerMatthews
 from sde_sgd.processes._terms import AdditiveNoiseTerm, LangevinTerm, drift, step_once
-from sde_sgd.random import Stream, Words
+from sde_sgd.random import Chains, Stream, Words
 
 NOISES = ("problem", "isotropic", "diagonal", "none")
 INCREMENTS = ("gaussian", "two_point")
@@ -105,15 +105,9 @@ class Langevin(Diffusion):
         if substeps is None:
             self.substeps = solvers.enough_substeps(solver)
 
-    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
-        return ChainState(theta, chain, None)
-
     def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
-        return {
-            "brownian": random.stream(key, Stream.TWO_POINT if self._is_two_point else Stream.BROWNIAN),
-            "levy_area": random.stream(key, Stream.LEVY_AREA),
-            "direction": random.stream(key, Stream.DIRECTION),
-        }
+        brownian = Stream.TWO_POINT if self._is_two_point else Stream.BROWNIAN
+        return random.streams(key, brownian=brownian, levy_area=Stream.LEVY_AREA, direction=Stream.DIRECTION)
 
     def effective_rate(self, step: Int[Array, ""]) -> Float[Array, "*chains"]:
         """η' = η/(1 − m) at a step of the clock, by the schedule."""
@@ -165,15 +159,9 @@ class Langevin(Diffusion):
             return self.steps(state, begin, begin + 1, words)
         return super().step(state, step, words)
 
-    def substep(
-        self,
-        state: ChainState,
-        step: Int[Array, ""],
-        number: Int[Array, ""] | int,
-        words: dict[str, Words],
-        brownian: PyTree,
+    def moved(
+        self, state: ChainState, step: Int[Array, ""], here: dict[str, Words], brownian: PyTree
     ) -> ChainState:
-        here = {name: random.at(key, step, number) for name, key in words.items()}
         theta = self._substep(state.theta, state.chain, step, here, brownian)
         return ChainState(theta, state.chain, None)
 
@@ -273,12 +261,7 @@ class Langevin(Diffusion):
         return self.problem.driving_noise(_draws.one_chain(theta))
 
     def _substep(
-        self,
-        theta: PyTree,
-        chain: UInt32[Array, " chains"],
-        step: Int[Array, ""],
-        here: dict[str, Words],
-        brownian: PyTree,
+        self, theta: PyTree, chain: Chains, step: Int[Array, ""], here: dict[str, Words], brownian: PyTree
     ) -> Any:
         """One step of the solver with the increment `brownian` of the driving noise."""
         dt = 1.0 / self.substeps

@@ -50,8 +50,6 @@ class MinibatchProcess(SingleProcess):
 
 def minibatch_streams(key: Key[Array, ""]) -> dict[str, Words]:
     """The random streams from which the samplers of all problems draw."""
-    return {
-        "minibatch": random.stream(key, Stream.MINIBATCH),
-        "shuffle": random.stream(key, Stream.SHUFFLE),
-        "gradient_noise": random.stream(key, Stream.GRADIENT_NOISE),
-    }
+    return random.streams(
+        key, minibatch=Stream.MINIBATCH, shuffle=Stream.SHUFFLE, gradient_noise=Stream.GRADIENT_NOISE
+    )

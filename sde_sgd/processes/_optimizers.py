@@ -46,8 +46,7 @@ def check_optimizer(optimizer: Any, problem: Problem) -> None:
             "optimizer must be a function of the learning rate, but it takes no argument: "
             "lambda rate: optax.adam(rate), or optax.adam itself."
         )
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    theta = jax.eval_shape(problem.init, key)
+    theta = _tree.parameter_shapes(problem.init)
     rate = jax.ShapeDtypeStruct((), jnp.zeros((), float).dtype)
 
     def begin(eta: Any, at: Any) -> Any:

@@ -5,10 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree, UInt32
+from jaxtyping import Array, PyTree
 
 from sde_sgd._platform import _jaxpr
-from sde_sgd.random import Words
+from sde_sgd.random import Chains, Words
 
 
 def plain(memory: PyTree) -> Any:
@@ -16,7 +16,7 @@ def plain(memory: PyTree) -> Any:
     return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_typed(leaf) else leaf, memory)
 
 
-def of_each_chain(memory: PyTree, like: PyTree, words: Words, chain: UInt32[Array, " chains"]) -> Any:
+def of_each_chain(memory: PyTree, like: PyTree, words: Words, chain: Chains) -> Any:
     """The state of an ensemble's optimisers with its keys mixed with the run's key and the chain's number.
 
     Done before every step: what a key becomes in a step is mixed again in the next.

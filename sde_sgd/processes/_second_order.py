@@ -5,7 +5,7 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from sde_sgd import _checks, random
 from sde_sgd._types import Sampling
@@ -80,28 +80,16 @@ class SecondOrderLangevin(Diffusion):
         if self.fixed == "ratio":
             _check_ratio(problem)
 
-    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
-        return ChainState(theta, chain, None)
-
     def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
-        return {
-            "brownian": random.stream(key, Stream.BROWNIAN),
-            "direction": random.stream(key, Stream.DIRECTION),
-        }
+        return random.streams(key, brownian=Stream.BROWNIAN, direction=Stream.DIRECTION)
 
-    def substep(
-        self,
-        state: ChainState,
-        step: Int[Array, ""],
-        number: Int[Array, ""] | int,
-        words: dict[str, Words],
-        brownian: PyTree,
+    def moved(
+        self, state: ChainState, step: Int[Array, ""], here: dict[str, Words], brownian: PyTree
     ) -> ChainState:
         rate = self.rate(step)
         direction = None
         if self.fixed == "ratio":
-            here = random.at(words["direction"], step, number)
-            direction = _draws.signs(here, state.chain, _draws.one_chain(state.theta))
+            direction = _draws.signs(here["direction"], state.chain, _draws.one_chain(state.theta))
         axes = (0, None if rate.ndim == 0 else 0, 0, 0)
         theta = jax.vmap(self._one, in_axes=axes)(state.theta, rate, brownian, direction)
         return ChainState(theta, state.chain, None)

@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import optax
-from jaxtyping import Array, Float, Int, PyTree, UInt32
+from jaxtyping import Array, Float, Int, PyTree
 
 from sde_sgd._types import Sampling
 from sde_sgd.hyperparameters import Hyperparameters
@@ -16,7 +16,7 @@ from sde_sgd.processes._base import ChainState, RateSchedule
 from sde_sgd.processes._heavy_ball import heavy_ball, still
 from sde_sgd.processes._minibatch import MinibatchProcess
 from sde_sgd.processes._optimizers import check_optimizer
-from sde_sgd.random import Words
+from sde_sgd.random import Chains, Words
 
 Optimizer = Callable[..., optax.GradientTransformation]
 
@@ -78,7 +78,7 @@ class SGD(MinibatchProcess):
             check_optimizer(optimizer, problem)
         self.optimizer = optimizer
 
-    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
+    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: Chains) -> ChainState:
         if self.optimizer is not None:
             buffer = self._memory(theta)
             own_keys.check(self._update, self.hyper.learning_rate, theta, buffer)

@@ -5,7 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 from jax import lax
-from jaxtyping import Array, Float, Int, PyTree, UInt32
+from jaxtyping import Array, Float, Int, PyTree
 
 from sde_sgd import _checks, _tree, random
 from sde_sgd._samplings import is_shuffled
@@ -15,7 +15,7 @@ from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import ChainState, RateSchedule
 from sde_sgd.processes._heavy_ball import refuse_momentum
 from sde_sgd.processes._minibatch import MinibatchProcess
-from sde_sgd.random import Words
+from sde_sgd.random import Chains, Words
 
 
 class SVAG(MinibatchProcess):
@@ -63,7 +63,7 @@ class SVAG(MinibatchProcess):
             )
         self.l = _checks.integer("l", l, at_least=1, hint="l=1 is SGD.")
 
-    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
+    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: Chains) -> ChainState:
         return ChainState(theta, chain, None)
 
     def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:

@@ -6,7 +6,7 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from sde_sgd import random
 from sde_sgd._types import Sampling
@@ -16,7 +16,7 @@ from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
 from sde_sgd.processes._base import ChainState, RateSchedule
 from sde_sgd.processes._diffusion import Diffusion
-from sde_sgd.random import Stream, Words
+from sde_sgd.random import Chains, Stream, Words
 
 SOLVERS = (diffrax.ALIGN, diffrax.ShOULD, diffrax.QUICSORT)
 
@@ -87,33 +87,24 @@ class UnderdampedLangevin(Diffusion):
             )
         self.solver = diffrax.QUICSORT() if solver is None and additive else solver
 
-    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
+    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: Chains) -> ChainState:
         return ChainState(theta, chain, {"velocity": jax.tree.map(jnp.zeros_like, theta)})
 
     def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
-        return {
-            "brownian": random.stream(key, Stream.BROWNIAN),
-            "levy_area": random.stream(key, Stream.LEVY_AREA),
-        }
+        return random.streams(key, brownian=Stream.BROWNIAN, levy_area=Stream.LEVY_AREA)
 
-    def substep(
-        self,
-        state: ChainState,
-        step: Int[Array, ""],
-        number: Int[Array, ""] | int,
-        words: dict[str, Words],
-        brownian: PyTree,
+    def moved(
+        self, state: ChainState, step: Int[Array, ""], here: dict[str, Words], brownian: PyTree
     ) -> ChainState:
         rate = self.rate(step)
         friction = 1.0 - self.hyper.momentum
         noises: tuple[Any, ...] = (brownian,)
         move = self._verlet
         if self.solver is not None:
-            here = random.at(words["levy_area"], step, number)
-            one, dt = _draws.one_chain(state.theta), 1.0 / self.substeps
+            area, one, dt = here["levy_area"], _draws.one_chain(state.theta), 1.0 / self.substeps
             noises += (
-                _draws.normal(here, state.chain, one, (dt / 12) ** 0.5),
-                _draws.normal(random.at(here, 0, 1), state.chain, one, (dt / 720) ** 0.5),
+                _draws.normal(area, state.chain, one, (dt / 12) ** 0.5),
+                _draws.normal(random.at(area, 0, 1), state.chain, one, (dt / 720) ** 0.5),
             )
             move = self._solve
         axes = (0, 0, None if rate.ndim == 0 else 0, None if friction.ndim == 0 else 0, 0)

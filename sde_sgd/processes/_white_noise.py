@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from sde_sgd import _checks, _tree, random
 from sde_sgd._types import Sampling
@@ -14,7 +14,7 @@ from sde_sgd.processes import _draws
 from sde_sgd.processes._base import ChainState, RateSchedule, SingleProcess
 from sde_sgd.processes._heavy_ball import heavy_ball, still
 from sde_sgd.processes._minibatch import MinibatchProcess
-from sde_sgd.random import Stream, Words
+from sde_sgd.random import Chains, Stream, Words
 
 
 class WhiteNoiseGD(SingleProcess):
@@ -60,7 +60,7 @@ class WhiteNoiseGD(SingleProcess):
     def examples_per_gradient(self) -> None:
         return None
 
-    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
+    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: Chains) -> ChainState:
         extra = {"velocity": still(self.hyper, theta)}
         if self.temperature is not None:
             extra["noise"] = still(self.hyper, theta)
@@ -130,7 +130,7 @@ class SGLD(MinibatchProcess):
         super().__init__(problem, hyper, schedule, sampling)
         self.temperature = _temperature(temperature)
 
-    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: UInt32[Array, " chains"]) -> ChainState:
+    def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: Chains) -> ChainState:
         rest = {name: still(self.hyper, theta) for name in ("velocity", "noise")}
         return ChainState(theta, chain, {**rest, "sampler": self.sampler.init(chain)})
 

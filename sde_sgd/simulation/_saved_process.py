@@ -1,6 +1,8 @@
 """What stands for a process and its problem in a result that was read: numbers and names, no functions."""
 
-from typing import Any, NoReturn
+import abc
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
 import equinox as eqx
 import numpy as np
@@ -12,19 +14,28 @@ from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import Process, RateSchedule
 
+_Class = TypeVar("_Class")
+
 
 class _Refusal:
     """A method of what is known by name only."""
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.method = name
+    def __init__(self, method: str):
+        self.method = method
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return lambda *_, **__: _refuse(getattr(instance, "name", "it"), self.method)
 
 
-def _refusal() -> Any:
-    return _Refusal()
+def _refusing(*methods: str) -> Callable[[type[_Class]], type[_Class]]:
+    """Gives a class these methods, all of which refuse."""
+
+    def given(owner: type[_Class]) -> type[_Class]:
+        for method in methods:
+            setattr(owner, method, _Refusal(method))
+        return abc.update_abstractmethods(owner)
+
+    return given
 
 
 def _refuse(name: str, method: str) -> NoReturn:
@@ -35,29 +46,31 @@ def _refuse(name: str, method: str) -> NoReturn:
     )
 
 
+@_refusing(
+    "init",
+    "loss",
+    "sampler",
+    "batch_gradient",
+    "driving_noise",
+    "noisy_gradient",
+    "noise_variance",
+    "gradient_covariance",
+    "gradient",
+    "hessian",
+    "minima",
+)
 class SavedProblem(Problem):
     """A problem of which the name and the size of its data set are known."""
 
     name: str = eqx.field(static=True)
     size: int | None = eqx.field(static=True)
 
-    init = _refusal()
-    loss = _refusal()
-    sampler = _refusal()
-    batch_gradient = _refusal()
-    driving_noise = _refusal()
-    noisy_gradient = _refusal()
-    noise_variance = _refusal()
-    gradient_covariance = _refusal()
-    gradient = _refusal()
-    hessian = _refusal()
-    minima = _refusal()
-
     @property
     def dataset_size(self) -> int | None:
         return self.size
 
 
+@_refusing("init", "streams", "step", "steps", "advance")
 class SavedProcess(Process):
     """A process of which the name, η, B, m and the times of the records are known.
 
@@ -74,12 +87,6 @@ class SavedProcess(Process):
     name: str = eqx.field(static=True)
     times: np.ndarray
     sampling: str | None = eqx.field(static=True)
-
-    init = _refusal()
-    streams = _refusal()
-    step = _refusal()
-    steps = _refusal()
-    advance = _refusal()
 
     @property
     def examples_per_gradient(self) -> int | None:

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _tree
 from sde_sgd._platform._shown import short
 from sde_sgd._types import Numbers
 from sde_sgd.hyperparameters import Hyperparameters
@@ -70,7 +69,7 @@ def gibbs(
             f"the temperature must be > 0 for a density, got T = {2 * scale:g}; with no noise all "
             f"probability sits at the minima."
         )
-    start = jax.eval_shape(problem.init, jax.eval_shape(lambda: jax.random.key(0)))
+    start = _tree.parameter_shapes(problem.init)
     shape = getattr(start, "shape", None)
     if shape == () or shape == (1,):
         return _on_line(problem, scale, bounds, points)

@@ -107,7 +107,7 @@ FAULTS = [
     ),
     Fault(
         "a file of exactly the largest size is refused",
-        _IDX,
+        _FILES,
         "        if size > limit:\n",
         "        if size >= limit:\n",
         "data/test_data_files.py::test_read_idx_at_exactly_the_limit",

@@ -174,8 +174,8 @@ FAULTS = [
     Fault(
         "epochs begin where the clock does, not the stage",
         _SAMPLING,
-        "position = (step - origin) % batches",
-        "position = step % batches",
+        "position = (step - origin) % self.batches",
+        "position = step % self.batches",
         "conventions/test_schedules.py::test_shuffled_epochs_begin_anew_with_each_stage",
     ),
     Fault(
@@ -190,7 +190,7 @@ FAULTS = [
         "an epoch shuffles when it ends",
         _SAMPLING,
         "lax.cond(position == 0, shuffle",
-        "lax.cond(position == batches - 1, shuffle",
+        "lax.cond(position == self.batches - 1, shuffle",
         "problems/test_sampling.py::test_epochs_are_orders_of_the_data_cut_into_batches",
     ),
     Fault(

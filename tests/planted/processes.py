@@ -31,8 +31,8 @@ FAULTS = [
     Fault(
         "batches and shuffles draw from one stream",
         "sde_sgd/processes/_minibatch.py",
-        '"shuffle": random.stream(key, Stream.SHUFFLE)',
-        '"shuffle": random.stream(key, Stream.MINIBATCH)',
+        "shuffle=Stream.SHUFFLE",
+        "shuffle=Stream.MINIBATCH",
         "problems/test_sampling.py::test_chains_and_steps_draw_for_themselves",
         equivalent="a process draws batches or shuffles, never both; the stream only names the numbers",
     ),
@@ -140,8 +140,8 @@ FAULTS = [
     Fault(
         "both Lévy areas from one draw",
         _UNDERDAMPED,
-        "_draws.normal(random.at(here, 0, 1), state.chain, one, (dt / 720) ** 0.5)",
-        "_draws.normal(here, state.chain, one, (dt / 720) ** 0.5)",
+        "_draws.normal(random.at(area, 0, 1), state.chain, one, (dt / 720) ** 0.5)",
+        "_draws.normal(area, state.chain, one, (dt / 720) ** 0.5)",
         "processes/test_underdamped.py::test_levy_areas_have_their_variances",
     ),
     Fault(
