@@ -32,7 +32,7 @@ def position(x):
 
 def by_hand(process, problem, rates, size, momenta, points, key, steps):
     """The chains of all points with this B in one ensemble. η and m of the others' chains do not matter."""
-    chains = max(max(numbers) for numbers in points) + 1
+    chains = int(max(max(numbers) for numbers in points)) + 1
     rate, momentum = np.full(chains, 0.01), np.zeros(chains)
     for numbers, eta, m in zip(points, rates, momenta, strict=True):
         rate[numbers], momentum[numbers] = eta, m
