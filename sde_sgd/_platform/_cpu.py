@@ -91,8 +91,8 @@ def _named(count: int, wanted: CPUUse) -> Iterator[None]:
     except RuntimeError as error:
         raise ValueError(
             f"cores={count} cannot be set any more: JAX has been initialised, by an array, a key or "
-            f"jax.devices(), and the CPU is {jax.local_device_count('cpu')} device(s). Call use_cpu first in the "
-            f"program, after the imports; in a notebook restart the kernel. It would set {wanted}."
+            f"jax.devices(), and the CPU is {jax.local_device_count('cpu')} device(s). Call use_cpu first in "
+            f"the program, after the imports; in a notebook restart the kernel. It would set {wanted}."
         ) from error
 
 
