@@ -1,18 +1,17 @@
 """What the example scripts share: their options, their tables, where figures go."""
 
 import argparse
-import os
 import time
 from pathlib import Path
 
 import jax
 from matplotlib.figure import Figure
 
-from sde_sgd import plot
+import sde_sgd as ss
 
 # One virtual device for each core: chains are spread over devices, so all cores work. On a GPU or
 # TPU this changes nothing.
-jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+ss.use_cpu()
 
 STARTED = time.perf_counter()
 
@@ -38,6 +37,6 @@ def finish(figure: Figure, path: Path) -> None:
     """Save the figure and say where, on what device and after how long."""
     device = jax.devices()[0]
     seconds = time.perf_counter() - STARTED
-    print(f"\nfigure: {plot.save(figure, path)}")
+    print(f"\nfigure: {ss.plot.save(figure, path)}")
     count = jax.local_device_count()
     print(f"device: {count} x {device.device_kind} ({jax.default_backend()}), {seconds:.1f} s")

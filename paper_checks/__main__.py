@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import sde_sgd as ss
 from paper_checks._card import Card
 from paper_checks._context import SCALES, Laws
-from paper_checks._device import device, use_all_cores
+from paper_checks._device import device
 from paper_checks._expected import EXPECTED, read_expected, record_expected, worse
 from paper_checks._fingerprint import versions
 from paper_checks._papers import CARDS, chosen
@@ -107,5 +108,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    use_all_cores()
+    ss.use_cpu()
     sys.exit(main())

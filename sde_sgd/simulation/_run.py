@@ -84,8 +84,8 @@ def run(
         throw: raise if a chain diverges, instead of a warning.
         progress: show a progress bar: True, False, or None for long work on a terminal or notebook.
         devices: spread the chains over these; by default over all, those of other hosts too once
-            `jax.distributed` is initialised. A CPU counts as one device unless the configuration
-            option `jax_num_cpu_devices` says otherwise; with one for each core all are kept busy.
+            `jax.distributed` is initialised. A CPU counts as one device unless `use_cpu` has made it
+            one for each core; then all are kept busy.
         data_devices: how many devices share the data and the batches of one chain, for large models
             and data sets (problems made by `EmpiricalRisk`): every step takes the mean of the
             gradients over them. The chains are spread over groups of so many.
