@@ -109,6 +109,7 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
         ),
         ["value=", "standard_error=", "temperature_ratio=", "samples=100", "chains=4"],
     ),
+    ss.CPUUse: (lambda: ss.CPUUse(2, 512), ["devices=2", "vector_bits=512"]),
     ss.MemoryPrediction: (
         lambda: ss.MemoryPrediction(10, 2000, 100.0, 30, None),
         ["10 chains", "2 kB", "100 bytes", "30 bytes"],
