@@ -1,7 +1,5 @@
 """The contract of the SDEs: the Brownian motion apart from the law that it drives."""
 
-import abc
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -73,15 +71,18 @@ class Diffusion(SingleProcess):
         words: dict[str, Words],
         brownian: PyTree,
     ) -> ChainState:
-        """Substep `number` of `step`, driven by `brownian`, an `increment`."""
+        """Substep `number` of `step`, driven by `brownian`, an `increment`: `moved`, with the words found."""
         here = {name: random.at(key, step, number) for name, key in words.items()}
         return self.moved(state, step, here, brownian)
 
-    @abc.abstractmethod
     def moved(
         self, state: ChainState, step: Int[Array, ""], here: dict[str, Words], brownian: PyTree
     ) -> ChainState:
-        """The state after one substep of `step`, with the words of its streams at this very substep."""
+        """The state after one substep of `step`, with the words of its streams at this very substep.
+
+        A process of one's own defines this, or `substep` where it needs more.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must say how it moves: define moved, or substep.")
 
     def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
         """One unit of the clock: all substeps, each with its own increment."""

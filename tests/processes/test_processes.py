@@ -426,3 +426,46 @@ def test_no_step_is_counted_beyond_the_clock(name, key):
             process.advance(state, start=start, steps=steps, key=key)
     last = process.advance(state, start=2**31 - 3, steps=2, key=key)
     assert np.all(np.asarray(last.theta) != state.theta)
+
+
+class Drift(ss.Diffusion):
+    """A user's own SDE, dθ = −θ dt + dW, by Euler's method: with the words of a substep already found."""
+
+    def __init__(self, problem, hyper):
+        super().__init__(problem, hyper, None, substeps=2, sampling="replacement")
+
+    def streams(self, key):
+        return ss.random.streams(key, brownian=ss.random.Stream.BROWNIAN)
+
+    def moved(self, state, step, here, brownian):
+        del step, here
+        rate = self.hyper.learning_rate
+        theta = state.theta - rate / 2 * state.theta + jnp.sqrt(rate) * brownian
+        return ss.ChainState(theta, state.chain, state.carry)
+
+
+class OwnSubstep(Drift):
+    """The same, which finds them itself."""
+
+    def substep(self, state, step, number, words, brownian):
+        del number, words
+        return Drift.moved(self, state, step, {}, brownian)
+
+
+class Unmoved(Drift):
+    """One that does not say how it moves."""
+
+    moved = ss.Diffusion.moved
+
+
+def test_an_sde_of_ones_own_says_how_it_moves(key):
+    runs = [
+        ss.run(make(ss.problems.DoubleWell(), ss.Hyperparameters(0.1, 1)), chains=2000, steps=100, key=key)
+        for make in (Drift, OwnSubstep)
+    ]
+    first, second = (np.asarray(result.theta) for result in runs)
+    assert np.array_equal(first, second)
+    # Euler's step a = 1 − η/2 with noise η/2: variance η/2/(1 − a²) = 1/(2 − η/2)
+    assert abs(first.var() - 1 / (2 - 0.05)) < 5 * 0.51 * (2 / 2000) ** 0.5
+    with refused(match="Unmoved must say how it moves: define moved, or substep", error=NotImplementedError):
+        ss.run(Unmoved(ss.problems.DoubleWell(), ss.Hyperparameters(0.1, 1)), chains=2, steps=1, key=key)
