@@ -441,7 +441,7 @@ class Drift(ss.Diffusion):
         del step, here
         rate = self.hyper.learning_rate
         theta = state.theta - rate / 2 * state.theta + jnp.sqrt(rate) * brownian
-        return ss.ChainState(theta, state.chain, state.carry)
+        return ss.ChainState(theta, state.chain, state.extra)
 
 
 class OwnSubstep(Drift):
