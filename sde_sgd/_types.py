@@ -29,7 +29,7 @@ Numbers = TypeAliasType(
 if TYPE_CHECKING:
     Theta = TypeAliasType("Theta", PyTree)
 else:
-    Theta = PyTree[Float[Array, "..."]]
+    Theta = PyTree[Float[Array | np.ndarray, "..."]]
 # from the parameters of one chain to what is looked at
 Observable = TypeAliasType("Observable", Callable[[PyTree], Array])
 # what to look at, by names of its own or by those of methods of the problem
