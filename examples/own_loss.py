@@ -78,7 +78,7 @@ def main() -> None:
         if name == "outwards":
             panel.plot(gibbs.grid, gibbs.pdf(gibbs.grid), ":", color="grey", label="Gibbs of even noise")
         panel.set_xlim(-5, 5)
-        panel.set_ylim(0, 2.0)
+        panel.set_ylim(0, 2.2)
         panel.legend(fontsize=9, frameon=False, loc="upper right")
     axes[1].set_title("σ² the same everywhere")
     axes[2].set_title("σ²(x) growing outwards")
