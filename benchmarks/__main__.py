@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise ValueError(f"--results must be a folder, got the file {str(options.results)!r}.")
     except ValueError as error:
         parser.error(str(error))
-    # one virtual device for each core, as the README advises on a CPU
+    # one virtual device for each core, and vectors as XLA has them: so are the committed results
     jax.config.update("jax_num_cpu_devices", cores())
     here = environment()
     effort = QUICK if options.quick else FULL

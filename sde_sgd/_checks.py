@@ -65,7 +65,7 @@ def path(name: str, value: Any) -> Path:
     return found
 
 
-def axes(value: Any) -> tuple[int, ...]:
+def shape(value: Any) -> tuple[int, ...]:
     """The shape of what may be a number, an array or a sequence."""
     return np.shape(value)
 

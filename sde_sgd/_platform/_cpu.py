@@ -14,7 +14,7 @@ from sde_sgd import _checks
 
 _WIDTH = "xla_cpu_prefer_vector_width"
 _COUNT = "xla_force_host_platform_device_count"
-_WIDE, _USUAL = 512, 256
+_WIDE = 512
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class CPUUse:
 
 
 _in_use: list[CPUUse] = []
+# XLA_FLAGS before the last call, and as it left them
+_flags: list[tuple[str, str]] = []
 
 
 def use_cpu(cores: int | None = None, wide_vectors: bool = True) -> CPUUse:
@@ -60,6 +62,8 @@ def use_cpu(cores: int | None = None, wide_vectors: bool = True) -> CPUUse:
     count = available_cores() if cores is None else _checks.integer("cores", cores, at_least=1)
     _checks.flag("wide_vectors", wide_vectors)
     flags = os.environ.get("XLA_FLAGS", "")
+    if _flags and flags == _flags[-1][1]:
+        flags = _flags[-1][0]
     if f"{_COUNT}=" in flags:
         raise ValueError(
             f"cores={count} cannot be set: XLA_FLAGS={flags!r} holds a number of devices of its own. Take "
@@ -73,9 +77,10 @@ def use_cpu(cores: int | None = None, wide_vectors: bool = True) -> CPUUse:
         # once initialised, JAX takes the number that it has, and no other: so that one is tried too
         jax.config.update("jax_num_cpu_devices", count + 1)
         jax.config.update("jax_num_cpu_devices", count)
-    if bits is not None and _given(flags) is None:
-        os.environ["XLA_FLAGS"] = f"{flags} --{_WIDTH}={bits}".strip()
-    _in_use[:] = [wanted]
+    now = flags if bits is None or _given(flags) is not None else f"{flags} --{_WIDTH}={bits}".strip()
+    if now != os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = now
+    _in_use[:], _flags[:] = [wanted], [(flags, now)]
     return wanted
 
 
@@ -91,8 +96,9 @@ def _named(count: int, wanted: CPUUse) -> Iterator[None]:
     except RuntimeError as error:
         raise ValueError(
             f"cores={count} cannot be set any more: JAX has been initialised, by an array, a key or "
-            f"jax.devices(), and the CPU is {jax.local_device_count('cpu')} device(s). Call use_cpu first in "
-            f"the program, after the imports; in a notebook restart the kernel. It would set {wanted}."
+            f"jax.devices(), and has {jax.local_device_count()} {jax.default_backend()} device(s). Call "
+            f"use_cpu first in the program, after the imports; in a notebook restart the kernel. It would "
+            f"set {wanted}."
         ) from error
 
 

@@ -299,13 +299,11 @@ def _gauss_newton(problem: EmpiricalRisk, build: Any, flat: Array, examples: Any
         def total(at: Array) -> Array:
             return jnp.mean(problem._by_blocks(paired, build(at), *data))
 
-        result = jax.grad(total)(flat)
-        if not problem.regularised:
-            unpenalised: Array = result
-            return unpenalised
-        penalised, _ = ravel_pytree(jax.tree.leaves(problem.decayed(build(vector))))
-        returned: Array = result + problem.l2.astype(flat.dtype) * penalised
-        return returned
+        result: Array = jax.grad(total)(flat)
+        if problem.regularised:
+            penalised, _ = ravel_pytree(jax.tree.leaves(problem.decayed(build(vector))))
+            result = result + problem.l2.astype(flat.dtype) * penalised
+        return result
 
     # it is linear in v: this computes all that does not depend on it once
     linear: Product = jax.linearize(product, jnp.zeros_like(flat))[1]

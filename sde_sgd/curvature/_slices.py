@@ -134,7 +134,7 @@ def plane(
     size = _checks.scalar("radius", radius, above=0)
     points = _checks.integer("points", points, at_least=2)
     first, second, choose = jax.random.split(key, 3)
-    if subset is not None and not _checks.axes(subset):
+    if subset is not None and not _checks.shape(subset):
         subset = check_subset(problem, subset, choose)
     directions = (
         random_direction(problem, theta, key=first, normalise=normalise),

@@ -65,7 +65,7 @@ class Quadratic(_Well):
         noise: GradientNoise | None = None,
         noise_law: NoiseLaw = "gaussian",
     ):
-        if not _checks.axes(hessian):
+        if not _checks.shape(hessian):
             self.matrix = _scalar("hessian", hessian, above=0)
         else:
             self.matrix = jnp.asarray(_checks.square_matrix("hessian", hessian), dtype=float)
@@ -173,10 +173,10 @@ class TwoMinima(_Well):
         rows = []
         for curvature in curvatures:
             _checks.number("curvatures", curvature, above=0, kept=True)
-            if _checks.axes(curvature) not in ((), (size,)):
+            if _checks.shape(curvature) not in ((), (size,)):
                 raise ValueError(
                     f"curvatures must be numbers or have one entry for each of the {size} "
-                    f"dimensions, got shape {_checks.axes(curvature)}."
+                    f"dimensions, got shape {_checks.shape(curvature)}."
                 )
             rows.append(np.broadcast_to(np.asarray(curvature, dtype=float), (size,)))
         self.curvatures = jnp.asarray(np.stack(rows), dtype=float)

@@ -52,11 +52,12 @@ def occupation(
         temperature: T > 0.
     """
     _checks.scalar("temperature", temperature, above=0)
-    both: dict[str, Any] = {"losses": losses, "log_determinants": log_determinants}
-    for name, values in both.items():
+    for name, values in (("losses", losses), ("log_determinants", log_determinants)):
         _checks.number(name, values)
-        if np.shape(values) != np.shape(both["losses"]) or np.ndim(values) != 1:
-            raise ValueError(f"{name} must hold one number for each minimum, got shape {np.shape(values)}.")
+        if _checks.shape(values) != _checks.shape(losses) or len(_checks.shape(values)) != 1:
+            raise ValueError(
+                f"{name} must hold one number for each minimum, got shape {_checks.shape(values)}."
+            )
     log_odds = -2 * np.asarray(losses, np.float64) / temperature
     log_odds = log_odds - 0.5 * np.asarray(log_determinants, np.float64)
     weights = np.exp(log_odds - log_odds.max())

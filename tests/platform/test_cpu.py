@@ -52,6 +52,22 @@ print(jax.device_count())
     assert alone(code, XLA_FLAGS=flags) == [f"128 {flags}", "2"]
 
 
+def test_a_later_call_takes_back_what_an_earlier_one_has_set():
+    code = """
+ss.use_cpu(2)
+print(ss.use_cpu(2, wide_vectors=False), repr(os.environ["XLA_FLAGS"]))
+jax.devices()
+try:
+    ss.use_cpu(2)
+except ValueError as error:
+    print(error)
+"""
+    said = alone(code, XLA_FLAGS="--xla_cpu_use_onednn=false")
+    assert said[0] == "CPUUse(devices=2, vector_bits=None, note='') '--xla_cpu_use_onednn=false'"
+    if _cpu._has_wide_vectors() and _cpu._is_known():
+        assert "cannot be set any more" in said[1]
+
+
 def test_narrow_vectors_leave_the_environment_alone():
     code = "print(ss.use_cpu(wide_vectors=False), os.environ.get('XLA_FLAGS'), jax.device_count())"
     cores = _cpu.available_cores()
@@ -62,7 +78,7 @@ def test_narrow_vectors_leave_the_environment_alone():
     ("before", "told"),
     [
         ("jax.random.key(0)", "cannot be set any more: JAX has been initialised"),
-        ("jax.config.update('jax_num_cpu_devices', 2); jax.devices()", "the CPU is 2 device(s)"),
+        ("jax.config.update('jax_num_cpu_devices', 2); jax.devices()", "and has 2 cpu device(s)"),
         ("os.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=4'", "holds a number of devices"),
     ],
 )
