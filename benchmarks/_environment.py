@@ -7,9 +7,10 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import jax
+
+import sde_sgd as ss
 
 _PEERS = ("diffrax", "numba", "pyhessian", "torch", "torchsde")
 
@@ -62,12 +63,10 @@ class Environment:
 
 def environment() -> Environment:
     """Ask this machine."""
-    processor = _processor()
-    device = jax.devices()[0]
     return Environment(
-        device=processor if device.platform == "cpu" else device.device_kind,
+        device=ss.device_name(),
         devices=jax.device_count(),
-        processor=processor,
+        processor=ss.device_name(jax.devices("cpu")[0]),
         cores=cores(),
         jax=jax.__version__,
         python=platform.python_version(),
@@ -80,15 +79,6 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        found = re.search(r"^model name\s*:\s*(.+)$", information.read_text(), re.MULTILINE)
-        if found:
-            return found.group(1).strip()
-    return platform.machine() or "unknown processor"
 
 
 def _peer_versions() -> dict[str, str]:

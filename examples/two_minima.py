@@ -20,8 +20,8 @@ def main() -> None:
     """Run, print the table, draw the figure."""
     args = options(__doc__)
     chains, time = (2_000, 200.0) if args.quick else (10_000, 400.0)
-    keys = iter(jax.random.split(jax.random.key(args.seed), 64))
     figure, axes = ss.plot.figure(1, 2, width=5.2, height=4.0)
+    keys = iter(jax.random.split(jax.random.key(args.seed), 64))
     rows = []
     for dimension, colour in ((1, "#0072B2"), (2, "#D55E00")):
         problem = ss.problems.TwoMinima(dimension=dimension, noise_variance=VARIANCE)
@@ -71,8 +71,8 @@ def main() -> None:
         xlabel="temperature T = ησ²/B",
         ylabel="probability of the wide well",
     )
-    axes[1].legend(fontsize=9, frameon=False)
     figure.suptitle("Noise picks the wide minimum although it is higher")
+    axes[1].legend(fontsize=9, frameon=False)
 
     table(
         f"P(wide well); η = {RATE:g}, σ² = {VARIANCE:g}, {chains} chains",

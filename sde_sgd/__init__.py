@@ -19,6 +19,7 @@ from sde_sgd._platform import _names
 from sde_sgd._platform._cache import compilation_cache as compilation_cache
 from sde_sgd._platform._cpu import CPUUse as CPUUse
 from sde_sgd._platform._cpu import use_cpu as use_cpu
+from sde_sgd._platform._devices import device_name as device_name
 from sde_sgd._platform.checkpoints._checkpoint import Checkpoint as Checkpoint
 from sde_sgd._platform.checkpoints._checkpoint import CheckpointError as CheckpointError
 from sde_sgd._platform.files._files import FileError as FileError

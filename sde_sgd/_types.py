@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 from typing_extensions import TypeAliasType
 
 
@@ -25,6 +25,8 @@ ArrayLike = TypeAliasType("ArrayLike", _Number | np.ndarray | Array)
 Numbers = TypeAliasType(
     "Numbers", _Number | np.ndarray | Array | Sequence[_Number] | Sequence[Sequence[_Number]]
 )
+# a number of steps or substeps, in a compiled program or not
+Count = TypeAliasType("Count", Int[Array, ""] | int)
 # the parameters of one chain, or of many on a leading axis
 if TYPE_CHECKING:
     Theta = TypeAliasType("Theta", PyTree)

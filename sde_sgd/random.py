@@ -23,6 +23,7 @@ from typing_extensions import TypeAliasType
 
 from sde_sgd import _checks
 from sde_sgd._platform import _names
+from sde_sgd._types import Count
 
 DType = TypeAliasType("DType", DTypeLike)
 Words = UInt32[Array, "2"]
@@ -92,7 +93,7 @@ def check_key(key: object) -> None:
         )
 
 
-def at(words: Words, step: Int[Array, ""] | int, substep: Int[Array, ""] | int = 0) -> Words:
+def at(words: Words, step: Count, substep: Count = 0) -> Words:
     """The key words for one step (and substep) of a stream: any pair of integers below 2³²."""
     counter = (jnp.asarray(step).astype(jnp.uint32), jnp.asarray(substep).astype(jnp.uint32))
     return jnp.stack(threefry2x32((words[0], words[1]), counter))
@@ -192,7 +193,7 @@ def rademacher_sum(
 ) -> Int[Array, "chains ..."]:
     """Sum of `count` independent signs ±1, by counting random bits; shape `(chains, *shape)`."""
 
-    def block(number: Int[Array, ""] | int, kept: int) -> Int[Array, "chains ..."]:
+    def block(number: Count, kept: int) -> Int[Array, "chains ..."]:
         pair = bits(at(words, number), chain, shape)
         halves = [(pair[0], min(kept, 32)), (pair[1], max(kept - 32, 0))]
         ones = [lax.population_count(word >> jnp.uint32(32 - keep)) for word, keep in halves if keep]
@@ -266,7 +267,7 @@ def signs(words: Words, chain: Chains, shape: tuple[int, ...], dtype: DType) -> 
 
 
 def sign_from_bit(
-    pair: UInt32[Array, "2 ..."], number: Int[Array, ""] | int, size: float, dtype: DType
+    pair: UInt32[Array, "2 ..."], number: Count, size: float, dtype: DType
 ) -> Float[Array, "..."]:
     """±`size`, minus where bit `number` of 0..63 of 64 random bits is set.
 

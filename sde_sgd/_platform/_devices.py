@@ -1,8 +1,11 @@
 """Spreading chains, and the batches of one chain, over devices and hosts."""
 
 import math
+import platform
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import jax
@@ -116,6 +119,27 @@ def layout(chains: int, devices: Devices | None, data_devices: int = 1, multiple
         groups = math.ceil(chains / per_group)
     grid = np.asarray(chosen[: groups * data]).reshape(groups, data)
     return Layout(Mesh(grid, (CHAINS_AXIS, DATA_AXIS)), chains, groups * per_group)
+
+
+def device_name(device: Device | None = None) -> str:
+    """What a device is, without the name of a machine or user: "NVIDIA H100 80GB HBM3", "AMD EPYC".
+
+    Args:
+        device: by default the first of `jax.devices()`.
+
+    Returns:
+        The kind of a GPU or TPU as its driver calls it; the model of the processor for a CPU.
+    """
+    one = jax.devices()[0] if device is None else device
+    return processor_name() if one.platform == "cpu" else str(one.device_kind)
+
+
+def processor_name() -> str:
+    """The model of the processor as Linux calls it, elsewhere its architecture."""
+    information = Path("/proc/cpuinfo")
+    text = information.read_text(encoding="utf-8", errors="replace") if information.exists() else ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found.group(1).strip() if found else platform.machine() or "unknown processor"
 
 
 def lanes(problem: Any) -> int:

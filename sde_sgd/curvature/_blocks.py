@@ -36,13 +36,13 @@ def layer_blocks(
     problem: Problem,
     theta: Theta,
     *,
-    key: Key[Array, ""],
     k: int = 1,
     products: int = 15,
     samples: int = 30,
     by: Literal["layer", "leaf"] = "layer",
     matrix: Literal["hessian", "gauss_newton", "covariance"] = "hessian",
     subset: Numbers | None = None,
+    key: Key[Array, ""],
 ) -> dict[str, Block]:
     """The k largest eigenvalues and the trace of every layer's diagonal block of ∇∇L(θ).
 

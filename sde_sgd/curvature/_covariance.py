@@ -27,10 +27,10 @@ def covariance_spectrum(
     theta: Theta,
     k: int = 10,
     *,
-    key: Key[Array, ""],
     products: int | None = None,
     method: Literal["gram", "lanczos"] | None = None,
     subset: Numbers | None = None,
+    key: Key[Array, ""],
 ) -> Eigenpairs:
     r"""The k largest eigenvalues of C(θ) = (1/N) Σ (g_n − g)(g_n − g)ᵀ and their eigenvectors.
 
@@ -103,11 +103,11 @@ def alignment(
     theta: Theta,
     k: int = 5,
     *,
-    key: Key[Array, ""],
     products: int | None = None,
     samples: int = 30,
     matrix: Literal["hessian", "gauss_newton"] = "hessian",
     subset: Numbers | None = None,
+    key: Key[Array, ""],
 ) -> Alignment:
     r"""The gradient covariance against the curvature: as a whole, and direction by direction.
 

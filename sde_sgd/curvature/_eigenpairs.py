@@ -43,11 +43,11 @@ def top_eigenpairs(
     theta: Theta,
     k: int = 1,
     *,
-    key: Key[Array, ""],
     products: int | None = None,
     which: Literal["largest", "smallest", "magnitude"] = "largest",
     matrix: Literal["hessian", "gauss_newton", "covariance"] = "hessian",
     subset: Numbers | None = None,
+    key: Key[Array, ""],
 ) -> Eigenpairs:
     r"""The k foremost eigenvalues of ∇∇L(θ), and their eigenvectors, by Lanczos' method.
 

@@ -46,11 +46,11 @@ def trace(
     problem: Problem,
     theta: Theta,
     *,
-    key: Key[Array, ""],
     samples: int = 30,
     method: Literal["hutchinson", "hutch++"] = "hutchinson",
     matrix: Literal["hessian", "gauss_newton", "covariance"] = "hessian",
     subset: Numbers | None = None,
+    key: Key[Array, ""],
 ) -> Estimate:
     r"""Tr A for A = ∇∇L(θ), from products with random signs z.
 
@@ -83,11 +83,11 @@ def frobenius_norm(
     problem: Problem,
     theta: Theta,
     *,
-    key: Key[Array, ""],
     samples: int = 30,
     method: Literal["hutchinson", "hutch++"] = "hutchinson",
     matrix: Literal["hessian", "gauss_newton", "covariance"] = "hessian",
     subset: Numbers | None = None,
+    key: Key[Array, ""],
 ) -> Estimate:
     r"""|A|_F = (Tr A²)^{1/2} for A = ∇∇L(θ), from E|Az|² = |A|_F².
 

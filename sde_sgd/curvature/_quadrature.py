@@ -45,13 +45,13 @@ def spectral_density(
     problem: Problem,
     theta: Theta,
     *,
-    key: Key[Array, ""],
     samples: int = 10,
     products: int | None = None,
     grid: Numbers | None = None,
     width: Scalar | None = None,
     matrix: Literal["hessian", "gauss_newton", "covariance"] = "hessian",
     subset: Numbers | None = None,
+    key: Key[Array, ""],
 ) -> SpectralDensity:
     r"""The distribution of the eigenvalues of ∇∇L(θ), each smoothed by a Gaussian.
 
@@ -100,12 +100,12 @@ def log_determinant(
     problem: Problem,
     theta: Theta,
     *,
-    key: Key[Array, ""],
     shift: Scalar = 0.0,
     samples: int = 10,
     products: int | None = None,
     matrix: Literal["hessian", "gauss_newton", "covariance"] = "hessian",
     subset: Numbers | None = None,
+    key: Key[Array, ""],
 ) -> Estimate:
     r"""ln det(∇∇L(θ) + shift · I) = Σ ln(λ_i + shift), by stochastic Lanczos quadrature.
 

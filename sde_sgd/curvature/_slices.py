@@ -97,12 +97,12 @@ def plane(
     problem: Problem,
     theta: Theta,
     *,
-    key: Key[Array, ""],
     radius: Scalar = 1.0,
     points: int = 25,
     normalise: Literal["filter", "layer", "none"] = "filter",
     function: Observable | None = None,
     subset: Numbers | None = None,
+    key: Key[Array, ""],
 ) -> Plane:
     r"""The loss in a plane through θ spanned by two random directions of the networks' own scale.
 
@@ -149,8 +149,8 @@ def random_direction(
     problem: Problem,
     theta: Theta,
     *,
-    key: Key[Array, ""],
     normalise: Literal["filter", "layer", "none"] = "filter",
+    key: Key[Array, ""],
 ) -> Theta:
     """A Gaussian direction with the lengths of θ, as `plane` takes two of.
 

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from sde_sgd import _checks, _tree
 from sde_sgd._platform._shown import Shown
 from sde_sgd._platform.files._files import first_line
+from sde_sgd._types import Count
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._contract import check_contract
@@ -100,8 +101,8 @@ class Process(Shown, _tree.Hashed, eqx.Module):
         self,
         state: ChainState,
         *,
-        start: Int[Array, ""] | int,
-        steps: Int[Array, ""] | int,
+        start: Count,
+        steps: Count,
         key: Key[Array, ""],
     ) -> ChainState:
         """`steps` units of the clock from `start`. Neither is compiled in.
@@ -140,7 +141,7 @@ class SingleProcess(Process):
         self.origin = jnp.zeros((), jnp.int32)
 
 
-def _check_clock(start: Int[Array, ""] | int, steps: Int[Array, ""] | int) -> None:
+def _check_clock(start: Count, steps: Count) -> None:
     """Refuse steps that the clock cannot count: in int32 their end would lie before their begin."""
     known = {
         name: value for name, value in (("start", start), ("steps", steps)) if _checks.is_concrete(value)

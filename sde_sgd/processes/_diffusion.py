@@ -4,16 +4,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from sde_sgd import _checks, _tree, random
 from sde_sgd._samplings import is_shuffled
-from sde_sgd._types import Sampling
+from sde_sgd._types import Count, Sampling
 from sde_sgd.hyperparameters import Hyperparameters, finite_population_factor
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
 from sde_sgd.processes._base import ChainState, RateSchedule, SingleProcess
-from sde_sgd.random import Chains, Words
+from sde_sgd.random import Chains, Stream, Words
 
 
 class Diffusion(SingleProcess):
@@ -51,8 +51,13 @@ class Diffusion(SingleProcess):
     def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: Chains) -> ChainState:
         return ChainState(theta, chain, None)
 
+    def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
+        return random.streams(
+            key, brownian=Stream.BROWNIAN, levy_area=Stream.LEVY_AREA, direction=Stream.DIRECTION
+        )
+
     def increment(
-        self, state: ChainState, step: Int[Array, ""], number: Int[Array, ""] | int, words: dict[str, Words]
+        self, state: ChainState, step: Int[Array, ""], number: Count, words: dict[str, Words]
     ) -> PyTree:
         """The Brownian increment of substep `number` of `step`, N(0, 1/substeps) in each coordinate."""
         here = random.at(words["brownian"], step, number)
@@ -67,7 +72,7 @@ class Diffusion(SingleProcess):
         self,
         state: ChainState,
         step: Int[Array, ""],
-        number: Int[Array, ""] | int,
+        number: Count,
         words: dict[str, Words],
         brownian: PyTree,
     ) -> ChainState:
@@ -87,7 +92,7 @@ class Diffusion(SingleProcess):
     def step(self, state: ChainState, step: Int[Array, ""], words: dict[str, Words]) -> ChainState:
         """One unit of the clock: all substeps, each with its own increment."""
 
-        def one(number: Int[Array, ""] | int, state: ChainState) -> ChainState:
+        def one(number: Count, state: ChainState) -> ChainState:
             return self.substep(state, step, number, words, self.increment(state, step, number, words))
 
         return one(0, state) if self.substeps == 1 else lax.fori_loop(0, self.substeps, one, state)

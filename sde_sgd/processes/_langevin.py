@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from sde_sgd import _checks, random
 from sde_sgd._platform._shown import short
-from sde_sgd._types import Sampling
+from sde_sgd._types import Count, Sampling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
@@ -106,8 +106,10 @@ class Langevin(Diffusion):
             self.substeps = solvers.enough_substeps(solver)
 
     def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
-        brownian = Stream.TWO_POINT if self._is_two_point else Stream.BROWNIAN
-        return random.streams(key, brownian=brownian, levy_area=Stream.LEVY_AREA, direction=Stream.DIRECTION)
+        words = super().streams(key)
+        if self._is_two_point:
+            words["brownian"] = random.stream(key, Stream.TWO_POINT)
+        return words
 
     def effective_rate(self, step: Int[Array, ""]) -> Float[Array, "*chains"]:
         """η' = η/(1 − m) at a step of the clock, by the schedule."""
@@ -140,7 +142,7 @@ class Langevin(Diffusion):
         )
 
     def increment(
-        self, state: ChainState, step: Int[Array, ""], number: Int[Array, ""] | int, words: dict[str, Words]
+        self, state: ChainState, step: Int[Array, ""], number: Count, words: dict[str, Words]
     ) -> PyTree:
         """For the scheme of Leimkuhler and Matthews the unit normals of this substep and of the next."""
         if not self._uses_twice:
@@ -182,9 +184,7 @@ class Langevin(Diffusion):
     def _uses_twice(self) -> bool:
         return isinstance(self.solver, LeimkuhlerMatthews)
 
-    def _following(
-        self, step: Int[Array, ""] | int, number: Int[Array, ""] | int
-    ) -> tuple[Int[Array, ""] | int, Int[Array, ""] | int]:
+    def _following(self, step: Count, number: Count) -> tuple[Count, Count]:
         """The step and number of the substep after this one."""
         return step + (number + 1) // self.substeps, (number + 1) % self.substeps
 
@@ -194,7 +194,7 @@ class Langevin(Diffusion):
         """One draw for each substep: what follows it is kept for the next. Any cut gives the same numbers."""
 
         def substep(
-            step: Int[Array, ""], number: Int[Array, ""] | int, carry: tuple[ChainState, PyTree]
+            step: Int[Array, ""], number: Count, carry: tuple[ChainState, PyTree]
         ) -> tuple[ChainState, PyTree]:
             state, own = carry
             following = self._unit_normal(state, *self._following(step, number), words)
@@ -214,8 +214,8 @@ class Langevin(Diffusion):
     def _unit_normal(
         self,
         state: ChainState,
-        step: Int[Array, ""] | int,
-        number: Int[Array, ""] | int,
+        step: Count,
+        number: Count,
         words: dict[str, Words],
     ) -> PyTree:
         here = random.at(words["brownian"], step, number)

@@ -5,9 +5,9 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
-from sde_sgd import _checks, random
+from sde_sgd import _checks
 from sde_sgd._types import Sampling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._analytic import AnalyticProblem
@@ -16,7 +16,7 @@ from sde_sgd.processes import _draws
 from sde_sgd.processes._base import ChainState, RateSchedule
 from sde_sgd.processes._diffusion import Diffusion
 from sde_sgd.processes._heavy_ball import refuse_momentum
-from sde_sgd.random import Stream, Words
+from sde_sgd.random import Words
 
 FIXED = ("batch_size", "ratio")
 
@@ -79,9 +79,6 @@ class SecondOrderLangevin(Diffusion):
         self.fixed = _checks.choice("fixed", fixed, FIXED)
         if self.fixed == "ratio":
             _check_ratio(problem)
-
-    def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
-        return random.streams(key, brownian=Stream.BROWNIAN, direction=Stream.DIRECTION)
 
     def moved(
         self, state: ChainState, step: Int[Array, ""], here: dict[str, Words], brownian: PyTree

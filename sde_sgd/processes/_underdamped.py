@@ -6,7 +6,7 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from sde_sgd import random
 from sde_sgd._types import Sampling
@@ -16,7 +16,7 @@ from sde_sgd.problems._base import Problem
 from sde_sgd.processes import _draws
 from sde_sgd.processes._base import ChainState, RateSchedule
 from sde_sgd.processes._diffusion import Diffusion
-from sde_sgd.random import Chains, Stream, Words
+from sde_sgd.random import Chains, Words
 
 SOLVERS = (diffrax.ALIGN, diffrax.ShOULD, diffrax.QUICSORT)
 
@@ -89,9 +89,6 @@ class UnderdampedLangevin(Diffusion):
 
     def init(self, theta: PyTree[Float[Array, "chains ..."]], chain: Chains) -> ChainState:
         return ChainState(theta, chain, {"velocity": jax.tree.map(jnp.zeros_like, theta)})
-
-    def streams(self, key: Key[Array, ""]) -> dict[str, Words]:
-        return random.streams(key, brownian=Stream.BROWNIAN, levy_area=Stream.LEVY_AREA)
 
     def moved(
         self, state: ChainState, step: Int[Array, ""], here: dict[str, Words], brownian: PyTree
