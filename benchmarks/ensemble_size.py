@@ -73,16 +73,22 @@ def peer_curves() -> list[Curve]:
 
 def measure(effort: Effort, sizes: Sequence[int] = SIZES) -> list[Row]:
     """Chain-steps per second of every curve at every size."""
-    rows: list[Row] = []
-    for curve in own_curves():
-        announce(f"ensemble_size, {curve.who}")
-        rows += _own(curve, sizes, effort)
+    rows = measure_own(effort, sizes)
     short = Effort(min(_PEER_ROUNDS, effort.rounds), effort.seconds / 2)
     for curve in peer_curves():
         announce(f"ensemble_size, {curve.who}")
         rows += _theirs(curve, [size for size in sizes if size <= curve.most], short)
     top = Curve(CEILING, lambda chains: [ceiling(chains)])
     return rows + _theirs(top, [CHAINS], effort)
+
+
+def measure_own(effort: Effort, sizes: Sequence[int]) -> list[Row]:
+    """The same of our own curves alone."""
+    rows: list[Row] = []
+    for curve in own_curves():
+        announce(f"ensemble_size, {curve.who}")
+        rows += _own(curve, sizes, effort)
+    return rows
 
 
 def shares(rows: Sequence[Row], spent: Sequence[Sequence[float]], target: Target) -> list[Row]:

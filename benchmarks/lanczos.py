@@ -79,12 +79,13 @@ def over_runs(problem: ss.problems.Problem, thetas: Any, products: int) -> tuple
 
     On a CPU one run after the other, whose arrays stay in the cache; elsewhere vmapped.
     """
-    devices = jax.devices()[: math.gcd(RUNS, jax.device_count())]
-    mesh, runs = Mesh(np.array(devices), ("runs",)), PartitionSpec("runs")
+    runs = len(jax.tree.leaves(thetas)[0])
+    devices = jax.devices()[: math.gcd(runs, jax.device_count())]
+    mesh, spec = Mesh(np.array(devices), ("runs",)), PartitionSpec("runs")
     one = partial(eigenvalues, problem, products=products)
     mapped = partial(lax.map, one) if devices[0].platform == "cpu" else jax.vmap(one)
-    spread = jax.shard_map(mapped, mesh=mesh, in_specs=runs, out_specs=runs, check_vma=False)
-    return jax.jit(spread), jax.device_put(thetas, NamedSharding(mesh, runs))
+    spread = jax.shard_map(mapped, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
+    return jax.jit(spread), jax.device_put(thetas, NamedSharding(mesh, spec))
 
 
 def repeated(function: Callable[[Any], Array], argument: Any) -> Callable[[int], object]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Int
 
 from benchmarks._ensemble import divisible, loop
@@ -53,26 +54,32 @@ def square(size: int) -> Product:
     return Product("square", "rbi,rio->rbo", (size, size), (size, size), 2 * size**3)
 
 
-def contender(who: str, products: Sequence[Product], runs: int) -> Contender:
+def contender(
+    who: str,
+    products: Sequence[Product],
+    runs: int,
+    dtype: DTypeLike = jnp.float32,
+    precision: str | None = None,
+) -> Contender:
     """These products and nothing else, each for so many runs, divided among the devices."""
     runs = divisible(runs)
     keys = jax.random.split(jax.random.key(0), (len(products), 2))
     factors = [
         (
-            jax.random.normal(pair[0], (runs, *product.left), jnp.float32),
-            jax.random.normal(pair[1], (runs, *product.right), jnp.float32),
+            jax.random.normal(pair[0], (runs, *product.left), dtype),
+            jax.random.normal(pair[1], (runs, *product.right), dtype),
         )
         for product, pair in zip(products, keys, strict=True)
     ]
 
     def multiply(product: Product, left: Array, right: Array) -> Array:
-        return jnp.einsum(product.equation, left, right)
+        return jnp.einsum(product.equation, left, right, precision=precision)
 
     def body(_: Int[Array, ""], carry: Any) -> Any:
         new = []
         for product, (left, right, before) in zip(products, carry, strict=True):
             # a number of the last result goes in, so that no product can be moved out of the loop
-            here = left.at[0, 0, 0].set(before[0, 0, 0] * 1e-6)
+            here = left.at[0, 0, 0].set(before[0, 0, 0] * jnp.asarray(1e-6, dtype))
             new.append((here, right, multiply(product, here, right)))
         return new
 

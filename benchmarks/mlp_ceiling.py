@@ -1,5 +1,6 @@
 """SGD of a wider MLP on digits beside the rate at which the machine multiplies matrices."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import sde_sgd as ss
@@ -13,8 +14,13 @@ RUNS, BATCH, LEARNING_RATE, HIDDEN = 16, 128, 0.05, (256, 256)
 WIDTHS = (64, *HIDDEN, 10)
 
 
-def measure(effort: Effort) -> list[Row]:
-    """Floating-point operations per second in matrix products."""
+def measure(effort: Effort, whom: Sequence[str] | None = None) -> list[Row]:
+    """Floating-point operations per second in matrix products.
+
+    Args:
+        effort: how long.
+        whom: the peers by name; by default all.
+    """
     problem = ss.problems.mlp(ss.data.digits(), hidden=HIDDEN)
     process = ss.SGD(problem, ss.Hyperparameters(LEARNING_RATE, BATCH))
     products = matrix_products.of_step(WIDTHS, BATCH)
@@ -29,8 +35,9 @@ def measure(effort: Effort) -> list[Row]:
             partial(loop_over_seeds, HIDDEN, BATCH, LEARNING_RATE, work=flops),
         ),
     )
+    chosen = [peer for peer in peers if whom is None or peer.who in whom]
     name = f"mlp_ceiling, {'-'.join(map(str, WIDTHS))}, B = {BATCH}, {RUNS} runs"
-    return compare(name, "FLOP", ours, peers, effort.long())
+    return compare(name, "FLOP", ours, chosen, effort.long())
 
 
 def _one_by_one(products: list[matrix_products.Product]) -> list[Contender]:

@@ -16,13 +16,23 @@ ss.use_cpu()
 STARTED = time.perf_counter()
 
 
-def options(description: str | None) -> argparse.Namespace:
-    """The options every example has: --quick, --seed, --out."""
+def options(description: str | None, chains: tuple[int, int] | None = None) -> argparse.Namespace:
+    """The options every example has, --quick, --seed and --out; and --chains where it has two defaults.
+
+    Args:
+        description: of the example.
+        chains: how many with --quick, and how many without.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="smaller and faster, same point")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the figures")
-    return parser.parse_args()
+    if chains is None:
+        return parser.parse_args()
+    parser.add_argument("--chains", type=int, help=f"in place of {chains[1]}, or {chains[0]} with --quick")
+    args = parser.parse_args()
+    args.chains = args.chains or chains[0 if args.quick else 1]
+    return args
 
 
 def table(title: str, header: list[str], rows: list[list[str]]) -> None:

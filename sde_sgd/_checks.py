@@ -123,7 +123,7 @@ def number(
 
 def as_kept(array: np.ndarray) -> np.ndarray:
     """Float64 numbers as JAX keeps them: rounded to its floats, and 0 below their normal range."""
-    dtype = jnp.zeros((), float).dtype
+    dtype = jnp.result_type(float)
     with np.errstate(over="ignore", under="ignore"):
         numbers = np.asarray(array, dtype)
     return np.where(np.abs(numbers) < np.finfo(dtype).tiny, np.zeros((), dtype), numbers)

@@ -1,5 +1,6 @@
 """Small helpers for pytrees of parameters and for ensembles (a leading axis of chains)."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -50,14 +51,19 @@ def shapes(function: Callable[..., Any], *args: Any) -> Any:
     return jax.eval_shape(lambda *given: function(*given), *args)  # noqa: PLW0108 - a new one each time
 
 
+def abstract(tree: Any) -> Any:
+    """A pytree of arrays as shapes."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
+
+
 def key_shape() -> Any:
     """The shape of one key, for what is only to be looked at."""
-    return jax.eval_shape(lambda: jax.random.key(0))
+    return _key_shape(getattr(jax.config, "jax_default_prng_impl"))  # noqa: B009 - not among its types
 
 
-def parameter_shapes(init: Callable[..., Any]) -> Any:
-    """The shapes of the parameters that a problem's `init` draws for a key."""
-    return jax.eval_shape(init, key_shape())
+@functools.cache
+def _key_shape(impl: str) -> Any:
+    return jax.eval_shape(lambda: jax.random.key(0, impl=impl))
 
 
 def dtypes(tree: Any) -> str:

@@ -65,11 +65,11 @@ class Layout:
 
     def place(self, tree: PyTree, spec: PyTree) -> PyTree:
         """Lay a pytree out over the mesh; `spec` is a prefix of it."""
-        return jax.tree.map(
-            lambda part, under: jax.tree.map(lambda leaf: _place(leaf, self.sharding(part)), under),
-            spec,
-            tree,
-        )
+        specs = jax.tree.map(lambda part, under: jax.tree.map(lambda _: part, under), spec, tree)
+        leaves, structure = jax.tree.flatten(tree)
+        shardings = {part: self.sharding(part) for part in set(jax.tree.leaves(specs))}
+        wanted = [shardings[part] for part in jax.tree.leaves(specs)]
+        return jax.tree.unflatten(structure, _place(leaves, wanted))
 
     def pad(self, tree: PyTree, axis: int = 0) -> PyTree:
         """Repeat the last chain until there are `slots` of them; no change where there are."""
@@ -167,12 +167,27 @@ def available(devices: Devices | None) -> list[Device]:
     return jax.devices() if chosen is None else [chosen]
 
 
-def _place(leaf: Any, sharding: NamedSharding) -> Any:
-    if isinstance(leaf, jax.Array) and leaf.sharding.is_equivalent_to(sharding, leaf.ndim):
-        return leaf
+def _place(leaves: list[Any], shardings: list[NamedSharding]) -> list[Any]:
+    """All in one call, but for those that lie there already."""
+    away = [
+        number
+        for number, (leaf, sharding) in enumerate(zip(leaves, shardings, strict=True))
+        if not (isinstance(leaf, jax.Array) and leaf.sharding.is_equivalent_to(sharding, leaf.ndim))
+    ]
+    moving, there = [leaves[number] for number in away], [shardings[number] for number in away]
     if jax.process_count() == 1:
-        return jax.device_put(leaf, sharding)
-    whole = fetch(leaf)
+        moved = jax.device_put(moving, there)
+    else:
+        moved = [
+            _from_every_host(fetch(leaf), sharding) for leaf, sharding in zip(moving, there, strict=True)
+        ]
+    placed = list(leaves)
+    for number, leaf in zip(away, moved, strict=True):
+        placed[number] = leaf
+    return placed
+
+
+def _from_every_host(whole: np.ndarray, sharding: NamedSharding) -> jax.Array:
     return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
 
 

@@ -76,7 +76,7 @@ def check_precision(name: str, tree: Any) -> None:
     Raises:
         ValueError: saying how to go on.
     """
-    if jnp.zeros((), float).dtype == jnp.float64:
+    if jnp.result_type(float) == jnp.float64:
         return
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if isinstance(leaf, jax.Array) and leaf.dtype == jnp.float64:
@@ -90,7 +90,7 @@ def mixed_precision(*trees: Any) -> str:
     """What to say where arrays of several precisions have met, or nothing where there is one alone."""
     leaves = [leaf for leaf in jax.tree.leaves(trees) if hasattr(leaf, "dtype")]
     kinds = {str(leaf.dtype) for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)}
-    now = str(jnp.zeros((), float).dtype)
+    now = str(jnp.result_type(float))
     if kinds <= {now}:
         return ""
     return (

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from sde_sgd import _tree, random
+from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Theta
 from sde_sgd.problems._base import FreshSampler, Problem, Sampler
 from sde_sgd.processes import _draws
@@ -97,7 +98,7 @@ class Heated(Problem):
             raise ValueError(
                 f"sampling must be 'replacement' for white noise, got {sampling!r}: it has no examples."
             )
-        shapes = _tree.parameter_shapes(self.init)
+        shapes = _traces.parameter_shapes(self.init)
         return WhiteSampler(shapes, jnp.asarray(batch_size**-0.5, dtype=float))
 
     def batch_gradient(self, theta: Theta, batch: PyTree) -> Theta:

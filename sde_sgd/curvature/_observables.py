@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt32
 
-from sde_sgd import _tree
 from sde_sgd._platform._shown import Shown
+from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers, Theta
 from sde_sgd.curvature._eigenpairs import Eigenpairs, check_products, top_eigenpairs
 from sde_sgd.curvature._estimates import Estimate
@@ -136,7 +136,7 @@ def _parameters(problem: Any) -> Any:
     """The shapes of one chain's parameters."""
     if not isinstance(problem, Problem):
         raise ValueError(f"problem must be a sde_sgd problem, got {problem!r}.")
-    return _tree.parameter_shapes(problem.init)
+    return _traces.parameter_shapes(problem.init)
 
 
 def _leaf(value: Any) -> Any:

@@ -182,7 +182,7 @@ def check_theta(problem: Any, theta: Any, name: str = "theta") -> Any:
     """
     if not isinstance(problem, Problem):
         raise ValueError(f"problem must be a sde_sgd problem, got {short(problem)}.")
-    expected = _tree.parameter_shapes(problem.init)
+    expected = _traces.parameter_shapes(problem.init)
     if not all(isinstance(leaf, _Leaf) for leaf in jax.tree.leaves(theta)):
         raise ValueError(
             f"{name} must be the parameters of one chain, of shapes {_tree.describe(expected)}, got "

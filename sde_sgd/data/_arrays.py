@@ -131,7 +131,7 @@ def _check_finite(name: str, array: np.ndarray) -> None:
             f"{name} must be finite; it holds NaN or infinity in {len(rows)} of {len(array)} rows, first in "
             f"row {rows[0]}. Leave those rows out of inputs and targets, or fill the gaps."
         )
-    dtype = jnp.zeros((), float).dtype
+    dtype = jnp.result_type(float)
     largest = max(abs(float(array.min())), abs(float(array.max())))
     if largest > float(np.finfo(dtype).max):
         raise ValueError(

@@ -10,8 +10,9 @@ from jaxtyping import PyTree
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sde_sgd import _checks, _tree
+from sde_sgd import _checks
 from sde_sgd._platform._shown import short
+from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers
 from sde_sgd.plot._style import COLOURS, axes_or_new
 from sde_sgd.problems._base import Problem
@@ -48,7 +49,7 @@ def landscape(
         raise ValueError(
             f"problem must be a sde_sgd problem such as problems.DoubleWell(), got {short(problem)}."
         )
-    shape = _tree.parameter_shapes(problem.init)
+    shape = _traces.parameter_shapes(problem.init)
     dimension = 1 if getattr(shape, "shape", None) in ((), (1,)) else 2
     if getattr(shape, "shape", None) not in ((), (1,), (2,)):
         raise ValueError(

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from equinox import AbstractVar
 from jaxtyping import Array, Float, PyTree
 
-from sde_sgd import _checks, _tree
+from sde_sgd import _checks
+from sde_sgd._platform.reading import _traces
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._noise import LAWS, GradientNoise, LawSampler
 
@@ -27,7 +28,7 @@ class AnalyticProblem(Problem):
                 f"examples are independent draws without end. Wrap it in TiltedNoiseData for a "
                 f"finite data set."
             )
-        theta = _tree.parameter_shapes(self.init)
+        theta = _traces.parameter_shapes(self.init)
         return LawSampler(check_law(self.noise_law), batch_size, theta.shape, theta.dtype)
 
     def batch_gradient(self, theta: Array, batch: Array) -> Array:

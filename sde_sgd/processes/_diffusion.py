@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from sde_sgd import _checks, _tree, random
+from sde_sgd import _checks, random
+from sde_sgd._platform.reading import _traces
 from sde_sgd._samplings import is_shuffled
 from sde_sgd._types import Count, Sampling
 from sde_sgd.hyperparameters import Hyperparameters, finite_population_factor
@@ -120,10 +121,10 @@ def population_factor(problem: Problem, hyper: Hyperparameters, sampling: Sampli
 
 def _check_precision(problem: Problem) -> None:
     """Refuse a problem that was built in float32 before float64 was switched on."""
-    wanted = jnp.zeros((), float).dtype
+    wanted = jnp.result_type(float)
     if wanted != jnp.float64:
         return
-    theta = _tree.parameter_shapes(problem.init)
+    theta = _traces.parameter_shapes(problem.init)
     narrow = {str(leaf.dtype) for leaf in jax.tree.leaves(theta)} - {str(wanted)}
     if narrow:
         found = ", ".join(sorted(narrow))

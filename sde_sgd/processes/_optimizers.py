@@ -10,6 +10,7 @@ import optax
 
 from sde_sgd import _tree
 from sde_sgd._platform import _jaxpr
+from sde_sgd._platform.reading import _traces
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._given import required_arguments
 
@@ -46,8 +47,8 @@ def check_optimizer(optimizer: Any, problem: Problem) -> None:
             "optimizer must be a function of the learning rate, but it takes no argument: "
             "lambda rate: optax.adam(rate), or optax.adam itself."
         )
-    theta = _tree.parameter_shapes(problem.init)
-    rate = jax.ShapeDtypeStruct((), jnp.zeros((), float).dtype)
+    theta = _traces.parameter_shapes(problem.init)
+    rate = jax.ShapeDtypeStruct((), jnp.result_type(float))
 
     def begin(eta: Any, at: Any) -> Any:
         return _made(optimizer, eta).init(at)

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _checks, _tree
 from sde_sgd._platform import _devices, _settings
+from sde_sgd._platform.reading import _traces
 from sde_sgd._platform.reading._fingerprint import fingerprint
 from sde_sgd.processes._base import LAST_STEP, ChainState, Process
 from sde_sgd.random import check_key
@@ -39,7 +39,7 @@ class Chunk:
 
     def shapes(self) -> ChainState:
         if self.continued is not None:
-            result: ChainState = jax.eval_shape(lambda: self.continued)
+            result: ChainState = _tree.abstract(self.continued)
             return result
         return _start.abstract_start(self.task.process, len(self.numbers), self.task.key, self.initial)
 
@@ -102,8 +102,8 @@ class Job:
     def _initial_of(self, here: slice) -> PyTree | None:
         if self.initial is None or here == slice(0, self.chains):
             return self.initial
-        template = _tree.shapes(self.process.problem.init, self.key)
-        whole = _start.given_start(template, _checks.floating("initial", self.initial), self.chains)
+        given = _checks.floating("initial", self.initial)
+        whole = _start.given_start(self.process.problem, given, self.chains)
         return jax.tree.map(lambda leaf: leaf[here], whole)
 
 
@@ -176,8 +176,8 @@ def _check_per_chain(process: Process, chains: int) -> None:
 
 def _check_initial(process: Process, chains: int, initial: Result) -> int:
     """The place on the clock where a result ended, if its state fits the process."""
-    theta = jax.eval_shape(lambda: initial.theta)
-    own = eqx.filter_eval_shape(process.problem.init, jax.random.key(0))
+    theta = _tree.abstract(initial.theta)
+    own = _traces.parameter_shapes(process.problem.init)
     if _tree.same_structure(own, theta) and _tree.dtypes(own) != _tree.dtypes(theta):
         raise ValueError(
             f"initial is a Result in {_tree.dtypes(theta)}, and this process works in {_tree.dtypes(own)}: "
@@ -186,8 +186,7 @@ def _check_initial(process: Process, chains: int, initial: Result) -> int:
         )
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((chains, *leaf.shape[1:]), leaf.dtype), theta)
     numbers = jax.ShapeDtypeStruct((chains,), jnp.uint32)
-    expected = eqx.filter_eval_shape(process.init, one, numbers)
-    if not _start.same_shapes(initial.state, expected):
+    if not _start.same_shapes(initial.state, _start.begin.shapes(process, one, numbers)):
         raise ValueError(
             f"initial is a Result of {type(initial.process).__name__} with "
             f"{len(initial.diverged_at)} chains whose state does not fit this process "

@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from sde_sgd._platform._telling import warn
+from sde_sgd._platform.reading import _traces
 from sde_sgd.processes._base import Process
+from sde_sgd.random import Words
 
 # chains that are compared, and runs that are remembered
 _CHAINS, _RUNS = 8, 256
@@ -71,7 +73,12 @@ def _name(key: Key[Array, ""]) -> bytes:
 
 
 def _streams(process: Process, key: Key[Array, ""]) -> frozenset[str]:
-    return frozenset(jax.eval_shape(process.streams, key))
+    return frozenset(_words.shapes(process, key))
+
+
+@_traces.jit
+def _words(process: Process, key: Key[Array, ""]) -> dict[str, Words]:
+    return process.streams(key)
 
 
 def _rows(theta: PyTree) -> list[np.ndarray]:

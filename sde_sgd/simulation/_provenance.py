@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sde_sgd import _tree
+from sde_sgd._platform.reading import _traces
 from sde_sgd._platform.reading._fingerprint import fingerprint
 from sde_sgd._platform.reading._origin import versions
 from sde_sgd.data._known_names import name_of
@@ -123,7 +123,7 @@ def of_problem(problem: Problem) -> dict[str, Any]:
     """A problem and its data, in words and numbers."""
     found: dict[str, Any] = {"problem": described(problem, leave_out=_DATA)}
     try:
-        theta = _tree.parameter_shapes(problem.init)
+        theta = _traces.parameter_shapes(problem.init)
         shapes = jax.tree_util.tree_leaves_with_path(theta)
         found["parameters"] = {
             jax.tree_util.keystr(path) or "theta": list(leaf.shape) for path, leaf in shapes
@@ -231,7 +231,7 @@ def environment(state: Any = None) -> dict[str, Any]:
 
 
 def _in_float64() -> bool:
-    result: bool = jnp.zeros((), float).dtype == jnp.float64
+    result: bool = jnp.result_type(float) == jnp.float64
     return result
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from sde_sgd import _checks, _tree
 from sde_sgd._platform._shown import Shown, described, short
+from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Observable
 from sde_sgd.simulation._compensated import BLOCK, add_block, add_sample
 
@@ -191,7 +192,7 @@ class Recorder(eqx.Module):
 
     def shapes(self, theta: PyTree) -> PyTree:
         """Shapes of one sample of the records."""
-        return jax.eval_shape(lambda at: observe(self.record, at), theta)
+        return _observed.shapes(self.record, theta)
 
     def init(self, theta: PyTree, shards: int) -> dict[str, Any]:
         """Empty records, moments and histograms.
@@ -200,7 +201,7 @@ class Recorder(eqx.Module):
         """
         observed = self.shapes(theta)
         capacity = samples_at_once(observed, _tree.chain_count(theta))
-        followed = jax.eval_shape(lambda at: observe(self.moments, at), theta)
+        followed = _observed.shapes(self.moments, theta)
         chains = _tree.chain_count(theta)
 
         def pair() -> dict[str, Any]:
@@ -346,8 +347,11 @@ def observe(observables: Mapping[str, Observable], theta: PyTree) -> dict[str, A
                 f"the observable {name!r} must return one array, got {type(values[name]).__name__}."
             )
         if not jnp.issubdtype(values[name].dtype, jnp.floating):
-            values[name] = values[name].astype(jnp.zeros((), float).dtype)
+            values[name] = values[name].astype(jnp.result_type(float))
     return values
+
+
+_observed = _traces.jit(observe)
 
 
 def _told_to_stop(stop: Observable, theta: PyTree) -> Bool[Array, " chains"]:

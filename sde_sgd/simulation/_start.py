@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,12 +21,13 @@ def abstract_start(process: Process, chains: int, key: Key[Array, ""], initial: 
     """The shapes of `start`, without any of its memory; refuses parameters that do not fit."""
     number = jax.ShapeDtypeStruct((chains,), jnp.uint32)
     if initial is None:
-        theta = eqx.filter_eval_shape(_own_start, process.problem, key, number)
-        _checks.floating("init", jax.tree.map(lambda leaf: jnp.zeros((), leaf.dtype), theta))
+        theta = _own_start.shapes(process.problem, key, number)
+        _checks.check_floating("init", theta)
     else:
-        template = eqx.filter_eval_shape(process.problem.init, key)
-        theta = jax.eval_shape(lambda at: given_start(template, at, chains), initial)
-    result: ChainState = eqx.filter_eval_shape(process.init, theta, number)
+        template = _traces.parameter_shapes(process.problem.init)
+        _is_one(template, initial, chains)
+        theta = jax.tree.map(lambda want: jax.ShapeDtypeStruct((chains, *want.shape), want.dtype), template)
+    result: ChainState = begin.shapes(process, theta, number)
     return result
 
 
@@ -63,8 +63,7 @@ def start(
     if initial is None:
         theta = _own_start(process.problem, key, chain if places is None else placed(places))
     else:
-        template = _tree.shapes(process.problem.init, key)
-        theta = given_start(template, _checks.floating("initial", initial), layout.chains)
+        theta = given_start(process.problem, _checks.floating("initial", initial), layout.chains)
         theta = layout.place(layout.pad(theta), _devices.CHAINS)
     finite = layout.to_host(_finite_start(process.problem, theta))
     if not finite.all():
@@ -75,23 +74,35 @@ def start(
             f"the loss or a parameter is not finite (first at chain {numbers[finite.argmin()]}). Start "
             f"closer to a minimum, or scale the loss down."
         )
-    result: ChainState = _state(_devices.map_per_chain(layout.pad, process, layout.chains), theta, chain)
+    result: ChainState = begin(_devices.map_per_chain(layout.pad, process, layout.chains), theta, chain)
     return result
 
 
-def given_start(template: PyTree, given: PyTree, chains: int) -> PyTree:
+def given_start(problem: Problem, given: PyTree, chains: int) -> PyTree:
     """One set of parameters for every chain, or one for each, in the problem's own dtypes."""
+    template = _traces.parameter_shapes(problem.init)
+    if _is_one(template, given, chains):
+        return jax.tree.map(
+            lambda leaf, want: jnp.broadcast_to(leaf.astype(want.dtype), (chains, *want.shape)),
+            given,
+            template,
+        )
+    return jax.tree.map(lambda leaf, want: leaf.astype(want.dtype), given, template)
+
+
+def _is_one(template: PyTree, given: PyTree, chains: int) -> bool:
+    """Whether these are the parameters of one chain, and not of every one.
+
+    Raises:
+        ValueError: if they are neither.
+    """
     if _tree.same_structure(given, template):
-        wanted, leaves = jax.tree.leaves(template), jax.tree.leaves(given)
-        pairs = list(zip(leaves, wanted, strict=True))
-        if all(leaf.shape == want.shape for leaf, want in pairs):
-            return jax.tree.map(
-                lambda leaf, want: jnp.broadcast_to(leaf.astype(want.dtype), (chains, *want.shape)),
-                given,
-                template,
-            )
-        if all(leaf.shape == (chains, *want.shape) for leaf, want in pairs):
-            return jax.tree.map(lambda leaf, want: leaf.astype(want.dtype), given, template)
+        wanted = [leaf.shape for leaf in jax.tree.leaves(template)]
+        shapes = [np.shape(leaf) for leaf in jax.tree.leaves(given)]
+        if shapes == wanted:
+            return True
+        if shapes == [(chains, *shape) for shape in wanted]:
+            return False
     raise ValueError(
         f"initial has shapes {_tree.describe(given)}; this problem's parameters have "
         f"{_tree.describe(template)}. Give one such set, or the same with a leading axis of "
@@ -117,7 +128,8 @@ def _own_start(problem: Problem, key: Key[Array, ""], chain: Any) -> PyTree:
 
 
 @_traces.jit
-def _state(process: Process, theta: PyTree, chain: Any) -> ChainState:
+def begin(process: Process, theta: PyTree, chain: Any) -> ChainState:
+    """The state of an ensemble that starts at `theta`."""
     return process.init(theta, chain)
 
 

@@ -94,6 +94,8 @@ class SweepPlan:
         )
         schedule = points[0].legs[leg].schedule
         process = made(self.make, problem, hyper, schedule)
+        if begin == 0:
+            return process
         result: Process = eqx.tree_at(lambda at: at.origin, process, jnp.asarray(begin, jnp.int32))
         return result
 

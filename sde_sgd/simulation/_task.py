@@ -4,12 +4,14 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 from jaxtyping import Array, Key, PyTree
 
 from sde_sgd._platform import _devices, _settings
 from sde_sgd._platform._devices import Layout
+from sde_sgd._platform.reading import _traces
 from sde_sgd.processes._base import Process
 from sde_sgd.simulation._memory import MemoryPrediction, predict
 from sde_sgd.simulation._plan import Plan
@@ -55,7 +57,7 @@ class Task:
         padded = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct((self.layout.slots, *leaf.shape[1:]), leaf.dtype), state
         )
-        kept = jax.eval_shape(lambda: self.recorder.init(padded.theta, self.layout.groups))
+        kept = _kept.shapes(self.recorder, padded.theta, self.layout.groups)
         try:
             return ensemble, ensemble.program(padded, kept), kept
         except (TypeError, ValueError) as error:
@@ -85,3 +87,8 @@ class Task:
             return task.predict_memory(state, task.prepare(state)[1], limit)
 
         return one
+
+
+@_traces.jit
+def _kept(recorder: Recorder, theta: PyTree, groups: int) -> dict[str, Any]:
+    return recorder.init(theta, groups)

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from sde_sgd import _checks, _tree
+from sde_sgd import _checks
 from sde_sgd._platform._shown import short
+from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import NotKnownError, Problem
@@ -69,7 +70,7 @@ def gibbs(
             f"the temperature must be > 0 for a density, got T = {2 * scale:g}; with no noise all "
             f"probability sits at the minima."
         )
-    start = _tree.parameter_shapes(problem.init)
+    start = _traces.parameter_shapes(problem.init)
     shape = getattr(start, "shape", None)
     if shape == () or shape == (1,):
         return _on_line(problem, scale, bounds, points)

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sde_sgd import _tree
 from sde_sgd._platform._shown import short
 from sde_sgd._platform.reading import _traces
 from sde_sgd.problems._base import NotKnownError, Problem
@@ -30,7 +29,7 @@ class Line:
     def __init__(self, problem: Problem, what: str):
         if not isinstance(problem, Problem):
             raise ValueError(f"problem must be a sde_sgd problem, got {short(problem)}.")
-        start = _tree.parameter_shapes(problem.init)
+        start = _traces.parameter_shapes(problem.init)
         leaves, self._structure = jax.tree.flatten(start)
         if sum(leaf.size for leaf in leaves) != 1:
             raise ValueError(

@@ -7,7 +7,6 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from sde_sgd import _tree
 from sde_sgd._platform.reading import _traces
 from sde_sgd.problems._base import Problem
 
@@ -18,7 +17,7 @@ def parameter_shape(problem: Problem) -> tuple[int, ...]:
     Raises:
         ValueError: for more dimensions, or parameters that are not one array.
     """
-    start = _tree.parameter_shapes(problem.init)
+    start = _traces.parameter_shapes(problem.init)
     shape = getattr(start, "shape", None)
     if shape in ((), (1,), (2,)):
         return tuple(shape)

@@ -20,8 +20,11 @@ def versions(*others: str) -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in (*VERSIONED, *others):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
+            found[name] = _installed(name)
     return found
+
+
+_installed = functools.cache(importlib.metadata.version)  # of this process: it reads files
 
 
 def is_own(module: str | None) -> bool:

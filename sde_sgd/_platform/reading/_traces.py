@@ -15,7 +15,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _tree
 from sde_sgd._platform.reading import _array_text, _reads
 from sde_sgd._platform.reading._reading import ARGUMENT, Reading
 
@@ -136,32 +136,67 @@ class _Static(eqx.Module):
     value: Any = eqx.field(static=True)
 
 
-def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+class Jitted:
+    """A function that is compiled once for arguments that are equal in all that is read of them."""
+
+    def __init__(self, function: Callable[..., Any]):
+        functools.update_wrapper(self, function)
+
+        def traced(rest: _Rest, arrays: list[Any]) -> tuple[Any, _Static]:
+            given = iter(arrays)
+            args, kwargs = jax.tree.map(lambda leaf: next(given) if leaf is ARGUMENT else leaf, rest.tree)
+            dynamic, static = eqx.partition(function(*args, **kwargs), eqx.is_array)
+            return dynamic, _Static(static)
+
+        traced.__name__ = traced.__qualname__ = function.__name__
+        self._traced, self._compiled = traced, jax.jit(traced, static_argnums=0)
+        _COMPILED.append(self._compiled)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        rest, arrays = _told_apart((args, kwargs), is_given)
+        if rest.told is None:  # nobody can say what it reads: nothing of it is used again
+            dynamic, static = jax.jit(functools.partial(self._traced, rest))(arrays)
+        else:
+            dynamic, static = self._compiled(rest, arrays)
+        return eqx.combine(dynamic, static.value)
+
+    def shapes(self, *args: Any, **kwargs: Any) -> Any:
+        """What a call would give, with shapes for arrays, and nothing computed.
+
+        Arguments may hold shapes too. It is traced once, as what is compiled is.
+        """
+        rest, arrays = _told_apart((args, kwargs), _is_shaped)
+        if rest.told is None:
+            dynamic, static = jax.eval_shape(functools.partial(self._traced, rest), arrays)
+        else:
+            dynamic, static = self._compiled.eval_shape(rest, arrays)
+        return eqx.combine(dynamic, static.value)
+
+
+def _told_apart(arguments: Any, given: Callable[[Any], bool]) -> tuple[_Rest, list[Any]]:
+    """The arguments without what is given to the program, and that."""
+    tree = without_arrays(arguments, given)
+    return _Rest(tree, mark(tree)), [leaf for leaf in jax.tree.leaves(arguments) if given(leaf)]
+
+
+def _is_shaped(leaf: Any) -> bool:
+    return is_given(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def jit(function: Callable[..., Any]) -> Jitted:
     """`equinox.filter_jit`, traced again when what the functions in its arguments read has changed.
 
     Arguments are pytrees of arrays and of functions or objects, such as a problem. Those that are equal in
     all that is read find what was compiled for the first of them.
     """
+    return Jitted(function)
 
-    def traced(rest: _Rest, arrays: list[Any]) -> tuple[Any, _Static]:
-        given = iter(arrays)
-        args, kwargs = jax.tree.map(lambda leaf: next(given) if leaf is ARGUMENT else leaf, rest.tree)
-        dynamic, static = eqx.partition(function(*args, **kwargs), eqx.is_array)
-        return dynamic, _Static(static)
 
-    traced.__name__ = traced.__qualname__ = function.__name__
-    compiled = jax.jit(traced, static_argnums=0)
-    _COMPILED.append(compiled)
+def parameter_shapes(init: Callable[..., Any]) -> Any:
+    """The shapes of the parameters that a problem's `init` draws for a key."""
+    return _called.shapes(init, _tree.key_shape())
 
-    @functools.wraps(function)
-    def jitted(*args: Any, **kwargs: Any) -> Any:
-        arrays = [leaf for leaf in jax.tree.leaves((args, kwargs)) if is_given(leaf)]
-        tree = without_arrays((args, kwargs))
-        told = mark(tree)
-        if told is None:  # nobody can say what it reads: nothing of it is used again
-            dynamic, static = jax.jit(functools.partial(traced, _Rest(tree, None)))(arrays)
-        else:
-            dynamic, static = compiled(_Rest(tree, told), arrays)
-        return eqx.combine(dynamic, static.value)
 
-    return jitted
+@jit
+def _called(function: Callable[..., Any], *args: Any) -> Any:
+    return function(*args)

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Key
 from scipy.sparse.linalg import LinearOperator, gmres
 
-from sde_sgd import _checks, _tree
+from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown
 from sde_sgd._platform.reading import _traces
 from sde_sgd._samplings import SAMPLINGS, is_shuffled
@@ -212,7 +212,7 @@ def _examples(problem: FiniteSumProblem) -> tuple[np.ndarray, Examples]:
     Raises:
         ValueError: if there are too many numbers, the losses are not quadratic, or H is singular.
     """
-    start = _tree.parameter_shapes(problem.init)
+    start = _traces.parameter_shapes(problem.init)
     dimension = sum(leaf.size for leaf in jax.tree.leaves(start))
     size = problem.dataset_size
     assert size is not None
