@@ -1,13 +1,15 @@
 # Every target makes what it needs. PYTHON chooses the interpreter, VENV where its packages go, SELECT
-# the tests.
+# the tests, MINUTES and OUT how long `accelerator` may take and where it writes.
 PYTHON ?= python3
 VENV ?= .venv
 SELECT ?= not script
+MINUTES ?= 7
+OUT ?= benchmarks/results/accelerator
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo examples test test-scripts planted brute-force torture lint format figures benchmarks paper-checks clean
+.PHONY: help demo examples test test-scripts planted brute-force torture lint format figures benchmarks accelerator paper-checks clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +61,9 @@ figures: $(READY)  ## make the pictures of the README again
 benchmarks: $(READY)  ## speed beside other libraries, installed first
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[benchmarks]'
 	$(BIN)/python -m benchmarks --results benchmarks/results
+
+accelerator: $(READY)  ## all that is to be known of the device that JAX has, in MINUTES=7, into OUT
+	$(BIN)/python -m benchmarks.accelerator --minutes $(MINUTES) --out $(OUT)
 
 paper-checks: $(READY)  ## check the claims of papers: a report in paper_checks/results, about ten minutes on two cores
 	$(BIN)/python -m paper_checks --scale quick --out paper_checks/results
