@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import jax
-
+import sde_sgd as ss
 from benchmarks import (
     _against,
+    call_overhead,
     copy_bandwidth,
     digits_mlp,
     digits_mlp_sde,
@@ -22,10 +22,11 @@ from benchmarks import (
     mlp_ceiling,
     random_numbers,
     two_processes,
+    wide_vectors,
 )
-from benchmarks._environment import Environment, cores, environment
+from benchmarks._environment import Environment, environment
 from benchmarks._figure import draw
-from benchmarks._rows import Row, table
+from benchmarks._rows import Row, calls_told, table
 from benchmarks._timing import FULL, QUICK, Effort
 
 BENCHMARKS: dict[str, Callable[[Effort], list[Row]]] = {
@@ -41,6 +42,8 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Row]]] = {
     "two_processes": two_processes.measure,
     "random_numbers": random_numbers.measure,
     "copy_bandwidth": copy_bandwidth.measure,
+    "call_overhead": call_overhead.measure,
+    "wide_vectors": wide_vectors.measure,
 }
 FIGURE = "ensemble_size"
 
@@ -60,17 +63,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise ValueError("--results keeps a record of all benchmarks: leave out --only, or use --json.")
         if options.results is not None and options.results.is_file():
             raise ValueError(f"--results must be a folder, got the file {str(options.results)!r}.")
+        # vectors as XLA has them: so are the committed results
+        here = environment(ss.use_cpu(wide_vectors=False))
     except ValueError as error:
         parser.error(str(error))
-    # one virtual device for each core, and vectors as XLA has them: so are the committed results
-    jax.config.update("jax_num_cpu_devices", cores())
-    here = environment()
     effort = QUICK if options.quick else FULL
     rows = [row for name in names for row in BENCHMARKS[name](effort)]
     print(here.header())
-    print(f"best of {effort.rounds} rounds of {effort.seconds:g} s each")
+    print(f"best of {effort.rounds} rounds of {effort.seconds:g} s or more each")
     print()
     print(table(rows))
+    print()
+    print(calls_told(rows))
     if earlier is not None:
         found = _against.changes(earlier, rows, everything=not options.only)
         device = f"{here.title}, jax {here.jax}"
@@ -134,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Time sde_sgd beside other libraries and hand-written C. A missed target is "
         "printed, not an error.",
     )
-    parser.add_argument("--quick", action="store_true", help="few and short rounds: less exact")
+    parser.add_argument("--quick", action="store_true", help="few and short rounds, which scatter more")
     parser.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
     parser.add_argument(
         "--against", type=Path, metavar="FILE", help="print the ratios beside those of earlier results"

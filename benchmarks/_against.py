@@ -18,15 +18,22 @@ class Earlier:
 
     Attributes:
         path: the file.
-        device: what it was measured on, with the version of jax.
+        title: what it was measured on.
+        jax: its version.
         effort: the rounds, and the seconds of each.
         rows: its lines.
     """
 
     path: Path
-    device: str
+    title: str
+    jax: str
     effort: tuple[int, float]
     rows: tuple[Row, ...]
+
+    @property
+    def device(self) -> str:
+        """What it was measured on, with the version of jax."""
+        return f"{self.title}, jax {self.jax}"
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,12 @@ class Change:
         return "rose" if self.gain > 0 else "FELL"
 
 
-def read(path: Path) -> Earlier:
+def read(path: Path, option: str = "--against") -> Earlier:
     """The results that `--results` or `--json` has written.
+
+    Args:
+        path: the file.
+        option: that names it, for messages.
 
     Raises:
         ValueError: if it is no such file.
@@ -78,13 +89,13 @@ def read(path: Path) -> Earlier:
         effort = (int(content["effort"]["rounds"]), float(content["effort"]["seconds"]))
         rows = tuple(Row(**row) for row in content["rows"])
     except OSError as error:
-        raise ValueError(f"--against must be a file that can be read, got {str(path)!r}: {error}.") from error
+        raise ValueError(f"{option} must be a file that can be read, got {str(path)!r}: {error}.") from error
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
-            f"--against must be a file that --results or --json has written, got {str(path)!r}: "
+            f"{option} must be a file that --results or --json has written, got {str(path)!r}: "
             f"{type(error).__name__}: {error}."
         ) from error
-    return Earlier(path, f"{here.title}, jax {here.jax}", effort, rows)
+    return Earlier(path, here.title, here.jax, effort, rows)
 
 
 def changes(earlier: Earlier, rows: Sequence[Row], *, everything: bool) -> list[Change]:
@@ -110,7 +121,7 @@ def report(earlier: Earlier, found: Sequence[Change], device: str, effort: tuple
     if earlier.effort != effort:
         lines.append(
             f"then {earlier.effort[0]} rounds of {earlier.effort[1]:g} s, now {effort[0]} of "
-            f"{effort[1]:g} s: short rounds tell more of calls than of steps"
+            f"{effort[1]:g} s: few and short rounds scatter more"
         )
     fell = [change for change in found if change.verdict == "FELL"]
     lines += ["", in_columns([_HEADINGS, *map(_cells, found)]), ""]

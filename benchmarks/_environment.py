@@ -1,7 +1,6 @@
 """What a measurement was made on: hardware and versions, no names of machines or users."""
 
 import importlib.metadata
-import os
 import platform
 import re
 import shutil
@@ -27,6 +26,7 @@ class Environment:
         jax: version.
         python: version.
         peers: name → version of the peers that are installed.
+        vector_bits: width of vectors that `XLA_FLAGS` asks for, None where it is XLA's own.
     """
 
     device: str
@@ -36,11 +36,14 @@ class Environment:
     jax: str
     python: str
     peers: dict[str, str] = field(default_factory=dict)
+    vector_bits: int | None = None
 
     def header(self) -> str:
         """Two lines for the top of the table."""
         where = "" if self.device == self.processor else f"; others on {self.processor}"
         count = f"{self.devices} jax device{'s' if self.devices > 1 else ''}"
+        if self.vector_bits is not None:
+            count += f" with vectors of {self.vector_bits} bits"
         peers = ", ".join(f"{name} {version}" for name, version in self.peers.items())
         return (
             f"device {self.device}{where}; {self.cores} cores; {count}; jax {self.jax}; "
@@ -61,8 +64,8 @@ class Environment:
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
 
 
-def environment() -> Environment:
-    """Ask this machine."""
+def environment(cpu: ss.CPUUse) -> Environment:
+    """Ask this machine, whose CPU has been set so."""
     return Environment(
         device=ss.device_name(),
         devices=jax.device_count(),
@@ -71,14 +74,13 @@ def environment() -> Environment:
         jax=jax.__version__,
         python=platform.python_version(),
         peers=_peer_versions(),
+        vector_bits=cpu.vector_bits,
     )
 
 
 def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores that this process may use: `use_cpu` has made a device of each."""
+    return jax.local_device_count("cpu")
 
 
 def _peer_versions() -> dict[str, str]:

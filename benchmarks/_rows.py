@@ -46,6 +46,7 @@ class Row:
         met: whether it holds, or None without a target.
         note: why there are no numbers.
         chains: size of the ensemble, for the figure, or None.
+        call_share: share of a round that calls take whatever their steps, None where it is not known.
     """
 
     benchmark: str
@@ -61,8 +62,13 @@ class Row:
     met: bool | None = None
     note: str = ""
     chains: int | None = None
+    call_share: float | None = None
 
 
+# A round should hold no more than this of what calls take whatever their steps.
+CALL_SHARE = 0.05
+# of these one wants to know how long each takes
+_TIMED = {"calls": "call", "programs": "program"}
 _HEADINGS = ("benchmark", "who", "throughput", "ratio", "within rounds", "target", "verdict")
 
 
@@ -79,6 +85,17 @@ def table(rows: Sequence[Row]) -> str:
     return in_columns(lines)
 
 
+def calls_told(rows: Sequence[Row]) -> str:
+    """Which rows tell more of calls than of steps, in a sentence."""
+    told = [
+        f"{row.benchmark} / {row.who} ({row.call_share:.0%})"
+        for row in rows
+        if row.call_share is not None and round(row.call_share, 2) > CALL_SHARE
+    ]
+    limit = f"rounds of which calls take more than {CALL_SHARE:.0%} whatever their steps"
+    return f"{limit}, so that steps are faster than told: {'; '.join(told)}" if told else f"{limit}: none"
+
+
 def in_columns(lines: Sequence[Sequence[str]]) -> str:
     """Cells below each other, the headings, which come first, underlined."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -93,7 +110,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     target = "" if row.target is None else str(Target(row.target, row.ratio_kind))
     if row.throughput is None:
         return row.who, row.note, "", "", target, ""
-    throughput = f"{_with_unit(row.throughput, row.unit)}/s"
+    throughput = rate(row.throughput, row.unit)
     if row.ratio is None:
         return row.who, throughput, "", "", "", ""
     label = "" if row.ratio_kind == "speed" else " (time)"
@@ -102,10 +119,12 @@ def _cells(row: Row) -> tuple[str, ...]:
     return row.who, throughput, short(row.ratio) + label, spread, target, verdict
 
 
-def _with_unit(value: float, unit: str) -> str:
-    """Symbols in capitals take the prefix: GB and GFLOP, but M steps."""
+def rate(value: float, unit: str) -> str:
+    """Units per second, or the time of one; capitals take the prefix: GB and GFLOP, but M steps."""
+    if unit in _TIMED:
+        return f"{short(1e3 / value)} ms/{_TIMED[unit]}"
     number, _, prefix = quantity(value).partition(" ")
-    return f"{number} {prefix}{unit}" if unit.isupper() else f"{quantity(value)} {unit}"
+    return f"{number} {prefix}{unit}/s" if unit.isupper() else f"{quantity(value)} {unit}/s"
 
 
 def short(value: float | None) -> str:

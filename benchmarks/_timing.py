@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 
-from benchmarks._rows import Kind, Row, Target
+from benchmarks._rows import CALL_SHARE, Kind, Row, Target
 
 INSTALL_HINT = "pip install -e '.[benchmarks]'"
 
 # Thread pools of some peers spin for a while after their work; the next one must not pay for it.
 _REST_SECONDS = 0.03
-_MOST_STEPS = 2**24
+_MOST_STEPS, _LEAST = 2**24, 1e-9
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,12 @@ class Effort:
     seconds: float
 
     def long(self) -> "Effort":
-        """So long that the 8 ms which a call of `run` takes whatever its length are below 1 %."""
+        """So long that the few ms which a call of `run` takes whatever its steps are below 1 %."""
         return replace(self, seconds=4 * self.seconds)
 
 
+# A timing takes up to so many times longer, to keep the calls' own time below `CALL_SHARE` of it.
+_LONGEST = 8
 FULL = Effort(rounds=9, seconds=0.3)
 QUICK = Effort(rounds=3, seconds=0.06)
 
@@ -75,10 +77,15 @@ class Missing(Exception):
 
 @dataclass(frozen=True)
 class Entrant:
-    """A contender with the number of steps that fills one timing."""
+    """A contender with the number of steps that fills one timing.
+
+    Attributes:
+        call_share: share of a timing that a call takes whatever its steps, None where it is not known.
+    """
 
     contender: Contender
     steps: int
+    call_share: float | None = None
 
     def seconds_per_unit(self) -> float:
         """Time it once."""
@@ -128,7 +135,7 @@ def compare(benchmark: str, unit: str, ours: Contender, peers: Sequence[Peer], e
 
 def enter(variants: Sequence[Contender], seconds: float) -> Entrant:
     """The fastest of some ways of doing the same, warm and with the steps that take so many seconds."""
-    entrants = [Entrant(one, _steps_to_fill(one, seconds)) for one in variants]
+    entrants = [_filled(one, seconds) for one in variants]
     if len(entrants) == 1:
         return entrants[0]
     best: dict[int, float] = {}
@@ -142,8 +149,12 @@ def enter(variants: Sequence[Contender], seconds: float) -> Entrant:
 def enter_with(contender: Contender, steps: int) -> Entrant:
     """A contender with that number of steps, warm."""
     contender.run(1)
-    contender.run(steps)
-    return Entrant(contender, steps)
+    spent = _seconds(contender, steps)
+    if steps == 1:
+        return Entrant(contender, steps)
+    once = _quickest(contender, 1)
+    call = max(0.0, once - (spent - once) / (steps - 1))
+    return Entrant(contender, steps, call / spent)
 
 
 def race(entrants: Sequence[Entrant], rounds: int) -> list[list[float]]:
@@ -158,7 +169,7 @@ def race(entrants: Sequence[Entrant], rounds: int) -> list[list[float]]:
 def own_row(benchmark: str, unit: str, entrant: Entrant, spent: Sequence[float]) -> Row:
     """What one entrant reached, from its seconds per unit in every round."""
     best, median = 1 / min(spent), 1 / statistics.median(spent)
-    return Row(benchmark, entrant.contender.who, unit, best, median)
+    return Row(benchmark, entrant.contender.who, unit, best, median, call_share=entrant.call_share)
 
 
 def with_ratio(row: Row, above: Sequence[float], below: Sequence[float], target: Target | None) -> Row:
@@ -194,19 +205,33 @@ def _enter_peer(peer: Peer, seconds: float) -> Entrant | Missing:
         return reason
 
 
-def _steps_to_fill(contender: Contender, seconds: float) -> int:
-    """Steps that take about so many seconds; calls it often enough to be warm."""
+def _filled(contender: Contender, seconds: float) -> Entrant:
+    """The contender with steps for so many seconds, or for more if a call would be a good part of them."""
     contender.run(1)
     contender.run(2)
-    steps = 1
+    call, step = _call_and_step(contender, seconds)
+    most = _LONGEST * seconds
+    wanted = max(seconds, min(call / CALL_SHARE, most)) - call
+    steps = min(_MOST_STEPS, max(1, round(wanted / step)))
+    return Entrant(contender, steps, call / (call + steps * step))
+
+
+def _call_and_step(contender: Contender, seconds: float) -> tuple[float, float]:
+    """Seconds that a call takes whatever its steps, and those of a step, from so many seconds of steps."""
+    once, steps = _quickest(contender, 1), 2
     while True:
-        spent = _seconds(contender, steps)
-        if spent >= seconds / 2:  # a machine that was busy for a moment must not end this
-            spent = min(spent, _seconds(contender, steps))
-        if spent >= seconds / 2 or steps >= _MOST_STEPS:
-            return steps
-        growth = min(10.0, max(2.0, seconds / max(spent, 1e-9)))
+        more = _seconds(contender, steps) - once
+        if more >= seconds / 2:  # a machine that was busy for a moment must not end this
+            more = min(more, _seconds(contender, steps) - once)
+        if more >= seconds / 2 or steps >= _MOST_STEPS:
+            step = max(more, _LEAST) / (steps - 1)
+            return max(0.0, once - step), step
+        growth = min(10.0, max(2.0, seconds / max(more, _LEAST)))
         steps = min(_MOST_STEPS, int(steps * growth))
+
+
+def _quickest(contender: Contender, steps: int) -> float:
+    return min(_seconds(contender, steps) for _ in range(2))
 
 
 def _seconds(contender: Contender, steps: int) -> float:

@@ -22,10 +22,10 @@ def measure(effort: Effort) -> list[Row]:
         ),
         Peer("PyTorch, torch.func.vmap over seeds", vmap_over_seeds),
     )
-    return compare(f"digits_mlp, {SEEDS} seeds", "steps", ours(SEEDS), peers, effort)
+    return compare(f"digits_mlp, {SEEDS} seeds", "steps", ours(), peers, effort)
 
 
-def ours(seeds: int) -> Contender:
+def ours(seeds: int = SEEDS) -> Contender:
     """All seeds in one ensemble."""
     problem = ss.problems.mlp(ss.data.digits(), hidden=HIDDEN)
     process = ss.SGD(problem, ss.Hyperparameters(LEARNING_RATE, BATCH))

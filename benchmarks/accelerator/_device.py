@@ -8,6 +8,7 @@ import subprocess
 import jax
 import numpy as np
 
+import sde_sgd as ss
 from benchmarks._environment import environment
 from benchmarks.accelerator._step import Found
 
@@ -20,7 +21,7 @@ _ASKED = (
 def device(smoke: bool) -> Found:
     """Name, driver, clocks and versions; no names of machines or users."""
     del smoke
-    here = environment()
+    here = environment(ss.use_cpu(wide_vectors=False))
     first = jax.devices()[0]
     facts = {
         "environment": dataclasses.asdict(here),

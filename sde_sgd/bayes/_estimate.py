@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from sde_sgd.statistics._moments import mean_error
 from sde_sgd.statistics._time_average import split_r_hat
@@ -77,7 +77,7 @@ class LearningCoefficient:
         """Both ends of the interval that holds λ̂'s mean with this probability, by Student's t."""
         if not 0 < level < 1:
             raise ValueError(f"level must be > 0 and < 1, got {level!r}.")
-        half = stats.t.ppf((1 + level) / 2, self.chains - 1) * self.standard_error
+        half = scipy.stats.t.ppf((1 + level) / 2, self.chains - 1) * self.standard_error
         return float(self.value - half), float(self.value + half)
 
     @property
@@ -117,7 +117,7 @@ class LearningCoefficient:
 
     def _beyond(self, gap: float, error: float) -> bool:
         # at rounding nothing is worth a remark
-        return bool(abs(gap) > max(stats.t.isf(_LEVEL / 2, self.chains - 1) * error, 1e-5))
+        return bool(abs(gap) > max(scipy.stats.t.isf(_LEVEL / 2, self.chains - 1) * error, 1e-5))
 
     def __str__(self) -> str:
         away = self.samples * self.inverse_temperature / (self.localisation * self.learning_rate or math.nan)

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key
 
+from sde_sgd._platform._packages import need
 from sde_sgd.data._dataset import Dataset
 from sde_sgd.data._split import split
 
@@ -17,6 +18,9 @@ def digits(train_size: int = 1280, *, key: Key[Array, ""] | None = None) -> Data
     `key`; without one it is always the same.
 
     Source: UCI Optical Recognition of Handwritten Digits, as bundled with scikit-learn.
+
+    Raises:
+        ImportError: without scikit-learn.
     """
     return _bundled("digits", "load_digits", train_size, key, "global")
 
@@ -25,6 +29,9 @@ def wine(train_size: int = 128, *, key: Key[Array, ""] | None = None) -> Dataset
     """Wine: 178 samples of 13 chemical measurements, 3 classes; features standardised.
 
     Source: UCI Wine, as bundled with scikit-learn.
+
+    Raises:
+        ImportError: without scikit-learn.
     """
     return _bundled("wine", "load_wine", train_size, key, "features")
 
@@ -33,6 +40,9 @@ def breast_cancer(train_size: int = 400, *, key: Key[Array, ""] | None = None) -
     """Breast cancer Wisconsin: 569 samples of 30 features, 2 classes; features standardised.
 
     Source: UCI Breast Cancer Wisconsin (Diagnostic), as bundled with scikit-learn.
+
+    Raises:
+        ImportError: without scikit-learn.
     """
     return _bundled("breast cancer", "load_breast_cancer", train_size, key, "features")
 
@@ -44,7 +54,8 @@ def _bundled(
     key: Key[Array, ""] | None,
     standardise: Literal["features", "global", "none"],
 ) -> Dataset:
-    # scikit-learn takes a second to import, and most runs never need it
+    way_out = "read a file of your own into data.Dataset"
+    need("scikit-learn", f"the data set {name!r}", module="sklearn", instead=way_out)
     from sklearn import datasets
 
     inputs, targets = getattr(datasets, loader)(return_X_y=True)

@@ -1,17 +1,19 @@
 """Records of runs against time, with bands over chains."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import short
 from sde_sgd.plot._style import COLOURS, axes_or_new, legend_name
 from sde_sgd.plot._sweeps import SAMPLES, is_sweep, quantity, sample_dimension, settings
 from sde_sgd.simulation._result import Result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # lines in one picture, and their strokes once the colours are used up
 _MOST = 24
@@ -24,11 +26,11 @@ def curves(
     *,
     clock: Literal["step", "time", "epochs"] | None = None,
     band: Literal["deviation", "error", "none"] = "deviation",
-    ax: Axes | None = None,
+    ax: "Axes | None" = None,
     log: bool = False,
     styles: dict[str, dict[str, Any]] | None = None,
     **named: Any,
-) -> Figure:
+) -> "Figure":
     """Draw one recorded observable of several runs: the mean over chains and a band.
 
         plot.curves("loss", clock="epochs", SGD=sgd, SDE=sde)

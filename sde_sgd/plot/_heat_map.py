@@ -1,18 +1,19 @@
 """A quantity over the plane of learning rate and batch size, with lines of equal η/B."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import short
 from sde_sgd._types import Numbers
 from sde_sgd.plot._style import axes_or_new
 from sde_sgd.plot._sweeps import SAMPLES, Table, is_sweep, quantity, settings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
 
 
 def heat_map(
@@ -24,10 +25,10 @@ def heat_map(
     label: str = "",
     log: bool = False,
     numbers: str | None = "{:.2g}",
-    norm: Normalize | None = None,
+    norm: "Normalize | None" = None,
     cmap: str = "viridis",
-    ax: Axes | None = None,
-) -> Figure:
+    ax: "Axes | None" = None,
+) -> "Figure":
     """Draw one number for each (η, B), on axes that double from cell to cell.
 
     Dashed lines join equal η/B: where the quantity depends on the ratio alone, so do the colours.
@@ -58,6 +59,9 @@ def heat_map(
         raise ValueError(f"observable is for a sweep, got {observable!r} and {short(values)}.")
     table, rates, sizes = _checked(values, learning_rate, batch_size)
     made, axes = axes_or_new(ax)
+    from matplotlib.colors import LogNorm, Normalize
+    from matplotlib.ticker import LogLocator, NullLocator
+
     table = np.where(table > 0, table, np.nan) if log else table
     shown = np.ma.masked_invalid(table)
     if norm is None:

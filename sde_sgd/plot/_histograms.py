@@ -1,10 +1,8 @@
 """Samples as histograms, densities as lines, over each other."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from sde_sgd import _checks
 from sde_sgd._types import Observable
@@ -14,15 +12,19 @@ from sde_sgd.statistics._samples import check_observable, sample_values
 from sde_sgd.theory._density import Density1D, Density2D
 from sde_sgd.theory._pushforward import Pushforward, pushforward
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 
 def histograms(
     *,
     observable: Observable | None = None,
     bins: int = 80,
-    ax: Axes | None = None,
+    ax: "Axes | None" = None,
     label: str = "x",
     **named: Any,
-) -> Figure:
+) -> "Figure":
     """Draw any number of one-dimensional laws into one picture.
 
         plot.histograms(SGD=sgd, SDE=sde, Gibbs=theory.gibbs(problem, hyper))

@@ -1,14 +1,12 @@
 """A loss in one or two dimensions, with the samples that live on it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import short
@@ -18,6 +16,10 @@ from sde_sgd.plot._style import COLOURS, axes_or_new
 from sde_sgd.problems._base import Problem
 from sde_sgd.statistics._samples import is_result
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 
 def landscape(
     problem: Problem,
@@ -26,8 +28,8 @@ def landscape(
     samples: PyTree | None = None,
     levels: int = 24,
     ceiling: float | None = None,
-    ax: Axes | None = None,
-) -> Figure:
+    ax: "Axes | None" = None,
+) -> "Figure":
     """Draw L(θ): a line in one dimension, contours in two.
 
     Args:
@@ -92,7 +94,7 @@ def _lifted(loss: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda x: loss(x[None])
 
 
-def _line(axes: Axes, loss: Any, box: np.ndarray, points: np.ndarray | None, ceiling: Any) -> None:
+def _line(axes: "Axes", loss: Any, box: np.ndarray, points: np.ndarray | None, ceiling: Any) -> None:
     x = np.linspace(box[0], box[1], 801)
     values = np.asarray(jax.vmap(loss)(jnp.asarray(x, float)))
     axes.plot(x, values, color="black", lw=1.6)
@@ -106,7 +108,7 @@ def _line(axes: Axes, loss: Any, box: np.ndarray, points: np.ndarray | None, cei
 
 
 def _contours(
-    axes: Axes, loss: Any, box: np.ndarray, points: np.ndarray | None, levels: int, ceiling: Any
+    axes: "Axes", loss: Any, box: np.ndarray, points: np.ndarray | None, levels: int, ceiling: Any
 ) -> None:
     x, y = (np.linspace(low, high, 201) for low, high in box)
     grid = jnp.asarray(np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1), float)

@@ -1,16 +1,20 @@
 """Slices of a loss: along lines, and in a plane."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import short
 from sde_sgd.curvature import Line, Plane
 from sde_sgd.plot._style import COLOURS, axes_or_new
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-def loss_lines(*, log: bool = False, ax: Axes | None = None, **named: Line) -> Figure:
+
+def loss_lines(*, log: bool = False, ax: "Axes | None" = None, **named: Line) -> "Figure":
     """Draw losses on lines between two sets of parameters, as `curvature.interpolation` gives them.
 
         plot.loss_lines(training=interpolation(net, a, b))
@@ -44,7 +48,7 @@ def loss_lines(*, log: bool = False, ax: Axes | None = None, **named: Line) -> F
     return made
 
 
-def loss_plane(plane: Plane, *, levels: int = 24, log: bool = True, ax: Axes | None = None) -> Figure:
+def loss_plane(plane: Plane, *, levels: int = 24, log: bool = True, ax: "Axes | None" = None) -> "Figure":
     """Draw the contours of a loss in a plane, as `curvature.plane` gives it.
 
     Args:

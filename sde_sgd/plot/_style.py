@@ -2,15 +2,17 @@
 
 import os
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from sde_sgd._platform._packages import need
 from sde_sgd._platform._shown import short
 from sde_sgd.processes._langevin import Langevin
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe & Ito's palette: told apart by the colour-blind too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#4D4D4D")
@@ -27,35 +29,51 @@ _RC: Any = {
 }
 
 
+def need_matplotlib() -> None:
+    """Refuse to draw where it is not installed."""
+    need("matplotlib", "sde_sgd.plot")
+
+
 @overload
-def figure(*, width: float = 5.0, height: float = 3.6, **options: Any) -> tuple[Figure, Axes]: ...
+def figure(*, width: float = 5.0, height: float = 3.6, **options: Any) -> "tuple[Figure, Axes]": ...
 
 
 @overload
 def figure(
     rows: int = 1, columns: int = 1, *, width: float = 5.0, height: float = 3.6, **options: Any
-) -> tuple[Figure, np.ndarray]: ...
+) -> "tuple[Figure, np.ndarray]": ...
 
 
 def figure(
     rows: int = 1, columns: int = 1, *, width: float = 5.0, height: float = 3.6, **options: Any
-) -> tuple[Figure, Any]:
+) -> "tuple[Figure, Any]":
     """A figure and its axes in this style, without touching global state.
 
     Args:
         rows, columns: of the grid of axes.
         width, height: of one panel, in inches.
         **options: to `Figure.subplots`, for instance `sharey=True`.
+
+    Raises:
+        ImportError: without matplotlib.
     """
+    need_matplotlib()
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     with mpl.rc_context(_RC):
         made = Figure(figsize=(width * columns, height * rows), layout="constrained")
         return made, made.subplots(rows, columns, **options)
 
 
-def axes_or_new(ax: Axes | None) -> tuple[Figure, Axes]:
+def axes_or_new(ax: "Axes | None") -> "tuple[Figure, Axes]":
     """The axes given, or new ones on a figure of their own."""
     if ax is None:
         return figure()
+    need_matplotlib()
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     if not isinstance(ax, Axes):
         raise ValueError(f"ax must be axes of matplotlib, as plot.figure() makes them, got {short(ax)}.")
     made = ax.figure
@@ -71,12 +89,16 @@ def legend_name(name: str, what: object) -> str:
     return name
 
 
-def save(made: Figure, path: str | Path) -> Path:
+def save(made: "Figure", path: str | Path) -> Path:
     """Write a figure to `path`, making its folder; returns the path.
 
     Raises:
         ValueError: for something else than a figure, or an ending that matplotlib does not know.
+        ImportError: without matplotlib.
     """
+    need_matplotlib()
+    from matplotlib.figure import Figure
+
     if not isinstance(made, Figure):
         raise ValueError(f"made must be a figure, as the functions of plot return it, got {short(made)}.")
     if not isinstance(path, str | os.PathLike) or not str(path):

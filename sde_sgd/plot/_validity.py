@@ -1,14 +1,17 @@
 """How far a run is from its SDE, at a glance; and where in (η, B) the invariance holds."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import TwoSlopeNorm
-from matplotlib.figure import Figure
 
 from sde_sgd._platform._shown import short
 from sde_sgd.plot._heat_map import heat_map
 from sde_sgd.plot._style import COLOURS, axes_or_new, figure
 from sde_sgd.validity import Cause, Diagnosis, PhaseDiagram
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _LEAST, _MOST = 1e-2, 1e2
 _ANSWERS = {"within": COLOURS[2], "beyond": COLOURS[1], "cannot tell": COLOURS[4]}
@@ -20,7 +23,7 @@ _TITLES = {
 }
 
 
-def diagnosis(found: Diagnosis, *, axes: tuple[Axes, Axes] | None = None) -> Figure:
+def diagnosis(found: Diagnosis, *, axes: "tuple[Axes, Axes] | None" = None) -> "Figure":
     """Draw a diagnosis: left every cause against its limit, right the temperature of each direction.
 
     A bar is as long as the effect, its whisker spans where the effect lies. Green is within the limit,
@@ -46,7 +49,7 @@ def diagnosis(found: Diagnosis, *, axes: tuple[Axes, Axes] | None = None) -> Fig
     return made
 
 
-def _causes(found: Diagnosis, axes: Axes) -> None:
+def _causes(found: Diagnosis, axes: "Axes") -> None:
     shown = found.causes[::-1]
     for row, cause in enumerate(shown):
         colour = _ANSWERS[cause.answer]
@@ -78,7 +81,7 @@ def _label(name: str, breaks: str) -> str:
     return name if breaks == "sde" else f"{name}\n(Gibbs only)"
 
 
-def _temperatures(found: Diagnosis, axes: Axes) -> None:
+def _temperatures(found: Diagnosis, axes: "Axes") -> None:
     along = found.directions
     place = np.arange(len(along.predicted)) + 1.0
     axes.plot(place, along.predicted, "_", color="black", ms=26, mew=1.6, label="SDE: ηeᵀCe/B(1−m)")
@@ -117,7 +120,7 @@ def _temperatures(found: Diagnosis, axes: Axes) -> None:
     axes.legend(frameon=False, fontsize=9)
 
 
-def phase_diagram(found: PhaseDiagram, *, ax: Axes | None = None) -> Figure:
+def phase_diagram(found: PhaseDiagram, *, ax: "Axes | None" = None) -> "Figure":
     """Draw where runs of equal η/B agree and where they part.
 
     Colours are the deviation from the run of equal η/B with the smallest η, in standard deviations over
@@ -137,6 +140,8 @@ def phase_diagram(found: PhaseDiagram, *, ax: Axes | None = None) -> Figure:
             f"found must be a PhaseDiagram, as validity.phase_diagram gives it, got {short(found)}."
         )
     made, axes = axes_or_new(ax) if ax is not None else figure(width=6.0, height=4.6)
+    from matplotlib.colors import TwoSlopeNorm
+
     deviation = found.deviation
     rates, sizes = deviation["learning_rate"].values, deviation["batch_size"].values
     most = max(2 * found.limit, float(np.nanmax(np.abs(deviation.values), initial=0.0)))

@@ -184,6 +184,7 @@ class Result(Shown, eqx.Module):
         Raises:
             ValueError: for another ending, or if there is something already and not `overwrite`.
             FileError: if it cannot be written; what was there is as it was.
+            ImportError: without netCDF4 or zarr, whichever it takes.
         """
         return write_dataset(to_dataset(self), path, "run", overwrite=overwrite)
 
@@ -298,6 +299,7 @@ def read_run(path: FilePath, *, process: Process | None = None) -> Result:
     Raises:
         ValueError: if there is no such file, or it ends in neither .nc nor .zarr; if the process is another.
         FileError: if it is damaged in any way, or was not written by `Result.save`.
+        ImportError: without netCDF4 or zarr, whichever it takes.
     """
     result: Result = made_of(Result, from_dataset(read_dataset(path, "run")))
     return result if process is None else result.with_process(process)

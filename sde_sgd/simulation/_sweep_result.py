@@ -114,6 +114,7 @@ class SweepResult(Shown):
         Raises:
             ValueError: for another ending, or if there is something already and not `overwrite`.
             FileError: if it cannot be written; what was there is as it was.
+            ImportError: without netCDF4 or zarr, whichever it takes.
         """
         return write_dataset(self.dataset, path, "sweep", overwrite=overwrite)
 
@@ -131,6 +132,7 @@ def read_sweep(path: FilePath) -> SweepResult:
     Raises:
         ValueError: if there is no such file, or it ends in neither .nc nor .zarr.
         FileError: if it is damaged in any way, or was not written by `SweepResult.save`.
+        ImportError: without netCDF4 or zarr, whichever it takes.
     """
     dataset = read_dataset(path, "sweep")
     return SweepResult(dataset, seconds=float(dataset.attrs.get("seconds", np.nan)))

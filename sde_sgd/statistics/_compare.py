@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown
@@ -223,9 +223,9 @@ def _against_law(
 def _ks_null(n: int, level: float) -> float:
     """The distance to its law that n values exceed with odds `level`."""
     if n <= 1000:
-        return float(stats.kstwo.isf(level, n))
+        return float(scipy.stats.kstwo.isf(level, n))
     # scipy inverts by iteration, in a quarter of a second; the limit with its first correction is as good
-    return float((stats.kstwobign.isf(level) - 1 / (6 * np.sqrt(n))) / np.sqrt(n))
+    return float((scipy.stats.kstwobign.isf(level) - 1 / (6 * np.sqrt(n))) / np.sqrt(n))
 
 
 def _against_sample(given: Given, pooled: Pooled, level: float) -> Comparison:
@@ -234,7 +234,7 @@ def _against_sample(given: Given, pooled: Pooled, level: float) -> Comparison:
     null = np.sqrt(2 * pooled.gap_variance()[:-1] / np.pi) @ np.diff(pooled.points)
     largest_null = pooled.null_quantile(largest, level) if pooled.relabels else _NAN
     if np.isnan(largest_null):
-        largest_null = float(stats.kstwobign.isf(level) / np.sqrt(pooled.size))
+        largest_null = float(scipy.stats.kstwobign.isf(level) / np.sqrt(pooled.size))
     return Comparison(
         n=n,
         n_reference=m,

@@ -1,7 +1,7 @@
 """The Cramér-von Mises test: the squared gap between two distribution functions, summed."""
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from sde_sgd._types import Observable
 from sde_sgd.statistics._cramer_von_mises_tail import tail
@@ -60,7 +60,7 @@ def _one(x: np.ndarray, law: Law) -> tuple[float, float, float]:
     n, atoms = len(x), law.atoms(x)
     if atoms is None:
         u = law.cdf(x)
-        test = stats.cramervonmises(x, law.cdf)
+        test = scipy.stats.cramervonmises(x, law.cdf)
         p = float(test.pvalue)
         # scipy's is a difference of two numbers near 1
         p = p if p >= _SMALL else tail(float(test.statistic), u)
@@ -76,7 +76,7 @@ def _two(pooled: Pooled) -> tuple[float, float, float]:
     error = size * pooled.error(2 * pooled.gap * weights, pooled.gap**2)
     if pooled.relabels:
         return value, error, pooled.sequential_p(_mean_square)
-    return value, error, float(stats.cramervonmises_2samp(pooled.x, pooled.y).pvalue)
+    return value, error, float(scipy.stats.cramervonmises_2samp(pooled.x, pooled.y).pvalue)
 
 
 def _error_one(u: np.ndarray) -> float:

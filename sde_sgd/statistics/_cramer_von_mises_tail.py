@@ -1,7 +1,7 @@
 """Small p-values of the one-sample Cramér-von Mises statistic."""
 
 import numpy as np
-from scipy import optimize
+import scipy
 
 from sde_sgd.statistics._pooled import stream
 
@@ -57,7 +57,7 @@ def _sampled(value: float, u: np.ndarray) -> float:
         mean = n * np.trapezoid((rising - _GRID) ** 2, _GRID) + np.trapezoid(rising * (1 - rising), _GRID)
         return float(mean - value)
 
-    theta = optimize.brentq(excess, 0.0, 200.0) if excess(200.0) > 0 else 200.0
+    theta = scipy.optimize.brentq(excess, 0.0, 200.0) if excess(200.0) > 0 else 200.0
     density, rising = shifted(theta)
     rng = stream(u, n)
     draws = np.interp(rng.random((min(_DRAWS, _ALL // n), n)), rising, _GRID)

@@ -1,8 +1,8 @@
 """The energy test: do two samples in any number of dimensions follow one law?"""
 
 import numpy as np
+import scipy
 from jaxtyping import Array, Key
-from scipy.spatial import distance
 
 from sde_sgd import _checks
 from sde_sgd._types import Observable
@@ -96,7 +96,7 @@ def _in_space(
     rows = max(1, _BLOCK // (n + m))
     for begin in range(0, n + m, rows):
         block = slice(begin, begin + rows)
-        carried = weights @ distance.cdist(points, points[block])
+        carried = weights @ scipy.spatial.distance.cdist(points, points[block])
         sums -= np.einsum("ij,ij->i", carried, weights[:, block])
         potential[block] = carried[0]
     # one more point at z adds −2 (D w)(z), times its sign

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from sde_sgd.statistics._law import Law
 from sde_sgd.statistics._pooled import largest, pool
@@ -111,7 +111,7 @@ def _balance(track: np.ndarray, found: Wells, level: float) -> tuple[bool, str]:
     first, last = found.labels(track[0]), found.labels(track[-1])
     edges = range(len(found.edges))
     counts = [(int(((first <= k) & (last > k)).sum()), int(((first > k) & (last <= k)).sum())) for k in edges]
-    each = [stats.binomtest(up, up + down).pvalue if up + down else 1.0 for up, down in counts]
+    each = [scipy.stats.binomtest(up, up + down).pvalue if up + down else 1.0 for up, down in counts]
     worst = int(np.argmin(each))
     p, (up, down) = min(1.0, len(each) * each[worst]), counts[worst]
     if p > level:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from sde_sgd import _checks
 from sde_sgd._types import Observable, Scalar
@@ -102,7 +102,7 @@ def equivalence(
     if error == 0 and abs(value) >= inner:
         lower = upper = -np.inf
     t = upper if quantity == "law" else min(lower, upper)
-    reach = float(stats.t.isf(level, freedom)) * error
+    reach = float(scipy.stats.t.isf(level, freedom)) * error
     low, high = (value - reach if quantity != "law" else 0.0), value + reach
     if quantity == "variance":
         value, low, high = (float(np.exp(number)) for number in (value, low, high))
@@ -117,7 +117,7 @@ def equivalence(
         value=value,
         standard_error=error,
         statistic=float(t),
-        p=float(stats.t.sf(t, freedom)),
+        p=float(scipy.stats.t.sf(t, freedom)),
         n=given.n,
         note="; ".join(notes),
         quantity=quantity,

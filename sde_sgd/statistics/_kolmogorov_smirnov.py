@@ -1,7 +1,7 @@
 """The Kolmogorov-Smirnov test: the largest gap between two distribution functions."""
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from sde_sgd._types import Observable
 from sde_sgd.statistics._hypothesis_test import HypothesisTest
@@ -50,8 +50,8 @@ def ks_one(x: np.ndarray, law: Law) -> tuple[float, float, float]:
         error = _error(float(atoms.cells.rising[at]), len(x))
         distance, p = float(abs(gap[at])), atoms.sequential_p(x, largest)
         # of laws without atoms: with them it is too large, so that it may stand where no draw was as far out
-        return distance, error, min(p, float(stats.kstwo.sf(distance, len(x)))) if p <= FLOOR else p
-    test = stats.ks_1samp(x, law.cdf, method="auto")
+        return distance, error, min(p, float(scipy.stats.kstwo.sf(distance, len(x)))) if p <= FLOOR else p
+    test = scipy.stats.ks_1samp(x, law.cdf, method="auto")
     where = float(law.cdf(np.asarray(test.statistic_location)))
     return float(test.statistic), _error(where, len(x)), float(test.pvalue)
 
@@ -69,7 +69,7 @@ def _p(pooled: Pooled) -> float:
     p = pooled.sequential_p(largest) if pooled.relabels else 1.0
     if pooled.pairs is not None or (pooled.relabels and p > FLOOR):
         return p
-    test = stats.ks_2samp(pooled.x, pooled.y, method="asymp" if sum(pooled.n) > 2000 else "auto")
+    test = scipy.stats.ks_2samp(pooled.x, pooled.y, method="asymp" if sum(pooled.n) > 2000 else "auto")
     # with ties it is too large, so that it may stand where no draw was as far out
     return min(p, float(test.pvalue))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import special, stats
+import scipy
 
 from sde_sgd._platform._shown import short
 from sde_sgd.statistics._hypothesis_test import sequential_p
@@ -104,12 +104,12 @@ class Law:
     def atoms(self, x: np.ndarray) -> "Atoms | None":
         """The law as probabilities of cells, if the sample `x` meets values with probability of their own."""
         if isinstance(self.source, Density1D | Pushforward) or isinstance(
-            getattr(self.source, "dist", self.source), stats.rv_continuous
+            getattr(self.source, "dist", self.source), scipy.stats.rv_continuous
         ):
             return None
         points = np.unique(x)
         at_sample = self.jump(points)
-        discrete = isinstance(getattr(self.source, "dist", self.source), stats.rv_discrete)
+        discrete = isinstance(getattr(self.source, "dist", self.source), scipy.stats.rv_discrete)
         if not discrete and not (at_sample > _ATOM).any():
             return None
         quantile = self.quantile
@@ -198,7 +198,7 @@ def as_law(reference: Any, observable: Callable[[Any], Any] | None = None) -> La
                 f"coordinates, such as lambda theta: theta[0]."
             )
         reference = pushforward(reference, observable)
-    if isinstance(reference, stats.gaussian_kde):
+    if isinstance(reference, scipy.stats.gaussian_kde):
         reference = _smoothed(reference)
     if hasattr(reference, "cdf"):
         if not callable(reference.cdf):
@@ -232,7 +232,9 @@ class _Smoothed:
     def cdf(self, x: Any) -> np.ndarray:
         at = np.asarray(x, np.float64)
         parts = np.array_split(at.ravel(), 1 + at.size * len(self.centres) // 4_000_000)
-        found = [special.ndtr((part[:, None] - self.centres) / self.width) @ self.weights for part in parts]
+        found = [
+            scipy.special.ndtr((part[:, None] - self.centres) / self.width) @ self.weights for part in parts
+        ]
         result: np.ndarray = np.clip(np.concatenate(found), 0.0, 1.0).reshape(at.shape)
         return result
 

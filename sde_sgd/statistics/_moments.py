@@ -1,7 +1,7 @@
 """Means and variances with standard errors, without a normal law being assumed."""
 
 import numpy as np
-from scipy import special
+import scipy
 
 
 def variance_error(x: np.ndarray) -> float:
@@ -27,4 +27,4 @@ def student(difference: float, error: float, freedom: float) -> tuple[float, flo
         t = difference / error
     else:
         t = 0.0 if difference == 0 else float(np.copysign(np.inf, difference))
-    return t, float(2 * special.stdtr(freedom, -abs(t)))
+    return t, float(2 * scipy.special.stdtr(freedom, -abs(t)))

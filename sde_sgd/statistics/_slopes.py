@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import scipy
 from jaxtyping import Array, Key
-from scipy import stats
 
 from sde_sgd import _checks
 from sde_sgd._types import Numbers
@@ -96,7 +96,7 @@ def slope(
     if expected is not None:
         freedom = units - (2 if paired else 1)
         t, p = student(float(estimate) - _checks.scalar("expected", expected), error, freedom)
-    interval = stats.bootstrap(
+    interval = scipy.stats.bootstrap(
         (everyone,),
         fitted,
         n_resamples=count,

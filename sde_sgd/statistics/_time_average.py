@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import fft, special, stats
+import scipy
 
 from sde_sgd import _checks
 from sde_sgd._types import Numbers
@@ -147,8 +147,8 @@ def _split(array: np.ndarray) -> np.ndarray:
 
 def _normal_scores(array: np.ndarray) -> np.ndarray:
     """Φ⁻¹((rank − 3/8)/(S + 1/4))."""
-    ranks = stats.rankdata(array).reshape(array.shape)
-    return np.asarray(special.ndtri((ranks - 0.375) / (array.size + 0.25)))
+    ranks = scipy.stats.rankdata(array).reshape(array.shape)
+    return np.asarray(scipy.special.ndtri((ranks - 0.375) / (array.size + 0.25)))
 
 
 def _variances(chains: np.ndarray) -> tuple[float, float]:
@@ -183,6 +183,6 @@ def _ess(chains: np.ndarray) -> float:
 def _autocovariance(chains: np.ndarray) -> np.ndarray:
     """Of each chain at every lag, divided by n."""
     n = chains.shape[1]
-    size = fft.next_fast_len(2 * n, real=True)
-    power = np.abs(fft.rfft(chains - chains.mean(axis=1, keepdims=True), size)) ** 2
-    return np.asarray(fft.irfft(power, size)[:, :n] / n)
+    size = scipy.fft.next_fast_len(2 * n, real=True)
+    power = np.abs(scipy.fft.rfft(chains - chains.mean(axis=1, keepdims=True), size)) ** 2
+    return np.asarray(scipy.fft.irfft(power, size)[:, :n] / n)

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy import signal, stats
+import scipy
 
 from sde_sgd.statistics._law import Law
 from sde_sgd.theory._density import Density1D
@@ -39,7 +39,9 @@ class Wells:
         """Of "the wells are occupied as the law says", by exact binomial tests at the edges (Bonferroni)."""
         below = np.rint(np.cumsum(self.of_sample)[:-1] * self.n).astype(int)
         odds = np.cumsum(self.of_law)[:-1].clip(0.0, 1.0)
-        each = [stats.binomtest(int(k), self.n, float(q)).pvalue for k, q in zip(below, odds, strict=True)]
+        each = [
+            scipy.stats.binomtest(int(k), self.n, float(q)).pvalue for k, q in zip(below, odds, strict=True)
+        ]
         return min(1.0, len(each) * min(each, default=1.0))
 
     def labels(self, values: np.ndarray) -> np.ndarray:
@@ -93,7 +95,7 @@ def _density(law: Law) -> tuple[np.ndarray, np.ndarray] | None:
 
 def _edges(grid: np.ndarray, p: np.ndarray) -> np.ndarray:
     # zeros around, so that a mode at the end of the grid is one
-    peaks = (signal.find_peaks(np.pad(p, 1))[0] - 1).tolist()
+    peaks = (scipy.signal.find_peaks(np.pad(p, 1))[0] - 1).tolist()
     kept: list[int] = []
     for peak in peaks:
         while kept:

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jaxtyping import Array, Float, Key
-from scipy import integrate, interpolate
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown, short
@@ -35,13 +35,13 @@ class Density1D(Shown):
         self, grid: np.ndarray, log_weights: np.ndarray, name: str = "density", error: float | int = 0.0
     ):
         weights = np.exp(log_weights - log_weights.max())
-        total = integrate.simpson(weights, x=grid)
+        total = scipy.integrate.simpson(weights, x=grid)
         self.grid = np.asarray(grid, dtype=np.float64)
         self.name = name
         self._values = weights / total
-        rising = integrate.cumulative_simpson(self._values, x=self.grid, initial=0.0)
+        rising = scipy.integrate.cumulative_simpson(self._values, x=self.grid, initial=0.0)
         self._rising = np.maximum.accumulate(np.clip(rising / rising[-1], 0.0, 1.0))
-        self._smooth = interpolate.CubicHermiteSpline(self.grid, self._rising, self._values)
+        self._smooth = scipy.interpolate.CubicHermiteSpline(self.grid, self._rising, self._values)
         self.error = max(float(error), _halved(self._values, self.grid, rising))
 
     def __repr__(self) -> str:
@@ -74,7 +74,7 @@ class Density1D(Shown):
             # every second interval is inside, from the first one or the second one on
             inside = np.diff(self.cdf(ends))[0 if values[0] else 1 :: 2]
             return float(inside.sum())
-        return float(integrate.simpson(values * self._values, x=self.grid))
+        return float(scipy.integrate.simpson(values * self._values, x=self.grid))
 
     def probability(self, low: float | int, high: float | int) -> float:
         """P(low < X < high).
@@ -98,12 +98,12 @@ class Density1D(Shown):
     @property
     def mean(self) -> float:
         """E X."""
-        return float(integrate.simpson(self.grid * self._values, x=self.grid))
+        return float(scipy.integrate.simpson(self.grid * self._values, x=self.grid))
 
     @property
     def variance(self) -> float:
         """E X² − (E X)²."""
-        second = integrate.simpson(self.grid**2 * self._values, x=self.grid)
+        second = scipy.integrate.simpson(self.grid**2 * self._values, x=self.grid)
         return float(second - self.mean**2)
 
 
@@ -123,7 +123,7 @@ class Density2D(Shown):
 
     def __init__(self, x: np.ndarray, y: np.ndarray, log_weights: np.ndarray, name: str = "density"):
         weights = np.exp(log_weights - log_weights.max())
-        total = integrate.simpson(integrate.simpson(weights, x=y, axis=1), x=x)
+        total = scipy.integrate.simpson(scipy.integrate.simpson(weights, x=y, axis=1), x=x)
         self.x, self.y = np.asarray(x, np.float64), np.asarray(y, np.float64)
         self.name = name
         self.values = weights / total
@@ -180,7 +180,7 @@ class Density2D(Shown):
         """The density of coordinate 0 or 1 alone."""
         _checks.choice("axis", str(axis), ("0", "1"))
         grid, other = (self.x, self.y) if axis == 0 else (self.y, self.x)
-        weights = integrate.simpson(self.values, x=other, axis=1 - axis)
+        weights = scipy.integrate.simpson(self.values, x=other, axis=1 - axis)
         with np.errstate(divide="ignore"):
             return Density1D(grid, np.log(np.maximum(weights, 0.0)), f"{self.name}, coordinate {axis}")
 
@@ -201,13 +201,15 @@ class Density2D(Shown):
         return jnp.asarray(np.stack([x, y], axis=1), dtype=float)
 
     def _integral(self, values: np.ndarray) -> float:
-        return float(integrate.simpson(integrate.simpson(values, x=self.y, axis=1), x=self.x))
+        return float(scipy.integrate.simpson(scipy.integrate.simpson(values, x=self.y, axis=1), x=self.x))
 
     def _halved(self, axis: int) -> float:
         """The change of the distribution function of one coordinate by leaving out every other point."""
         grid, other, values = (self.x, self.y, self.values) if axis == 0 else (self.y, self.x, self.values.T)
-        rising = integrate.cumulative_simpson(integrate.simpson(values, x=other, axis=1), x=grid, initial=0.0)
-        return _halved(integrate.simpson(values[:, ::2], x=other[::2], axis=1), grid, rising)
+        rising = scipy.integrate.cumulative_simpson(
+            scipy.integrate.simpson(values, x=other, axis=1), x=grid, initial=0.0
+        )
+        return _halved(scipy.integrate.simpson(values[:, ::2], x=other[::2], axis=1), grid, rising)
 
 
 def _end(name: str, value: Any) -> np.ndarray:
@@ -220,5 +222,5 @@ def _end(name: str, value: Any) -> np.ndarray:
 
 def _halved(values: np.ndarray, grid: np.ndarray, rising: np.ndarray) -> float:
     """How much the integral from the left end changes by leaving out every other point."""
-    coarse = integrate.cumulative_simpson(values[::2], x=grid[::2], initial=0.0)
+    coarse = scipy.integrate.cumulative_simpson(values[::2], x=grid[::2], initial=0.0)
     return float(np.abs(coarse - rising[::2]).max())

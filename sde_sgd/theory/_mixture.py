@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key
-from scipy import linalg, special
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown, described
@@ -51,11 +51,11 @@ class GaussianMixture(Shown):
         parts = []
         for weight, mean, covariance in zip(self.weights, self.means, self.covariances, strict=True):
             root = np.linalg.cholesky(covariance)
-            z = linalg.solve_triangular(root, (at - mean).reshape(-1, dimension).T, lower=True)
+            z = scipy.linalg.solve_triangular(root, (at - mean).reshape(-1, dimension).T, lower=True)
             constant = np.log(np.diag(root)).sum() + dimension / 2 * np.log(2 * np.pi)
             with np.errstate(divide="ignore"):
                 parts.append(np.log(weight) - constant - (z**2).sum(axis=0).reshape(at.shape[:-1]) / 2)
-        return np.asarray(special.logsumexp(np.stack(parts), axis=0))
+        return np.asarray(scipy.special.logsumexp(np.stack(parts), axis=0))
 
     def pdf(self, points: Numbers) -> np.ndarray:
         """p at points of shape `(..., d)`."""
@@ -122,7 +122,7 @@ def laplace_gibbs(problem: Problem, hyper: Hyperparameters) -> GaussianMixture:
     log_weights = (
         -2 * losses / scale + dimension / 2 * np.log(np.pi * scale) - np.linalg.slogdet(hessians)[1] / 2
     )
-    log_normaliser = float(special.logsumexp(log_weights))
+    log_normaliser = float(scipy.special.logsumexp(log_weights))
     return GaussianMixture(
         np.exp(log_weights - log_normaliser), means, scale / 2 * np.linalg.inv(hessians), log_normaliser
     )

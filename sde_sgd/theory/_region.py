@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import interpolate, ndimage
+import scipy
 
 # Squares that a cell at the edge is cut into along each axis, twice over
 _PARTS = 4
@@ -38,14 +38,14 @@ def region_probability(
     total = mass.sum()
     corners = _corners(flags)
     # next to a cell with corners on both sides the edge may pass between corners
-    near = ndimage.binary_dilation(corners.any(axis=0) & ~corners.all(axis=0), np.ones((3, 3)))
+    near = scipy.ndimage.binary_dilation(corners.any(axis=0) & ~corners.all(axis=0), np.ones((3, 3)))
     seen = mass > 1e-16 * mass.max()
     found = mass[corners.all(axis=0) & ~near].sum()
     i, j = np.nonzero(near & seen)
     if not i.size:
         return float(found / total)
     size = np.array([x[1] - x[0], y[1] - y[0]])
-    spline = interpolate.RectBivariateSpline(x, y, density)
+    spline = scipy.interpolate.RectBivariateSpline(x, y, density)
     low = np.stack([x[i], y[j]], axis=1)
     covered = _covered(low, size, test, spline, 2) / np.prod(size)
     return float((found + covered) / total)

@@ -1,7 +1,7 @@
 """Skewed gradient noise makes one of two equal wells the likelier one, however small η is."""
 
 import numpy as np
-from scipy import integrate, interpolate
+import scipy
 
 from sde_sgd import _checks
 from sde_sgd.hyperparameters import Hyperparameters
@@ -74,20 +74,20 @@ def skew_log_odds(
         top = float(_checks.scalar("split", split))
         if not grid[0] < top < grid[-1]:
             raise ValueError(f"split must lie in ({grid[0]:.4g}, {grid[-1]:.4g}), got {top:g}.")
-    rising = integrate.cumulative_simpson(slope**2, x=grid, initial=0.0)
+    rising = scipy.integrate.cumulative_simpson(slope**2, x=grid, initial=0.0)
     sigma = (2 * diffusion * setting.batch / setting.effective_rate) ** 0.5
     strength = kappa * (setting.effective_rate / setting.batch) ** 2 * sigma**3 / (6 * diffusion**3)
     if not averaged:
-        ends = interpolate.CubicHermiteSpline(grid, rising, slope**2)(minima[[0, -1]])
+        ends = scipy.interpolate.CubicHermiteSpline(grid, rising, slope**2)(minima[[0, -1]])
         return float(strength * (ends[1] - ends[0]))
     weights = np.exp(-(loss - loss.min()) / diffusion)
     # the integrals from the left end to the top and from there on, as the top lies between two points
     mass, moment = (
-        integrate.cumulative_simpson(values, x=grid, initial=0.0)
+        scipy.integrate.cumulative_simpson(values, x=grid, initial=0.0)
         for values in (weights, weights * (rising - diffusion * slope))
     )
     left = [
-        float(interpolate.CubicHermiteSpline(grid, *pair)(top))
+        float(scipy.interpolate.CubicHermiteSpline(grid, *pair)(top))
         for pair in ((mass, weights), (moment, weights * (rising - diffusion * slope)))
     ]
     right = mass[-1] - left[0], moment[-1] - left[1]

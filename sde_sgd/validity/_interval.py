@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy
 
 WITHIN, BEYOND, CANNOT_TELL = "within", "beyond", "cannot tell"
 # Every interval holds its number with this probability. A diagnosis looks at some ten of them.
@@ -36,7 +36,7 @@ class Interval(NamedTuple):
 
 def quantile(freedom: int) -> float:
     """Of Student's t, for an interval to both sides."""
-    return float(stats.t.ppf((1 + _COVERAGE) / 2, max(freedom, 1)))
+    return float(scipy.stats.t.ppf((1 + _COVERAGE) / 2, max(freedom, 1)))
 
 
 def of_mean(values: np.ndarray) -> tuple[float, Interval]:

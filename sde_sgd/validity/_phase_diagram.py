@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy
 from jaxtyping import Array, Key
-from scipy import stats
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown
@@ -82,7 +82,7 @@ class PhaseDiagram(Shown):
     def _beyond(self) -> "xr.DataArray":
         """How far a deviation must be from the limit to be told from it, by Student's t."""
         level = _LEVEL / max(1, int(self._compared.sum()))
-        return self.error * self.error.copy(data=stats.t.isf(level, self.freedom.values))
+        return self.error * self.error.copy(data=scipy.stats.t.isf(level, self.freedom.values))
 
     @property
     def _lost(self) -> "xr.DataArray":

@@ -265,8 +265,8 @@ FAULTS = [
     Fault(
         "a one-sided p-value",
         _MOMENTS,
-        "2 * special.stdtr(freedom, -abs(t))",
-        "special.stdtr(freedom, -abs(t))",
+        "2 * scipy.special.stdtr(freedom, -abs(t))",
+        "scipy.special.stdtr(freedom, -abs(t))",
         "statistics/test_statistics_by_hand.py::test_two_sides_of_student",
     ),
     Fault(

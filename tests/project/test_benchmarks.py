@@ -1,5 +1,6 @@
 """The benchmarks' own arithmetic: what is counted, how ratios are judged, what is written."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -14,12 +15,23 @@ from helpers import refused
 
 import sde_sgd as ss
 from benchmarks import __main__ as command
-from benchmarks import _against, ensemble_size, matrix_products, mlp_ceiling, random_numbers
+from benchmarks import _against, _timing, ensemble_size, matrix_products, mlp_ceiling, random_numbers
 from benchmarks._ensemble import divisible, loop
 from benchmarks._environment import Environment
 from benchmarks._figure import curves, draw
-from benchmarks._rows import Row, Target, quantity, table
-from benchmarks._timing import Contender, Effort, Entrant, Missing, Peer, compare, enter, race, with_ratio
+from benchmarks._rows import Row, Target, calls_told, quantity, table
+from benchmarks._timing import (
+    Contender,
+    Effort,
+    Entrant,
+    Missing,
+    Peer,
+    compare,
+    enter,
+    enter_with,
+    race,
+    with_ratio,
+)
 
 ROOT = Path(__file__).parents[2]
 SHORT = Effort(rounds=2, seconds=0.001)
@@ -111,6 +123,41 @@ def test_a_busy_moment_does_not_end_the_search_for_the_number_of_steps():
     assert enter([Contender("x", run, 1)], 0.01).steps >= 30
 
 
+def made_up(call, step, monkeypatch):
+    """A contender whose call takes so many seconds and each of its steps so many, on a clock of its own."""
+    now = [0.0]
+
+    def run(steps):
+        now[0] += call + steps * step
+
+    monkeypatch.setattr(_timing.time, "perf_counter", lambda: now[0])
+    return Contender("x", run, 1)
+
+
+@pytest.mark.parametrize(
+    ("call", "step", "seconds"),
+    [(0.0, 1e-6, 0.01), (1e-4, 1e-6, 0.01), (2e-3, 1e-6, 0.04), (0.02, 1e-6, 0.08), (0.5, 0.02, 0.52)],
+)
+def test_rounds_are_so_long_that_they_hold_little_of_a_call(call, step, seconds, monkeypatch):
+    """Twenty times the call, or eight times what was asked for; what a call holds beyond is told."""
+    entrant = enter([made_up(call, step, monkeypatch)], 0.01)
+    assert call + entrant.steps * step == pytest.approx(seconds, rel=1e-2)
+    assert entrant.call_share == pytest.approx(call / seconds, rel=1e-2, abs=1e-9)
+
+
+def test_steps_that_are_not_chosen_tell_the_call_too(monkeypatch):
+    assert enter_with(made_up(0.5, 0.5, monkeypatch), 1).call_share is None
+    assert enter_with(made_up(1.0, 0.5, monkeypatch), 8).call_share == pytest.approx(0.2)
+
+
+def test_rows_of_which_calls_are_a_good_part_are_named():
+    rows = [Row("x", "much", "steps", call_share=0.2), Row("x", "little", "steps", call_share=0.01)]
+    assert calls_told(rows).endswith("faster than told: x / much (20%)")
+    assert calls_told(rows[1:]).endswith("whatever their steps: none")
+    (ours,) = compare("sums", "sums", counting("ours"), [], SHORT)
+    assert ours.call_share is not None
+
+
 def test_a_race_times_every_entrant_in_every_round():
     order = []
     entrants = [Entrant(Contender(who, lambda _, who=who: order.append(who), 1), 1) for who in "ab"]
@@ -176,9 +223,21 @@ def test_the_name_of_an_accelerator(device, devices, slug):
     assert Environment(device, devices, "AMD EPYC", 16, "0.10.1", "3.11.7").slug == slug
 
 
+def test_a_width_of_vectors_that_is_not_the_usual_one_is_told():
+    here = Environment("AMD EPYC", 2, "AMD EPYC", 2, "0.10.1", "3.11.7")
+    assert "bits" not in here.header()
+    assert "2 jax devices with vectors of 512 bits" in dataclasses.replace(here, vector_bits=512).header()
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
-    [(4.5e9, "B", "4.5 GB/s"), (1.25e12, "FLOP", "1.25 TFLOP/s"), (4.5e6, "steps", "4.5 M steps/s")],
+    [
+        (4.5e9, "B", "4.5 GB/s"),
+        (1.25e12, "FLOP", "1.25 TFLOP/s"),
+        (4.5e6, "steps", "4.5 M steps/s"),
+        (250.0, "calls", "4 ms/call"),
+        (2e4, "programs", "0.05 ms/program"),
+    ],
 )
 def test_units(value, unit, text):
     assert text in table([Row("x", "y", unit, value, value)])

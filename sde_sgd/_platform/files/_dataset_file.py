@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sde_sgd import _checks
+from sde_sgd._platform._packages import need
 from sde_sgd._platform._telling import warn
 from sde_sgd._platform.files import _seal
 from sde_sgd._platform.files._dataset_code import OtherKindError, decoded, encoded
@@ -17,7 +18,7 @@ from sde_sgd._types import FilePath
 if TYPE_CHECKING:
     import xarray as xr
 
-SUFFIXES = (".nc", ".zarr")
+_PACKAGES = {".nc": "netCDF4", ".zarr": "zarr"}
 # one of these lies in every Zarr folder
 _ZARR = {".zgroup", ".zmetadata", ".zarray", ".zattrs", "zarr.json"}
 
@@ -35,6 +36,7 @@ def write_dataset(dataset: "xr.Dataset", path: FilePath, kind: str, *, overwrite
         ValueError: for another ending, if there is something already and not `overwrite`, or if that is
             something else than such a file (`.nc`), or a Zarr folder or an empty one (`.zarr`).
         FileError: if it cannot be written; what was there is as it was.
+        ImportError: without netCDF4 or zarr, whichever it takes.
     """
     target = _path(path, "path must end in .nc (NetCDF) or .zarr, got {}.")
     there = _found(target)
@@ -42,6 +44,7 @@ def write_dataset(dataset: "xr.Dataset", path: FilePath, kind: str, *, overwrite
         if not overwrite:
             raise ValueError(f"{str(path)!r} exists; pass overwrite=True or another path.")
         _check_replaceable(there, path)
+    _need_format(target)
     stored = encoded(dataset, kind)
     plain = {name: {"_FillValue": None} for name in stored.variables}
     with replaced(target, dataset.nbytes, f"the {kind}") as new:
@@ -52,6 +55,11 @@ def write_dataset(dataset: "xr.Dataset", path: FilePath, kind: str, *, overwrite
             stored.to_zarr(new, mode="w", zarr_format=2, consolidated=True, write_empty_chunks=True)
             _seal.seal_folder(new)
     return target
+
+
+def _need_format(target: Path) -> None:
+    """Refuse a format whose package is not installed."""
+    need(_PACKAGES[target.suffix], f"path={str(target)!r}")
 
 
 def _check_replaceable(there: Path, path: Any) -> None:
@@ -75,12 +83,14 @@ def read_dataset(path: FilePath, kind: str) -> "xr.Dataset":
     Raises:
         ValueError: if there is no such file, or it ends in neither .nc nor .zarr.
         FileError: if it is damaged in any way, holds another kind, or is somebody else's.
+        ImportError: without netCDF4 or zarr, whichever it takes.
     """
     message = "path must be an existing .nc file or .zarr folder, got {}."
     target = _path(path, message)
     source = _found(target)
     if source is None:
         raise ValueError(message.format(repr(str(path))))
+    _need_format(target)
     try:
         checked = _seal.check_file(source) if target.suffix == ".nc" else _seal.check_folder(source)
         return decoded(_opened(source, target.suffix), kind) if checked else _unchecked(source, target, kind)
@@ -107,7 +117,7 @@ def _unreadable(path: Any, error: Exception) -> FileError:
 
 def _path(path: Any, message: str) -> Path:
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
-    if not isinstance(text, str) or Path(text).suffix not in SUFFIXES or "\0" in text:
+    if not isinstance(text, str) or Path(text).suffix not in _PACKAGES or "\0" in text:
         raise ValueError(message.format(repr(path if text is None else text)))
     return _checks.path("path", text)
 

@@ -1,7 +1,7 @@
 """One step of the discrete chain x ← x − ηL'(x) − ησ(x)ζ̄ as a matrix on a grid."""
 
 import numpy as np
-from scipy import special, stats
+import scipy
 
 # a normal number further out than this has a chance of 1e-19
 _FAR = 9.0
@@ -38,7 +38,7 @@ def _exponential(t: np.ndarray, scale: np.ndarray, batch: int) -> np.ndarray:
     """E (t + scale ζ̄)₊ for ζ̄ the mean of B draws of Exp(1) − 1, less its asymptote t₊."""
     level = 1 - t / scale
     above = np.maximum(level, 0.0) * batch
-    mean_above = special.gammaincc(batch + 1, above) - level * special.gammaincc(batch, above)
+    mean_above = scipy.special.gammaincc(batch + 1, above) - level * scipy.special.gammaincc(batch, above)
     result: np.ndarray = scale * np.where(level > 0, mean_above, 1 - level)
     return result
 
@@ -46,7 +46,7 @@ def _exponential(t: np.ndarray, scale: np.ndarray, batch: int) -> np.ndarray:
 def _rademacher(t: np.ndarray, scale: np.ndarray, batch: int) -> np.ndarray:
     """E (t + scale ζ̄)₊ for ζ̄ the mean of B signs."""
     total = np.zeros(np.broadcast_shapes(t.shape, scale.shape))
-    chances = stats.binom.pmf(np.arange(batch + 1), batch, 0.5)
+    chances = scipy.stats.binom.pmf(np.arange(batch + 1), batch, 0.5)
     for heads in np.flatnonzero(chances > 1e-20):
         total += chances[heads] * np.maximum(t + scale * (2 * heads - batch) / batch, 0.0)
     return total

@@ -1,8 +1,7 @@
 """The stationary vector of a Markov chain with many states."""
 
 import numpy as np
-from scipy import linalg, sparse
-from scipy.sparse import csgraph
+import scipy
 
 
 def stationary_vector(transition: np.ndarray) -> np.ndarray:
@@ -29,8 +28,8 @@ def stationary_vector(transition: np.ndarray) -> np.ndarray:
 
 def _recurrent(P: np.ndarray) -> np.ndarray:
     """The states that are visited for ever, in ascending order."""
-    links = sparse.csr_array(P > 0)
-    count, label = csgraph.connected_components(links, connection="strong")
+    links = scipy.sparse.csr_array(P > 0)
+    count, label = scipy.sparse.csgraph.connected_components(links, connection="strong")
     start, end = links.nonzero()
     left = np.unique(label[start][label[start] != label[end]])
     closed = np.setdiff1d(np.arange(count), left)
@@ -55,13 +54,13 @@ def _solved(P: np.ndarray) -> np.ndarray | None:
     # the diagonal of 1 − P without a subtraction
     system = np.diag(leaving.sum(axis=1)) - leaving.T
     system[-1] = 1.0
-    factors, pivots, failed = linalg.lapack.dgetrf(system, overwrite_a=False)
-    condition, _ = linalg.lapack.dgecon(factors, np.abs(system).sum(axis=0).max())
+    factors, pivots, failed = scipy.linalg.lapack.dgetrf(system, overwrite_a=False)
+    condition, _ = scipy.linalg.lapack.dgecon(factors, np.abs(system).sum(axis=0).max())
     if failed or not condition > 1e-11:
         return None
     wanted = np.zeros(len(P))
     wanted[-1] = 1.0
-    found, _ = linalg.lapack.dgetrs(factors, pivots, wanted)
+    found, _ = scipy.linalg.lapack.dgetrs(factors, pivots, wanted)
     law: np.ndarray = np.maximum(found, 0.0)
     result: np.ndarray | None = law / law.sum()
     return result

@@ -6,10 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jax import lax
 from jaxtyping import Array, Float
-from scipy import linalg, sparse
-from scipy.sparse import linalg as sparse_linalg
 
 from sde_sgd._platform._shown import Shown
 from sde_sgd._platform.reading import _traces
@@ -72,11 +71,11 @@ class Generator(Shown):
             down=tuple(map(probability, self.down)),
         )
 
-    def matrix(self) -> sparse.csr_array:
+    def matrix(self) -> scipy.sparse.csr_array:
         """Q as a sparse matrix over the raveled cells: columns add up to zero."""
         return self._assemble(self.up, self.down)
 
-    def _assemble(self, up: Any, down: Any) -> sparse.csr_array:
+    def _assemble(self, up: Any, down: Any) -> scipy.sparse.csr_array:
         """The matrix with `up` below its diagonal, `down` above it, and the diagonal of Q."""
         number = np.arange(self.leaving.size).reshape(self.grid.shape)
         rows, columns, values = [number.ravel()], [number.ravel()], [-self.leaving.ravel()]
@@ -86,7 +85,7 @@ class Generator(Shown):
             columns += [first, second]
             values += [_neighbours(rates[0], axis)[0].ravel(), _neighbours(rates[1], axis)[1].ravel()]
         entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
-        return sparse.csr_array(sparse.coo_array(entries, shape=(number.size, number.size)))
+        return scipy.sparse.csr_array(scipy.sparse.coo_array(entries, shape=(number.size, number.size)))
 
     def stationary(self) -> np.ndarray:
         """The probabilities that Q leaves alone: by detailed balance, or else by a sparse solve."""
@@ -100,7 +99,9 @@ class Generator(Shown):
             matrix[anchor, anchor] = 1
             right = np.zeros(matrix.shape[0])
             right[anchor] = 1.0
-            weights = np.maximum(sparse_linalg.spsolve(matrix.tocsc(), right), 0).reshape(self.grid.shape)
+            weights = np.maximum(scipy.sparse.linalg.spsolve(matrix.tocsc(), right), 0).reshape(
+                self.grid.shape
+            )
         return np.asarray(weights / weights.sum())
 
     def slowest_rate(self) -> float:
@@ -116,7 +117,7 @@ class Generator(Shown):
             # Q is similar to −AᵀA; AAᵀ has its eigenvalues but for the zero
             first, last = np.flatnonzero(visited)[[0, -1]]
             forth, back = np.sqrt(self.up[0][first:last]), np.sqrt(self.down[0][first + 1 : last + 1])
-            slowest = linalg.eigh_tridiagonal(
+            slowest = scipy.linalg.eigh_tridiagonal(
                 forth**2 + back**2, -forth[1:] * back[:-1], select="i", select_range=(0, 0), eigvals_only=True
             )[0]
         else:
@@ -128,7 +129,7 @@ class Generator(Shown):
                 [_with_wall(mean, axis, last=False) for axis, mean in enumerate(means)],
             )
             cells = np.flatnonzero(visited)
-            slowest = sparse_linalg.eigsh(
+            slowest = scipy.sparse.linalg.eigsh(
                 -symmetric[cells][:, cells].tocsc(), k=2, sigma=-1e-9 * self.rate, return_eigenvectors=False
             ).max()
         if slowest < 1e-11 * self.rate:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown, short
@@ -191,7 +191,7 @@ def _start_box(
     scale = np.where(spread > 0, spread, 1.0)
 
     def squares(points: np.ndarray) -> np.ndarray:
-        result: np.ndarray = -stats.norm.logpdf((points - mean) / scale).sum(axis=-1)
+        result: np.ndarray = -scipy.stats.norm.logpdf((points - mean) / scale).sum(axis=-1)
         return result
 
     return mean - _TAILS * spread, mean + _TAILS * spread, squares

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import interpolate
+import scipy
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import Shown, described
@@ -280,7 +280,7 @@ def _distance(coarse: Grid, fine: Grid, one: np.ndarray, other: np.ndarray) -> f
             ),
             strict=True,
         )
-        between = interpolate.PchipInterpolator(edges[0], sums[0])(edges[1])
+        between = scipy.interpolate.PchipInterpolator(edges[0], sums[0])(edges[1])
         largest = max(largest, float(np.abs(between - sums[1]).max()))
     return largest
 

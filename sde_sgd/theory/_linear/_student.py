@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from scipy import stats
+import scipy
 
 from sde_sgd import _checks
 from sde_sgd.hyperparameters import Hyperparameters
@@ -11,7 +11,7 @@ from sde_sgd.theory._setting import LAWS, one_setting, without_momentum
 
 def online_regression_law(
     hyper: Hyperparameters, *, input_variance: float = 1.0, noise_variance: float = 1.0
-) -> "stats.distributions.rv_frozen":
+) -> "scipy.stats.distributions.rv_frozen":
     r"""Student's t with ν = 1 + 1/T degrees of freedom: the SDE of w in ℓ = ½(wx − ε)².
 
     For Gaussian inputs x of variance a and targets ε of variance s², measured from the true weight,
@@ -39,7 +39,7 @@ def online_regression_law(
     a, s2 = _variances(input_variance, noise_variance)
     setting = one_setting(hyper)
     freedom = 1 + setting.batch / (setting.effective_rate * a)
-    return stats.t(df=freedom, scale=(s2 / (2 * a * freedom)) ** 0.5)
+    return scipy.stats.t(df=freedom, scale=(s2 / (2 * a * freedom)) ** 0.5)
 
 
 def online_regression_variance(
