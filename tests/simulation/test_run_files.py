@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import importlib.metadata
 import json
 import pickle
 import subprocess
@@ -20,6 +21,7 @@ from torture import result_files
 
 import sde_sgd as ss
 from sde_sgd._platform.files._structure import Node
+from sde_sgd._platform.reading import _origin
 from sde_sgd.data._known_names import name_of
 from sde_sgd.simulation._result import _replaced
 
@@ -437,3 +439,19 @@ def test_a_file_of_the_other_kind_is_not_called_damaged(tmp_path, key):
     with pytest.raises(ss.FileError, match="is not a run: it holds a sweep; read it with read_sweep") as told:
         ss.read_run(tmp_path / "sweep.nc")
     assert "Restore" not in str(told.value)
+
+
+def test_a_copy_that_is_not_installed_says_so(tmp_path, key, monkeypatch):
+    def version(name):
+        if name == "sde_sgd":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return importlib.metadata.version(name)
+
+    monkeypatch.setattr(_origin, "_installed", version)
+    well = ss.problems.DoubleWell()
+    result = ss.sweep(ss.SGD, well, learning_rate=0.1, batch_size=1, steps=2, key=key)
+    assert result.dataset.attrs["created_by"].startswith("sde_sgd not installed, jax ")
+    result.save(tmp_path / "sweep.nc")
+    assert ss.read_sweep(tmp_path / "sweep.nc").dataset.identical(result.dataset)
+    run = ss.run(ss.SGD(well, ss.Hyperparameters(0.1, 1)), chains=2, steps=2, key=key)
+    assert run.provenance["versions"]["sde_sgd"] == "not installed"

@@ -1,6 +1,5 @@
 """Whose code it is: the user's own, which is looked into, or a library's, which its version tells."""
 
-import contextlib
 import functools
 import importlib.metadata
 import importlib.util
@@ -16,11 +15,14 @@ _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 def versions(*others: str) -> dict[str, str]:
-    """Of Python, of the libraries in `VERSIONED`, and of others, as far as they are installed."""
+    """Of Python, of the libraries in `VERSIONED`, and of others, as far as they are there."""
     found = {"python": platform.python_version()}
     for name in (*VERSIONED, *others):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        try:
             found[name] = _installed(name)
+        except importlib.metadata.PackageNotFoundError:
+            if name in sys.modules:  # from a folder on the path
+                found[name] = "not installed"
     return found
 
 
