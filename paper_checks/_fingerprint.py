@@ -2,16 +2,17 @@
 
 import ast
 import hashlib
-import importlib.metadata
 import inspect
 from pathlib import Path
 from typing import Any
 
+import jax
+
+import sde_sgd as ss
 from paper_checks._card import Card
 from paper_checks._context import Laws
 
 PACKAGE = Path(__file__).parent
-LIBRARIES = ("sde_sgd", "jax")
 
 
 def fingerprint(card: Card, scale: str, seed: int, laws: Laws) -> str:
@@ -29,7 +30,7 @@ def fingerprint(card: Card, scale: str, seed: int, laws: Laws) -> str:
 
 def versions() -> dict[str, str]:
     """Library → version."""
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {"sde_sgd": ss.__version__, "jax": jax.__version__}
 
 
 def sources(path: Path) -> list[Path]:

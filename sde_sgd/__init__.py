@@ -23,6 +23,7 @@ from sde_sgd._platform._devices import device_name as device_name
 from sde_sgd._platform.checkpoints._checkpoint import Checkpoint as Checkpoint
 from sde_sgd._platform.checkpoints._checkpoint import CheckpointError as CheckpointError
 from sde_sgd._platform.files._files import FileError as FileError
+from sde_sgd._platform.reading._origin import version as _version
 from sde_sgd._platform.reading._traces import clear_cache as clear_cache
 from sde_sgd.hyperparameters import Hyperparameters as Hyperparameters
 from sde_sgd.processes import SGD as SGD
@@ -50,6 +51,9 @@ from sde_sgd.simulation import sweep as sweep
 
 if _typing.TYPE_CHECKING:
     from sde_sgd import plot as plot
+
+# "not installed" where it is imported from a folder
+__version__ = str(_version("sde_sgd"))
 
 
 def __getattr__(name: str) -> _ModuleType:

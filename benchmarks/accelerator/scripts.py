@@ -1,5 +1,6 @@
 """What is there as a script already: the figure of η/B at ten million chains, and a card at full size."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,13 @@ def _run(*arguments: str) -> list[str]:
         RuntimeError: if it fails, with its last words.
     """
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=_ROOT, capture_output=True, text=True, check=False
+        [sys.executable, *arguments],
+        cwd=_ROOT,
+        # the package need not be installed
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         words = [line for line in done.stderr.splitlines() if line.strip()]

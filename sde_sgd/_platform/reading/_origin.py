@@ -17,13 +17,16 @@ _INSTALLED = frozenset({"site-packages", "dist-packages"})
 def versions(*others: str) -> dict[str, str]:
     """Of Python, of the libraries in `VERSIONED`, and of others, as far as they are there."""
     found = {"python": platform.python_version()}
-    for name in (*VERSIONED, *others):
-        try:
-            found[name] = _installed(name)
-        except importlib.metadata.PackageNotFoundError:
-            if name in sys.modules:  # from a folder on the path
-                found[name] = "not installed"
-    return found
+    told = {name: version(name) for name in (*VERSIONED, *others)}
+    return found | {name: one for name, one in told.items() if one is not None}
+
+
+def version(name: str) -> str | None:
+    """Of a library, "not installed" where it is imported from a folder, or None where it is not there."""
+    try:
+        return _installed(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed" if name in sys.modules else None
 
 
 _installed = functools.cache(importlib.metadata.version)  # of this process: it reads files
