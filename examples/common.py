@@ -16,13 +16,18 @@ ss.use_cpu()
 STARTED = time.perf_counter()
 
 
-def options(description: str | None) -> argparse.Namespace:
-    """The options every example has: --quick, --seed, --out."""
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options every example has: --quick, --seed, --out."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="smaller and faster, same point")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the figures")
-    return parser.parse_args()
+    return parser
+
+
+def options(description: str | None) -> argparse.Namespace:
+    """The options every example has."""
+    return parser_of(description).parse_args()
 
 
 def table(title: str, header: list[str], rows: list[list[str]]) -> None:
