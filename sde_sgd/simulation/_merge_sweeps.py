@@ -120,7 +120,8 @@ def _check_all_there(found: Found, parts: Any) -> None:
         return
     told = f"parts: of {count} parts {_in_words(missing)} {'is' if len(missing) == 1 else 'are'} missing"
     if _is_path(parts):
-        begun = [number for number in missing if (Path(parts) / part_name(number, count)).is_dir()]
+        folder = _checks.path("parts", parts)
+        begun = [number for number in missing if (folder / part_name(number, count)).is_dir()]
         if begun:
             told += (
                 f", of which {_in_words(begun)} {'has' if len(begun) == 1 else 'have'} begun and not ended"

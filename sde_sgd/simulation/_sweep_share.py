@@ -22,6 +22,8 @@ from sde_sgd.simulation._provenance import environment
 from sde_sgd.simulation._sweep_part import SweepPart
 from sde_sgd.simulation._sweep_plan import Job, SweepPlan
 
+_MOST_PARTS = 2**20
+
 
 @dataclass(frozen=True)
 class Share:
@@ -82,9 +84,10 @@ def checked_part(part: Any) -> tuple[int, int]:
             f"Of five parts the first is (0, 5), the last is (4, 5)."
         )
     number, count = map(int, pair)
-    if count < 1:
+    if not 1 <= count <= _MOST_PARTS:
         raise ValueError(
-            f"part must be (i, n) with n >= 1, got {(number, count)}. One part is the whole: (0, 1)."
+            f"part must be (i, n) with 1 <= n <= {_MOST_PARTS}, got {(number, count)}. "
+            f"One part, (0, 1), is the whole."
         )
     if not 0 <= number < count:
         raise ValueError(
