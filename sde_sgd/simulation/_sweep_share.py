@@ -13,8 +13,9 @@ from sde_sgd import _checks
 from sde_sgd._platform import _devices
 from sde_sgd._platform._telling import is_first_host, warn
 from sde_sgd._platform.checkpoints._checkpoint import Checkpoint, CheckpointError
+from sde_sgd._platform.checkpoints._store import config_of
 from sde_sgd._platform.files._files import FileError
-from sde_sgd._platform.reading._fingerprint import check_told
+from sde_sgd._platform.reading._fingerprint import check_told, differences
 from sde_sgd._platform.reading._origin import versions
 from sde_sgd._types import FilePath
 from sde_sgd.simulation._packing import pack
@@ -50,14 +51,38 @@ class Share:
         return part_name(*self.part)
 
     def place(self, checkpoint: Checkpoint | FilePath | None) -> Checkpoint | None:
-        """A folder of its own in the one that all parts share."""
+        """A folder of its own in the one that all parts share.
+
+        Raises:
+            CheckpointError: if that holds parts of another sweep.
+        """
         if checkpoint is None:
             return None
         ask = checkpoint
         if not isinstance(ask, Checkpoint):
             ask = Checkpoint(_checks.path("checkpoint", ask))
         folder = _checks.path("directory", ask.directory)
+        self._check_neighbour(folder)
         return dataclasses.replace(ask, directory=folder / self.name)
+
+    def _check_neighbour(self, folder: Path) -> None:
+        """Look at one other part, so that no job runs for what cannot be merged."""
+        others = (path for path in folder.glob("part-*-of-*") if path.is_dir() and path.name != self.name)
+        other = next(others, None)
+        there = None if other is None else config_of(other)
+        if other is None or there is None:
+            return
+        count = other.name.rpartition("-of-")[2].lstrip("0")
+        here = {**self.own_config, "parts": str(self.part[1])}
+        changed = differences(
+            here, {**there, "part": here["part"], "parts": count}, ("here", f"in {other.name}")
+        )
+        if changed:
+            raise CheckpointError(
+                f"checkpoint folder {str(folder)!r} holds parts of another sweep; nothing was changed:\n  "
+                + "\n  ".join(changed[:5])
+                + "\nRepeat the sweep as it was, or name another folder."
+            )
 
     @property
     def own_config(self) -> dict[str, str]:

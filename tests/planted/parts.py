@@ -64,4 +64,11 @@ FAULTS = [
         'directory=folder / "part"',
         "simulation/test_sweep_parts.py::test_each_part_has_its_place_in_one_folder",
     ),
+    Fault(
+        "a part begins beside parts of another sweep",
+        _SHARE,
+        "        self._check_neighbour(folder)\n",
+        "",
+        "simulation/test_sweep_parts.py::test_no_part_of_another_sweep_begins_in_the_folder",
+    ),
 ]

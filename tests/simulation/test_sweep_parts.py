@@ -259,6 +259,22 @@ def test_checkpoints_of_two_parts_cannot_be_exchanged(tmp_path):
         ss.sweep(**FEW, part=(0, 2), checkpoint=tmp_path, resume=True)
 
 
+def test_no_part_of_another_sweep_begins_in_the_folder(tmp_path, blocks):
+    ss.sweep(**FEW, part=(0, 2), checkpoint=tmp_path)
+    blocks.clear()
+    changes = {
+        r"seeds is 3 here, 2 in part-0000-of-0002\n": ({"seeds": 3}, (1, 2)),
+        r"parts is 4 here, 2 in part-0000-of-0002\n": ({}, (1, 4)),
+    }
+    for told, (change, part) in changes.items():
+        with refused(match=rf"(?s)holds parts of another sweep; .*\n  {told}", error=ss.CheckpointError):
+            ss.sweep(**{**FEW, **change}, part=part, checkpoint=tmp_path)
+    assert blocks == []
+    assert not (tmp_path / "part-0001-of-0002").exists()
+    (tmp_path / "part-0000-of-0002" / "sde_sgd.json").write_text("damaged")  # which is its own to say
+    ss.sweep(**FEW, part=(1, 2), checkpoint=tmp_path)
+
+
 def test_a_part_whose_file_cannot_be_written_is_in_the_error(tmp_path, monkeypatch):
     def full(*_args, **_options):
         raise ss.FileError("the part of a sweep (1 MB) could not be written: no space left")
