@@ -11,7 +11,6 @@ import numpy as np
 
 from sde_sgd import _checks
 from sde_sgd._platform._telling import warn
-from sde_sgd._platform.files._dataset_file import SUFFIXES
 from sde_sgd._platform.reading._fingerprint import differences
 from sde_sgd._types import FilePath
 from sde_sgd.simulation._sweep_outcome import Filled, on_axes, warn_of_lost
@@ -19,6 +18,7 @@ from sde_sgd.simulation._sweep_part import TOLD, SweepPart, read_part, told_in
 from sde_sgd.simulation._sweep_result import SweepResult, build_dataset
 from sde_sgd.simulation._sweep_share import part_name
 
+_ENDINGS = (".nc", ".zarr")
 # where each part came from, and the part
 Found = dict[str, SweepPart]
 
@@ -67,11 +67,11 @@ def _found(parts: Any) -> Found:
 
 def _listed(parts: Any) -> list[Any]:
     """The files and parts that are meant."""
-    if isinstance(parts, SweepPart) or (_is_path(parts) and Path(parts).suffix in SUFFIXES):
+    if isinstance(parts, SweepPart) or (_is_path(parts) and Path(parts).suffix in _ENDINGS):
         return [parts]
     if _is_path(parts):
         folder = _checks.path("parts", parts)
-        listed = sorted(path for path in folder.glob("part-*-of-*") if path.suffix in SUFFIXES)
+        listed = sorted(path for path in folder.glob("part-*-of-*") if path.suffix in _ENDINGS)
         if not listed:
             raise ValueError(
                 f"parts must be a folder with files of parts, or a list of them, but {str(parts)!r} holds "

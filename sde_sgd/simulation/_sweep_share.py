@@ -174,7 +174,7 @@ def keep(part: SweepPart, folder: FilePath) -> None:
     path = Path(f"{folder}.nc")
     try:
         part.save(path, overwrite=True)
-    except FileError as error:
+    except (FileError, ImportError) as error:
         raise CheckpointError(
             f"all is computed, and the `result` of this error is the SweepPart: save it elsewhere, or run "
             f"the same again with resume=True. But {error}",

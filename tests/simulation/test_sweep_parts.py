@@ -275,12 +275,13 @@ def test_no_part_of_another_sweep_begins_in_the_folder(tmp_path, blocks):
     ss.sweep(**FEW, part=(1, 2), checkpoint=tmp_path)
 
 
-def test_a_part_whose_file_cannot_be_written_is_in_the_error(tmp_path, monkeypatch):
-    def full(*_args, **_options):
-        raise ss.FileError("the part of a sweep (1 MB) could not be written: no space left")
+@pytest.mark.parametrize("error", [ss.FileError("no space left"), ImportError("needs netCDF4")], ids=str)
+def test_a_part_whose_file_cannot_be_written_is_in_the_error(error, tmp_path, monkeypatch):
+    def fail(*_args, **_options):
+        raise error
 
-    monkeypatch.setattr(ss.SweepPart, "save", full)
-    with refused(match="finished|save it elsewhere.*no space left", error=ss.CheckpointError) as told:
+    monkeypatch.setattr(ss.SweepPart, "save", fail)
+    with refused(match=f"the SweepPart: save it elsewhere.*But {error}", error=ss.CheckpointError) as told:
         ss.sweep(**FEW, part=(0, 2), checkpoint=tmp_path)
     assert told.value.result.part == (0, 2)
 
