@@ -16,17 +16,23 @@ ss.use_cpu()
 STARTED = time.perf_counter()
 
 
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options every example has: --quick, --seed, --out."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="smaller and faster, same point")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the figures")
+    return parser
+
+
 def options(description: str | None, chains: tuple[int, int] | None = None) -> argparse.Namespace:
-    """The options every example has, --quick, --seed and --out; and --chains where it has two defaults.
+    """The options every example has, and --chains where it has two defaults.
 
     Args:
         description: of the example.
         chains: how many with --quick, and how many without.
     """
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="smaller and faster, same point")
-    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the figures")
+    parser = parser_of(description)
     if chains is None:
         return parser.parse_args()
     parser.add_argument("--chains", type=int, help=f"in place of {chains[1]}, or {chains[0]} with --quick")

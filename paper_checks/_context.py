@@ -86,7 +86,8 @@ class Context:
         Every run has a start of its own: the tests of the cards take settings as independent.
         """
         options = {"paired_starts": False, **options}
-        return ss.sweep(process, problem, **self._with_defaults(name, options))
+        result: ss.SweepResult = ss.sweep(process, problem, **self._with_defaults(name, options))
+        return result
 
     def shared_sweep(self, name: str, process: Any, problem: Any, **options: Any) -> ss.SweepResult:
         """As `sweep`, for several cards: the first that asks makes it, the others get the same one.

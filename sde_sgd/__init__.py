@@ -42,7 +42,9 @@ from sde_sgd.simulation import HistogramCounts as HistogramCounts
 from sde_sgd.simulation import MemoryPrediction as MemoryPrediction
 from sde_sgd.simulation import Moments as Moments
 from sde_sgd.simulation import Result as Result
+from sde_sgd.simulation import SweepPart as SweepPart
 from sde_sgd.simulation import SweepResult as SweepResult
+from sde_sgd.simulation import merge_sweeps as merge_sweeps
 from sde_sgd.simulation import predict_memory as predict_memory
 from sde_sgd.simulation import read_run as read_run
 from sde_sgd.simulation import read_sweep as read_sweep

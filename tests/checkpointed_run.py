@@ -80,8 +80,18 @@ def sweeps() -> dict[str, dict[str, Any]]:
     return {"sweep": {"process": ss.SGD, "problem": well, **grid, **ends}}
 
 
+def digits() -> dict[str, Any]:
+    """The arguments of a sweep of networks: 3 B × 4 η × 8 seeds, eight runs at a time."""
+    problem = ss.problems.mlp(ss.data.digits(), hidden=(16,))
+    grid = {"batch_size": [16, 32, 64], "learning_rate": [0.02, 0.04, 0.08, 0.16], "seeds": 8, "chunk": 8}
+    ends = {"epochs": 2, "every": 1, "record": ["loss", "accuracy"], "keep_theta": True}
+    return {"process": ss.SGD, "problem": problem, **grid, **ends, "key": jax.random.key(9)}
+
+
 def do(name: str, **options: Any) -> ss.Result | ss.SweepResult:
-    """One of `jobs` or `sweeps`."""
+    """One of `jobs` or `sweeps`, or `digits`."""
+    if name == "digits":
+        return ss.sweep(**digits() | options)
     if name in sweeps():
         return ss.sweep(**sweeps()[name] | options)
     return ss.run(**jobs()[name] | options)
@@ -176,6 +186,7 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, default=1)
     parser.add_argument("--port", type=int)
     parser.add_argument("--largest-file", type=int, help="bytes, as if the disk were full beyond")
+    parser.add_argument("--part", type=int, nargs=2, help="of a sweep that is killed: nothing is left in OUT")
     parser.add_argument("--pause", type=float, help="seconds before every block, and say where it begins")
     ask = parser.parse_args()
     jax.config.update("jax_num_cpu_devices", ask.devices)
@@ -187,9 +198,11 @@ def main() -> None:
         _pause.append(ask.pause)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell may have switched it off
     _engine.next_block, _checkpoint.Part.save = fixed_pace, announce
-    options = {}
+    options: dict[str, Any] = {}
     if ask.folder:
         options = {"checkpoint": ss.Checkpoint(ask.folder, ask.seconds), "resume": ask.resume}
+    if ask.part:
+        options["part"] = tuple(ask.part)
     print("ready", flush=True)  # noqa: T201
     if not ask.folder:
         _devices.layout = spread

@@ -226,6 +226,20 @@ MISTAKES = (
         "function",
     ),
     Mistake(
+        "ss.sweep(ss.SGD, net, learning_rate=[0.1], batch_size=[4], epochs=1, part=(5, 5), key=key)",
+        "parts counted from 1",
+        "part",
+        "(5, 5)",
+        "(0, 5) to (4, 5)",
+    ),
+    Mistake(
+        "ss.merge_sweeps('results/none')",
+        "a folder without parts",
+        "parts",
+        "'results/none'",
+        "checkpoint=folder",
+    ),
+    Mistake(
         "ss.theory.gibbs(net, hyper)",
         "the Gibbs law of a network",
         "noise",

@@ -2,6 +2,7 @@
 
 from sde_sgd._platform import _names
 from sde_sgd.simulation._memory import MemoryPrediction as MemoryPrediction
+from sde_sgd.simulation._merge_sweeps import merge_sweeps as merge_sweeps
 from sde_sgd.simulation._recording import Histogram as Histogram
 from sde_sgd.simulation._recording import HistogramCounts as HistogramCounts
 from sde_sgd.simulation._recording import Moments as Moments
@@ -10,6 +11,7 @@ from sde_sgd.simulation._result import read_run as read_run
 from sde_sgd.simulation._run import predict_memory as predict_memory
 from sde_sgd.simulation._run import run as run
 from sde_sgd.simulation._sweep import sweep as sweep
+from sde_sgd.simulation._sweep_part import SweepPart as SweepPart
 from sde_sgd.simulation._sweep_result import SweepResult as SweepResult
 from sde_sgd.simulation._sweep_result import read_sweep as read_sweep
 

@@ -20,7 +20,7 @@ from sde_sgd.processes._base import Process
 from sde_sgd.simulation._written import Writer, in_words
 
 # what does not change the numbers
-_OTHER = {"progress", "devices", "memory_limit", "checkpoint", "resume", "throw"}
+_OTHER = {"progress", "devices", "memory_limit", "checkpoint", "resume", "part", "throw"}
 # a call: the arguments as text, what could not be written, and what the text imports
 Told = tuple[str, tuple[str, ...], tuple[str, ...]]
 _DATA = ("inputs", "targets", "test_inputs", "test_targets")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from time import perf_counter
+from typing import overload
 
 from jaxtyping import Array, Key
 
@@ -20,9 +21,77 @@ from sde_sgd.simulation._making import MakeProcess
 from sde_sgd.simulation._packing import do_jobs
 from sde_sgd.simulation._provenance import told_arguments
 from sde_sgd.simulation._sweep_job import run_job
-from sde_sgd.simulation._sweep_outcome import sweep_result
+from sde_sgd.simulation._sweep_outcome import sweep_part, sweep_result
+from sde_sgd.simulation._sweep_part import SweepPart
 from sde_sgd.simulation._sweep_plan import clock_of, sweep_plan
 from sde_sgd.simulation._sweep_result import SweepResult
+from sde_sgd.simulation._sweep_share import keep, share_of
+
+
+@overload
+def sweep(
+    process: MakeProcess,
+    problem: Problem | Mapping[str, Problem],
+    *,
+    key: Key[Array, ""],
+    learning_rate: Numbers | None = None,
+    batch_size: Numbers | None = None,
+    ratio: Numbers | None = None,
+    momentum: Numbers | None = None,
+    schedule: Schedule | Mapping[str, Schedule] | None = None,
+    runs: Sequence[Mapping[str, float | str]] | None = None,
+    seeds: int = 1,
+    paired_starts: bool = True,
+    epochs: float | None = None,
+    time: float | None = None,
+    steps: int | None = None,
+    every: float | None = None,
+    stop_loss: float | None = None,
+    stop: Observable | None = None,
+    record: Records | None = None,
+    keep_theta: bool = False,
+    progress: bool | None = None,
+    devices: _devices.Devices | None = None,
+    data_devices: int = 1,
+    chunk: int | None = None,
+    memory_limit: int | None = None,
+    checkpoint: Checkpoint | FilePath | None = None,
+    resume: bool = False,
+    part: None = None,
+) -> SweepResult: ...
+
+
+@overload
+def sweep(
+    process: MakeProcess,
+    problem: Problem | Mapping[str, Problem],
+    *,
+    key: Key[Array, ""],
+    learning_rate: Numbers | None = None,
+    batch_size: Numbers | None = None,
+    ratio: Numbers | None = None,
+    momentum: Numbers | None = None,
+    schedule: Schedule | Mapping[str, Schedule] | None = None,
+    runs: Sequence[Mapping[str, float | str]] | None = None,
+    seeds: int = 1,
+    paired_starts: bool = True,
+    epochs: float | None = None,
+    time: float | None = None,
+    steps: int | None = None,
+    every: float | None = None,
+    stop_loss: float | None = None,
+    stop: Observable | None = None,
+    record: Records | None = None,
+    keep_theta: bool = False,
+    progress: bool | None = None,
+    devices: _devices.Devices | None = None,
+    data_devices: int = 1,
+    chunk: int | None = None,
+    memory_limit: int | None = None,
+    checkpoint: Checkpoint | FilePath | None = None,
+    resume: bool = False,
+    part: tuple[int, int],
+) -> SweepPart: ...
 
 
 def sweep(
@@ -53,7 +122,8 @@ def sweep(
     memory_limit: int | None = None,
     checkpoint: Checkpoint | FilePath | None = None,
     resume: bool = False,
-) -> SweepResult:
+    part: tuple[int, int] | None = None,
+) -> SweepResult | SweepPart:
     """Run every setting of a grid or list with several seeds.
 
         result = sweep(SGD, net, batch_size=[4, 8, 16], ratio=[0.005, 0.01], seeds=16, epochs=20,
@@ -91,9 +161,14 @@ def sweep(
         progress, devices, data_devices, memory_limit, checkpoint: as in `run`.
         resume: as in `run`. Without a `schedule` a sweep can be made longer too: `every` as it was, if given.
         chunk: at most so many runs at a time; by default all that share a program.
+        part: (i, n), from (0, n) to (n − 1, n): only the i-th of n parts, for jobs of a cluster that know
+            nothing of each other; `merge_sweeps` puts them together. Whole groups of runs that share a
+            program are shared out by cost. Where there are fewer of them than parts, some parts have nothing
+            to do, and `chunk` makes more groups. With `checkpoint`, one folder for all parts, each has
+            a folder of its own there and leaves its file beside it.
 
     Returns:
-        `SweepResult`.
+        `SweepResult`; with `part` a `SweepPart`.
 
     Raises:
         ValueError: for settings that do not fit together or are out of range.
@@ -130,18 +205,30 @@ def sweep(
         if memory_limit is not None:
             memory_limit = _checks.integer("memory_limit", memory_limit, at_least=1)
         chunk = None if chunk is None else _checks.integer("chunk", chunk, at_least=1)
-        store = open_store(checkpoint, resume, lambda: plan.config(key, chunk))
+        if part is None:
+            share, jobs = None, plan.jobs(chunk)
+            store = open_store(checkpoint, resume, lambda: plan.config(key, chunk))
+        else:
+            share = share_of(
+                part, plan, key, chunk, theta=keep_theta, devices=devices, data_devices=data_devices
+            )
+            jobs = share.jobs
+            store = open_store(share.place(checkpoint), resume, lambda: share.own_config)
         started = perf_counter()
-        jobs = plan.jobs(chunk)
         total = sum(job.cost for job in jobs)
         with open_session(Progress(total, "sweep", progress, unit="example"), store, memory_limit) as session:
             work = partial(run_job, plan, key=key, data_devices=data_devices, theta=keep_theta)
             groups = [-(-len(job.runs) // _devices.lanes(job.problem[1])) for job in jobs]
-            width = max(groups) * data_devices
+            width = max(groups, default=1) * data_devices
             do_jobs(jobs, [job.cost for job in jobs], width, devices, session, work)
-        result = sweep_result(
-            plan, jobs, key, perf_counter() - started, told_arguments(sweep, asked), theta=keep_theta
+        seconds, told = perf_counter() - started, told_arguments(sweep, asked)
+        result = (
+            sweep_result(plan, jobs, key, seconds, told, theta=keep_theta)
+            if share is None
+            else sweep_part(plan, share, key, seconds, told, theta=keep_theta)
         )
     if store is not None:
+        if isinstance(result, SweepPart):
+            keep(result, store.ask.directory)
         store.report(result)
     return result

@@ -36,12 +36,7 @@ class SweepResult(Shown):
     seconds: float = float("nan")
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{name}: {size}" for name, size in self.dataset.sizes.items())
-        diverged = self.dataset.get("diverged_at")
-        lost = "" if diverged is None else f", {int((diverged >= 0).sum())} runs diverged"
-        return (
-            f"SweepResult({sizes}; {', '.join(map(str, self.dataset.data_vars))}{lost}, {self.seconds:.3g} s)"
-        )
+        return f"SweepResult({summary(self.dataset, self.seconds)})"
 
     def to_xarray(self) -> "xr.Dataset":
         """The results as an `xarray.Dataset`."""
@@ -138,6 +133,14 @@ def read_sweep(path: FilePath) -> SweepResult:
     return SweepResult(dataset, seconds=float(dataset.attrs.get("seconds", np.nan)))
 
 
+def summary(dataset: "xr.Dataset", seconds: float) -> str:
+    """Sizes, variables, how many runs diverged and how long it took, in one line."""
+    sizes = ", ".join(f"{name}: {size}" for name, size in dataset.sizes.items())
+    diverged = dataset.get("diverged_at")
+    lost = "" if diverged is None else f", {int((diverged >= 0).sum())} runs diverged"
+    return f"{sizes}; {', '.join(map(str, dataset.data_vars))}{lost}, {seconds:.3g} s"
+
+
 def free_dimension(dimension: str, names: Collection[str]) -> str:
     """A name for a dimension that no variable has."""
     while dimension in names:
@@ -146,7 +149,7 @@ def free_dimension(dimension: str, names: Collection[str]) -> str:
 
 
 def build_dataset(
-    axes: Mapping[str, list[Any]],
+    axes: Mapping[str, list[Any] | np.ndarray],
     seeds: int,
     samples: tuple[str, np.ndarray],
     variables: Mapping[str, np.ndarray],

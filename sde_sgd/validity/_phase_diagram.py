@@ -189,6 +189,11 @@ def phase_diagram(
     _checks.number("limit", limit, above=0)
     if (epochs is None) == (time is None):
         raise ValueError(f"give one of epochs and time, got epochs={epochs!r} and time={time!r}.")
+    if options.get("part") is not None:
+        raise ValueError(
+            f"part must be left out, got {_checks.short(options['part'])}: a diagram compares the runs of a "
+            f"whole sweep."
+        )
     rates, sizes = np.asarray(learning_rate, float), np.asarray(batch_size)
     if rates.ndim != 1 or sizes.ndim != 1:
         raise ValueError("learning_rate and batch_size must be lists, one axis of the diagram each.")
@@ -199,7 +204,7 @@ def phase_diagram(
             f"between two settings; give both as powers of the same number."
         )
     name = observable if isinstance(observable, str) else getattr(observable, "__name__", "observable")
-    result = sweep(
+    result: SweepResult = sweep(
         process,
         problem,
         learning_rate=rates.tolist(),

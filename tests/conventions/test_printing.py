@@ -53,6 +53,11 @@ def swept() -> Any:
     return ss.SweepResult(xr.Dataset({"loss": steps + 1.5, "diverged_at": steps}), seconds=2.5)
 
 
+def swept_part() -> Any:
+    options: dict[str, Any] = {"learning_rate": 0.1, "batch_size": [1, 2], "steps": 2, "seeds": 2, "key": KEY}
+    return ss.sweep(ss.SGD, WELL, **options, part=(1, 2))
+
+
 def filled(kind: Any, **fields: Any) -> Any:
     """An object of a frozen class with these fields, unchecked."""
     made = object.__new__(kind)
@@ -121,6 +126,7 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
         result,
         ["SGD on DoubleWell", "0.125", "6 chains", "0 diverged", "steps 0 to 4", "'x': float32[3, 6]"],
     ),
+    ss.SweepPart: (swept_part, ["part=(1, 2)", "chain: 2", "step: 2", "loss", "0 runs diverged"]),
     ss.SweepResult: (swept, ["learning_rate: 2", "batch_size: 2", "seed: 2", "loss", "0 runs diverged"]),
     ss.Hyperparameters: (lambda: HYPER, ["learning_rate=0.125", "batch_size=8", "momentum=0.75"]),
     ss.SGD: (

@@ -19,6 +19,7 @@ LISTS = (
     "bayes",
     "conventions",
     "engine",
+    "parts",
     "problems",
     "data",
     "processes",

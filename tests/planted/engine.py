@@ -262,8 +262,8 @@ FAULTS = [
     Fault(
         "parameters that are kept lie at other settings",
         "sde_sgd/simulation/_sweep_outcome.py",
-        "np.lexsort((order[:, 1], order[:, 0]))",
-        "np.lexsort((order[:, 0], order[:, 1]))",
+        "np.lexsort((runs[:, 1], runs[:, 0]))",
+        "np.lexsort((runs[:, 0], runs[:, 1]))",
         "simulation/test_engine_by_hand.py"
         "::test_a_sweep_keeps_problems_apart_and_knows_the_momentum_in_the_ratio",
     ),

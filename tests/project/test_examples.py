@@ -1,5 +1,6 @@
 """The examples run as a user runs them, and show what they say."""
 
+import os
 import re
 import subprocess
 import sys
@@ -15,12 +16,17 @@ pytestmark = pytest.mark.script
 ROOT = Path(__file__).parents[2]
 
 
+def run_script(name, out, *options, environment=None):
+    command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), "--quick", "--out", str(out), *options]
+    here = {**os.environ, **(environment or {})}
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=out, env=here).stdout
+
+
 def run_example(name, out):
-    command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), "--quick", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=out)
+    said = run_script(name, out)
     assert (out / f"{name}.png").stat().st_size > 20_000
-    assert "device: " in done.stdout
-    return done.stdout
+    assert "device: " in said
+    return said
 
 
 def test_double_well_histograms(tmp_path):
@@ -100,6 +106,28 @@ def test_sweep_eta_over_batch(tmp_path):
     # were η/B irrelevant, groups of equal η/B would hold about (7 − 1)/(16 − 1) = 40 % of the variance
     assert min(shares) > 70
     assert "0 runs diverged" in text
+
+
+def test_sweep_job_array(tmp_path):
+    """By tasks of Slurm, by options, and merged, or all at once: the same numbers to the last digit shown."""
+    task = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "2"}
+    parts = [run_script("sweep_job_array", tmp_path, "--part", "0", "--parts", "2")]
+    parts.append(run_script("sweep_job_array", tmp_path, environment=task))
+    assert [re.findall(r"SweepPart\(part=(\(., .\)), chain: \d+", text) for text in parts] == [
+        ["(0, 2)"],
+        ["(1, 2)"],
+    ]
+    assert not (tmp_path / "sweep_job_array.png").exists()
+    merged = run_script("sweep_job_array", tmp_path, "--merge")
+    assert (tmp_path / "sweep_job_array.png").stat().st_size > 20_000
+    other = tmp_path / "other"
+    other.mkdir()
+    rows = [
+        re.findall(r"^ +0\.\d+ .*$", text, re.MULTILINE)
+        for text in (merged, run_example("sweep_job_array", other))
+    ]
+    assert len(rows[0]) == 4
+    assert rows[0] == rows[1]
 
 
 def test_does_the_sde_hold(tmp_path):

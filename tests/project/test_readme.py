@@ -49,6 +49,28 @@ def test_all_python_of_the_readme_runs_in_order_in_one_process(tmp_path):
     assert {"wells.png", "sweep.png", "loss.png", "diagnosis.png"} <= made
 
 
+@pytest.mark.script
+def test_the_python_of_the_page_on_clusters_runs(tmp_path):
+    """Its five jobs one after the other, then what puts them together."""
+    page = (ROOT / "docs" / "cluster.md").read_text()
+    job, merge = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    jobs = "\n".join(f"import sys\nsys.argv = ['job', '{number}']\n{job}" for number in range(5))
+    script = tmp_path / "cluster.py"
+    script.write_text(f"{jobs}\n{merge}\nassert (result['loss'] > 0).all()\n")
+    done = subprocess.run(
+        [sys.executable, script],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert re.findall(r"SweepPart\(part=\((\d), 5\), chain: (\d+)", done.stdout)[-1] == ("4", "16")
+    assert (tmp_path / "results" / "digits.nc").exists()
+
+
 def test_no_block_is_without_its_imports():
     """Each name of a module that a block uses has been imported in it or before it."""
     imported = set()

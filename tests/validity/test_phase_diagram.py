@@ -70,6 +70,7 @@ def test_bad_input(key):
         ({"epochs": 1.0}, "one of epochs and time"),
         ({"learning_rate": 0.1}, "must be lists"),
         ({"limit": 0}, "limit must be finite and > 0, got 0"),
+        ({"part": (0, 2)}, r"part must be left out, got \(0, 2\)"),
     ):
         with refused(match=message):
             validity.phase_diagram(well, **good | options)

@@ -30,7 +30,7 @@ class CheckpointError(RuntimeError):
 
     Attributes:
         result: where all was computed and only the last checkpoint could not be written, the finished
-            `Result` or `SweepResult`; else None.
+            `Result`, `SweepResult` or `SweepPart`; else None.
     """
 
     def __init__(self, message: str, result: object | None = None):

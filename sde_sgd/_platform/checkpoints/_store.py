@@ -4,6 +4,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -219,6 +220,14 @@ class Store:
                 f"checkpoint folder {str(self._folder)!r} holds other files ({min(others)!r}, …) and no "
                 f"{_MARKER}; nothing was changed. Name a new or empty folder."
             )
+
+
+def config_of(folder: Path) -> dict[str, str] | None:
+    """The fingerprint of the run whose checkpoints a folder holds, None where it cannot be told."""
+    try:
+        return dict(json.loads((folder / _MARKER).read_text(encoding="utf-8"))["config"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def open_store(checkpoint: Checkpoint | FilePath | None, resume: bool, config: Any) -> Store | None:

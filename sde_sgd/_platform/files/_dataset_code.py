@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 FORMAT = 1
-_READERS = {"sweep": "read_sweep", "run": "read_run"}
+_READERS = {"sweep": "read_sweep", "run": "read_run", "part of a sweep": "merge_sweeps"}
 # what both kinds of file hold as it is; everything else is put into one of these
 _NATIVE = {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)} | {"float32", "float64"}
 # attributes that xarray reads a meaning into

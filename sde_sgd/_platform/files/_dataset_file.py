@@ -29,7 +29,7 @@ def write_dataset(dataset: "xr.Dataset", path: FilePath, kind: str, *, overwrite
     Args:
         dataset: of numbers, truth values and text.
         path: of the file or folder; folders above it are made.
-        kind: "sweep" or "run".
+        kind: "sweep", "run" or "part of a sweep".
         overwrite: whether something that is there already may be replaced.
 
     Raises:

@@ -20,7 +20,7 @@ _TRAILER = b"\nsha256 of what is above, written by sde_sgd: %s\n"
 _LENGTH = len(_TRAILER % (b"0" * 64))
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _BEFORE = b"sde_sgd "  # `created_by` of files without a seal
-WRITTEN_BY = "was not written by SweepResult.save or Result.save"
+WRITTEN_BY = "was not written by SweepResult.save, SweepPart.save or Result.save"
 
 
 def seal_file(path: Path) -> None:

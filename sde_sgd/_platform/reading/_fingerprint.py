@@ -21,8 +21,12 @@ def fingerprint(value: Any, name: str) -> dict[str, str]:
     return {**reading.found, **{where: f"{_UNSEEN}{what}" for where, what in reading.unseen.items()}}
 
 
-def check_told(config: Mapping[str, str]) -> None:
+def check_told(config: Mapping[str, str], argument: str = "checkpoint") -> None:
     """Refuse a fingerprint of what cannot be told apart.
+
+    Args:
+        config: the fingerprint.
+        argument: what needs it, as users gave it.
 
     Raises:
         ValueError: with its name, and what to give instead.
@@ -31,17 +35,21 @@ def check_told(config: Mapping[str, str]) -> None:
     if hidden:
         more = f" (and {len(hidden) - 1} more)" if len(hidden) > 1 else ""
         raise ValueError(
-            f"checkpoint: {hidden[0]}{more}, so it could not be told whether a checkpoint belongs to this "
+            f"{argument}: {hidden[0]}{more}, so it could not be told whether a {argument} belongs to this "
             f"run. Give it numbers, text, arrays, functions or plain objects in its place, let its class say "
-            f"by __getstate__ or __reduce__ what it holds, or leave checkpoint away."
+            f"by __getstate__ or __reduce__ what it holds, or leave {argument} away."
         )
 
 
-def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
-    """Lines that say what differs between two fingerprints."""
+def differences(
+    here: Mapping[str, str],
+    there: Mapping[str, str],
+    places: tuple[str, str] = ("here", "in the checkpoint"),
+) -> list[str]:
+    """Lines that say what differs between two fingerprints, and which is whose by the `places` of both."""
     missing = "not set"
     return [
-        f"{name} is {here.get(name, missing)} here, {there.get(name, missing)} in the checkpoint"
+        f"{name} is {here.get(name, missing)} {places[0]}, {there.get(name, missing)} {places[1]}"
         for name in sorted({*here, *there})
         if here.get(name) != there.get(name)
     ]
