@@ -21,14 +21,7 @@ def measure(effort: Effort) -> list[Row]:
 
     def sweep() -> object:
         return ss.sweep(
-            ss.SGD,
-            well,
-            learning_rate=RATE,
-            batch_size=SIZES,
-            seeds=CHAINS,
-            steps=1,
-            key=key,
-            progress=False,
+            ss.SGD, well, learning_rate=RATE, batch_size=SIZES, seeds=CHAINS, steps=1, key=key, progress=False
         )
 
     alone = Peer("jax.jit, its step alone", lambda: [_bare("its step alone", (1,))], Target(50, "time"))

@@ -43,6 +43,7 @@ def merge_sweeps(parts: FilePath | Iterable[FilePath | SweepPart]) -> SweepResul
     Raises:
         ValueError: if a part is missing or there twice, or belongs to another sweep, with what differs.
         FileError: if a file is damaged in any way, or holds no part.
+        ImportError: without netCDF4, or Zarr, for files of theirs.
     """
     found = _found(parts)
     _check_one_sweep(found)

@@ -199,6 +199,8 @@ def sweep(
             stop_loss=stop_loss,
             stop=stop,
         )
+        if keep_theta:
+            plan.check_one_theta()
         check_key(key)
         devices = None if devices is None else _devices.available(devices)
         data_devices = _checks.integer("data_devices", data_devices, at_least=1)

@@ -54,6 +54,7 @@ class SweepPart(Shown):
         Raises:
             ValueError: for another ending, or if there is something already and not `overwrite`.
             FileError: if it cannot be written; what was there is as it was.
+            ImportError: without netCDF4, or Zarr.
         """
         return write_dataset(_with_theta(self), path, KIND, overwrite=overwrite)
 

@@ -9,12 +9,14 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from sde_sgd import _checks
+from sde_sgd import _checks, _tree
+from sde_sgd._platform.reading import _traces
 from sde_sgd._platform.reading._fingerprint import fingerprint
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import Process
 from sde_sgd.schedules import Schedule
+from sde_sgd.simulation import _start
 from sde_sgd.simulation._asked import make_recorder, named
 from sde_sgd.simulation._making import MakeProcess, SamplingOf, made
 from sde_sgd.simulation._outcome import Outcome
@@ -83,6 +85,23 @@ class SweepPlan:
                 process = self.process(points[0].problem[1], stage, points, 0)
                 self.recorder(process)
                 look_at_schedule(process, 0, leg.steps, stacklevel=4)
+
+    def check_one_theta(self) -> None:
+        """Refuse problems whose parameters do not go into one array.
+
+        Raises:
+            ValueError: naming two of them, with their shapes.
+        """
+        problems = dict(point.problem for point in self.points)
+        shapes = {name: _traces.parameter_shapes(problem.init) for name, problem in problems.items()}
+        (first, wanted), *others = shapes.items()
+        for name, found in others:
+            if not _start.same_shapes(found, wanted):
+                raise ValueError(
+                    f"keep_theta must be False where problems have parameters of several shapes, got "
+                    f"{first!r} with {_tree.describe(wanted)} and {name!r} with {_tree.describe(found)}. "
+                    f"Sweep them one by one, or record what is wanted of the parameters."
+                )
 
     def process(self, problem: Problem, leg: int, points: Sequence[Point], begin: int) -> Process:
         """The process of one stage for runs at these points."""

@@ -14,6 +14,7 @@ from sde_sgd._platform import _devices
 from sde_sgd._platform._telling import is_first_host, warn
 from sde_sgd._platform.checkpoints._checkpoint import Checkpoint, CheckpointError
 from sde_sgd._platform.checkpoints._store import config_of
+from sde_sgd._platform.files._dataset_file import need_format
 from sde_sgd._platform.files._files import FileError
 from sde_sgd._platform.reading._fingerprint import check_told, differences
 from sde_sgd._platform.reading._origin import versions
@@ -55,6 +56,7 @@ class Share:
 
         Raises:
             CheckpointError: if that holds parts of another sweep.
+            ImportError: without netCDF4, in which the part will be kept.
         """
         if checkpoint is None:
             return None
@@ -62,6 +64,7 @@ class Share:
         if not isinstance(ask, Checkpoint):
             ask = Checkpoint(_checks.path("checkpoint", ask))
         folder = _checks.path("directory", ask.directory)
+        need_format(file_of(folder / self.name))  # now, and not when all is computed
         self._check_neighbour(folder)
         return dataclasses.replace(ask, directory=folder / self.name)
 
@@ -98,6 +101,11 @@ class Share:
 def part_name(number: int, count: int) -> str:
     """What the folder of a part is called, and its file but for the ending."""
     return f"part-{number:04d}-of-{count:04d}"
+
+
+def file_of(folder: FilePath) -> Path:
+    """Where a part is kept: beside the folder of its checkpoints."""
+    return Path(f"{folder}.nc")
 
 
 def checked_part(part: Any) -> tuple[int, int]:
@@ -171,10 +179,9 @@ def keep(part: SweepPart, folder: FilePath) -> None:
     """
     if not is_first_host():
         return
-    path = Path(f"{folder}.nc")
     try:
-        part.save(path, overwrite=True)
-    except (FileError, ImportError) as error:
+        part.save(file_of(folder), overwrite=True)
+    except FileError as error:
         raise CheckpointError(
             f"all is computed, and the `result` of this error is the SweepPart: save it elsewhere, or run "
             f"the same again with resume=True. But {error}",

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import assert_agree, bound, class_data, deviations
+from helpers import assert_agree, bound, class_data, deviations, refused
 
 import sde_sgd as ss
 from sde_sgd.simulation import _engine, _program
@@ -354,3 +354,13 @@ def test_points_and_seeds_do_not_share_their_noise(key):
         for size in (2, 3)
     ]
     assert abs(np.corrcoef(shared)[0, 1]) > 0.9
+
+
+def test_parameters_of_several_shapes_are_not_kept(key, blocks):
+    problems = {"one": ss.problems.Quadratic(1.0), "two": ss.problems.Quadratic(jnp.eye(2))}
+    options = {"learning_rate": 0.1, "batch_size": 1, "steps": 2, "key": key}
+    words = r"keep_theta must be False .* got 'one' with \(\) and 'two' with \(2,\)\. Sweep them one by one"
+    with refused(match=words):
+        ss.sweep(ss.SGD, problems, **options, keep_theta=True)
+    assert blocks == []
+    assert ss.sweep(ss.SGD, problems, **options).dataset.sizes["problem"] == 2

@@ -3,6 +3,7 @@
 import pickle
 import re
 import signal
+import sys
 from pathlib import Path
 
 import jax
@@ -275,15 +276,25 @@ def test_no_part_of_another_sweep_begins_in_the_folder(tmp_path, blocks):
     ss.sweep(**FEW, part=(1, 2), checkpoint=tmp_path)
 
 
-@pytest.mark.parametrize("error", [ss.FileError("no space left"), ImportError("needs netCDF4")], ids=str)
-def test_a_part_whose_file_cannot_be_written_is_in_the_error(error, tmp_path, monkeypatch):
+def test_a_part_whose_file_cannot_be_written_is_in_the_error(tmp_path, monkeypatch):
     def fail(*_args, **_options):
-        raise error
+        raise ss.FileError("no space left")
 
     monkeypatch.setattr(ss.SweepPart, "save", fail)
-    with refused(match=f"the SweepPart: save it elsewhere.*But {error}", error=ss.CheckpointError) as told:
+    with refused(
+        match="the SweepPart: save it elsewhere.*But no space left", error=ss.CheckpointError
+    ) as told:
         ss.sweep(**FEW, part=(0, 2), checkpoint=tmp_path)
     assert told.value.result.part == (0, 2)
+
+
+def test_what_a_part_is_kept_in_is_asked_for_before_it_runs(tmp_path, monkeypatch, blocks):
+    monkeypatch.setitem(sys.modules, "netCDF4", None)
+    words = r"part-0000-of-0002\.nc' needs netCDF4, which cannot be imported .*: pip install netCDF4"
+    with refused(match=words, error=ImportError):
+        ss.sweep(**FEW, part=(0, 2), checkpoint=tmp_path / "parts")
+    assert blocks == []
+    assert not (tmp_path / "parts").exists()
 
 
 # What is not the whole

@@ -44,7 +44,7 @@ def write_dataset(dataset: "xr.Dataset", path: FilePath, kind: str, *, overwrite
         if not overwrite:
             raise ValueError(f"{str(path)!r} exists; pass overwrite=True or another path.")
         _check_replaceable(there, path)
-    _need_format(target)
+    need_format(target)
     stored = encoded(dataset, kind)
     plain = {name: {"_FillValue": None} for name in stored.variables}
     with replaced(target, dataset.nbytes, f"the {kind}") as new:
@@ -57,7 +57,7 @@ def write_dataset(dataset: "xr.Dataset", path: FilePath, kind: str, *, overwrite
     return target
 
 
-def _need_format(target: Path) -> None:
+def need_format(target: Path) -> None:
     """Refuse a format whose package is not installed."""
     need(_PACKAGES[target.suffix], f"path={str(target)!r}")
 
@@ -90,7 +90,7 @@ def read_dataset(path: FilePath, kind: str) -> "xr.Dataset":
     source = _found(target)
     if source is None:
         raise ValueError(message.format(repr(str(path))))
-    _need_format(target)
+    need_format(target)
     try:
         checked = _seal.check_file(source) if target.suffix == ".nc" else _seal.check_folder(source)
         return decoded(_opened(source, target.suffix), kind) if checked else _unchecked(source, target, kind)

@@ -52,9 +52,9 @@ def discrete_covariance(
     gradient_covariance: Numbers,
     hyper: Hyperparameters,
     *,
+    average: bool = False,
     sampling: Sampling = "replacement",
     dataset_size: int | None = None,
-    average: bool = False,
 ) -> np.ndarray:
     r"""Σ of SGD itself on L = ½ θᵀHθ with noise that does not depend on θ: exact at any stable η.
 
