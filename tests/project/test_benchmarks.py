@@ -136,7 +136,14 @@ def made_up(call, step, monkeypatch):
 
 @pytest.mark.parametrize(
     ("call", "step", "seconds"),
-    [(0.0, 1e-6, 0.01), (1e-4, 1e-6, 0.01), (2e-3, 1e-6, 0.04), (0.02, 1e-6, 0.08), (0.5, 0.02, 0.52)],
+    [
+        (0.0, 1e-6, 0.01),
+        (1e-4, 1e-6, 0.01),
+        (2e-3, 1e-6, 0.04),
+        (0.02, 1e-6, 0.08),
+        (0.5, 0.02, 0.52),
+        (0.1, 0.9, 1.0),
+    ],
 )
 def test_rounds_are_so_long_that_they_hold_little_of_a_call(call, step, seconds, monkeypatch):
     """Twenty times the call, or eight times what was asked for; what a call holds beyond is told."""
