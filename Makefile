@@ -56,9 +56,10 @@ figures: $(READY)  ## make the pictures of the README again
 		sweep_eta_over_batch does_the_sde_hold weak_order; do \
 		$(BIN)/python examples/$$script.py --out docs/figures || exit 1; done
 
-benchmarks: $(READY)  ## speed beside other libraries, installed first
+benchmarks: $(READY)  ## speed beside other libraries, installed first; the table in the README
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[benchmarks]'
 	$(BIN)/python -m benchmarks --results benchmarks/results
+	$(BIN)/python -m benchmarks.readme
 
 paper-checks: $(READY)  ## check the claims of papers: a report in paper_checks/results, about ten minutes on two cores
 	$(BIN)/python -m paper_checks --scale quick --out paper_checks/results
