@@ -211,7 +211,7 @@ def _filled(contender: Contender, seconds: float) -> Entrant:
     most = _LONGEST * seconds
     once, twice = _seconds(contender, 1), _seconds(contender, 2)
     if min(once, twice - once) >= most:  # one step is more than is asked for: no need to time many
-        return Entrant(contender, 1, max(0.0, 2 * once - twice) / once)
+        return Entrant(contender, 1)
     call, step = _call_and_step(contender, seconds)
     wanted = max(seconds, min(call / CALL_SHARE, most)) - call
     steps = min(_MOST_STEPS, max(1, round(wanted / step)))
