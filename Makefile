@@ -58,9 +58,10 @@ figures: $(READY)  ## make the pictures of the README again
 		sweep_eta_over_batch does_the_sde_hold weak_order; do \
 		$(BIN)/python examples/$$script.py --out docs/figures || exit 1; done
 
-benchmarks: $(READY)  ## speed beside other libraries, installed first
+benchmarks: $(READY)  ## speed beside other libraries, installed first; the table in the README
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[benchmarks]'
 	$(BIN)/python -m benchmarks --results benchmarks/results
+	$(BIN)/python -m benchmarks.readme
 
 accelerator: $(READY)  ## all that is to be known of the device that JAX has, in MINUTES=7, into OUT
 	$(BIN)/python -m benchmarks.accelerator --minutes $(MINUTES) --out $(OUT)

@@ -48,8 +48,8 @@ def update(results: Path, readme: Path) -> None:
     shown = sorted((file for file in files if file.jax == version), key=_count, reverse=True)
     rounds, seconds = shown[0].effort
     said = (
-        f"jax {version}, the best of {rounds} rounds of {seconds:g} s, every peer in the same run; "
-        f"{NONE} was not measured there."
+        f"Throughputs are those of sde_sgd, ratios beside the peer in the same run; jax {version}, the best "
+        f"of {rounds} rounds of {seconds:g} s. {NONE}: not measured there."
     )
     before, after = text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
     parts = [BEGIN, speed_table(by_kind(shown)), said, END]

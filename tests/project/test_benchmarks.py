@@ -136,13 +136,24 @@ def made_up(call, step, monkeypatch):
 
 @pytest.mark.parametrize(
     ("call", "step", "seconds"),
-    [(0.0, 1e-6, 0.01), (1e-4, 1e-6, 0.01), (2e-3, 1e-6, 0.04), (0.02, 1e-6, 0.08), (0.5, 0.02, 0.52)],
+    [
+        (0.0, 1e-6, 0.01),
+        (1e-4, 1e-6, 0.01),
+        (2e-3, 1e-6, 0.04),
+        (0.02, 1e-6, 0.08),
+        (0.5, 0.02, 0.52),
+    ],
 )
 def test_rounds_are_so_long_that_they_hold_little_of_a_call(call, step, seconds, monkeypatch):
     """Twenty times the call, or eight times what was asked for; what a call holds beyond is told."""
     entrant = enter([made_up(call, step, monkeypatch)], 0.01)
     assert call + entrant.steps * step == pytest.approx(seconds, rel=1e-2)
     assert entrant.call_share == pytest.approx(call / seconds, rel=1e-2, abs=1e-9)
+
+
+def test_what_is_longer_in_one_step_than_a_round_is_timed_in_one(monkeypatch):
+    entrant = enter([made_up(0.1, 0.9, monkeypatch)], 0.01)
+    assert (entrant.steps, entrant.call_share) == (1, None)
 
 
 def test_steps_that_are_not_chosen_tell_the_call_too(monkeypatch):
