@@ -10,6 +10,7 @@ import jax
 
 from benchmarks import (
     _against,
+    chain_kernel,
     copy_bandwidth,
     digits_mlp,
     digits_mlp_sde,
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Row]]] = {
     "digits_mlp": digits_mlp.measure,
     "digits_mlp_sde": digits_mlp_sde.measure,
     "exact_noise_step": exact_noise_step.measure,
+    "chain_kernel": chain_kernel.measure,
     "integrators": integrators.measure,
     "lanczos": lanczos.measure,
     "mlp_ceiling": mlp_ceiling.measure,
