@@ -1,4 +1,4 @@
-"""The steps of a formula's chains in one kernel beside the plain loop, which launches kernels for each step."""
+"""The steps of a formula's chains in one kernel, beside the plain loop with its launches for each step."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -55,7 +55,8 @@ def _measured(increments: Increments, chains: int, effort: Effort) -> list[Row]:
 
 def _hoped(ours: Row) -> Row:
     """What is hoped for of one H100, with ours against it."""
-    assert ours.throughput is not None and ours.median is not None
+    assert ours.throughput is not None
+    assert ours.median is not None
     ratio, median = ours.throughput / HOPED, ours.median / HOPED
     target = Target(1)
     return Row(

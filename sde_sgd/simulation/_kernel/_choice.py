@@ -1,5 +1,6 @@
 """Whether an ensemble has a kernel, and why not."""
 
+import importlib.util
 from dataclasses import dataclass
 
 import jax
@@ -16,6 +17,7 @@ from sde_sgd.simulation._kernel._one_chain import OneChain, given, one_chain
 _MOST_NUMBERS = 16
 # where there is something to compile a kernel with
 _PLATFORMS = ("gpu", "tpu")
+_TRITON = "jax.experimental.pallas.triton"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,11 @@ def kernel_of(asked: KernelUse | None, process: Process, state: ChainState, plat
 
 def _on(platform: str, interpret: bool) -> str:
     """What is missing on a platform, or nothing."""
-    if interpret or platform in _PLATFORMS:
+    if interpret:
+        return ""
+    if platform == "gpu" and importlib.util.find_spec(_TRITON) is None:
+        return "this release of JAX lowers no Pallas kernel by Triton"
+    if platform in _PLATFORMS:
         return ""
     return f"on a {platform} there is none to compile (interpret=True steps through it, slowly, for tests)"
 
