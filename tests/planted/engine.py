@@ -27,7 +27,7 @@ FAULTS = [
         "a program with a kernel is taken for one without",
         _PROGRAM,
         "settings = (self._kernel_asked, *(getattr",
-        "settings = (*(getattr",
+        "settings = (None, *(getattr",
         "simulation/test_chain_kernel.py::test_the_chains_are_those_of_the_plain_loop",
     ),
     Fault(

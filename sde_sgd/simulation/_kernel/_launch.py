@@ -37,7 +37,7 @@ def launch(
         chain: the program, and which of its inputs have one entry for each chain.
         inputs: its inputs, those with a leading axis of `chains`.
         chains: how many there are.
-        platform: "gpu" or "tpu", which the kernel is compiled for.
+        platform: "gpu" or "tpu", which the kernel is compiled for; any, where it is interpreted.
         interpret: step through it with XLA instead.
 
     Returns:
