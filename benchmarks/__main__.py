@@ -10,6 +10,7 @@ import sde_sgd as ss
 from benchmarks import (
     _against,
     call_overhead,
+    chain_kernel,
     copy_bandwidth,
     digits_mlp,
     digits_mlp_sde,
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Row]]] = {
     "digits_mlp": digits_mlp.measure,
     "digits_mlp_sde": digits_mlp_sde.measure,
     "exact_noise_step": exact_noise_step.measure,
+    "chain_kernel": chain_kernel.measure,
     "integrators": integrators.measure,
     "lanczos": lanczos.measure,
     "mlp_ceiling": mlp_ceiling.measure,

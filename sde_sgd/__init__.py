@@ -17,6 +17,7 @@ from sde_sgd import theory as theory
 from sde_sgd import validity as validity
 from sde_sgd._platform import _names
 from sde_sgd._platform._cache import compilation_cache as compilation_cache
+from sde_sgd._platform._chain_kernel import chain_kernel as chain_kernel
 from sde_sgd._platform._cpu import CPUUse as CPUUse
 from sde_sgd._platform._cpu import use_cpu as use_cpu
 from sde_sgd._platform._devices import device_name as device_name

@@ -314,6 +314,7 @@ MISTAKES = (
         "'figures/loss.png'",
         "figure",
     ),
+    Mistake("ss.chain_kernel(interpret='on')", "a word for a flag", "interpret", "'on'", "True"),
     Mistake("ss.compilation_cache(3)", "a number for a folder", "directory", "3", "folder"),
     Mistake("ss.Checkpoint('')", "no folder", "directory", "''", "folder"),
     Mistake("ss.read_sweep('results.csv')", "a file of another kind", "path", "'results.csv'", ".nc"),

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import contextvars
 import dataclasses
 import heapq
 import signal
@@ -118,7 +119,10 @@ def _side_by_side(
 
     with concurrent.futures.ThreadPoolExecutor(len(shares)) as pool:
         try:
-            futures = [pool.submit(do, share, own) for share, own in zip(shares, devices, strict=True)]
+            futures = [
+                pool.submit(contextvars.copy_context().run, do, share, own)
+                for share, own in zip(shares, devices, strict=True)
+            ]
             concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_EXCEPTION)
         finally:
             together.end()

@@ -14,11 +14,12 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from sde_sgd import _tree
-from sde_sgd._platform import _devices
+from sde_sgd._platform import _chain_kernel, _devices
 from sde_sgd._platform._devices import Layout
 from sde_sgd._platform.reading import _traces
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
 from sde_sgd.processes._base import ChainState, Process
+from sde_sgd.simulation._kernel._choice import kernel_of
 from sde_sgd.simulation._recording import Recorder, going, room
 
 KEPT_SPECS = {
@@ -94,6 +95,7 @@ class Ensemble:
         named = jax.tree_util.tree_leaves_with_path(arrays)
         self._specs = [choose(jax.tree_util.keystr(path), leaf) for path, leaf in named]
         self._key_data = jax.random.key_data(key)
+        self._kernel_asked = _chain_kernel.asked()
         self._placed: tuple[Any, Any] | None = None
 
     def program(self, state: PyTree, kept: PyTree) -> Program:
@@ -129,7 +131,7 @@ class Ensemble:
             return None
         leaves, structure = jax.tree.flatten(abstract)
         shapes = tuple((leaf.shape, leaf.dtype, leaf.sharding) for leaf in leaves)
-        settings = (getattr(jax.config, name) for name in _SETTINGS)
+        settings = (self._kernel_asked, *(getattr(jax.config, name) for name in _SETTINGS))
         signature = (self.layout.mesh, self._impl, self._mark, structure, shapes, *settings)
         try:
             hash(signature)
@@ -139,14 +141,17 @@ class Ensemble:
 
     def _compile(self, abstract: Any) -> Program:
         layout, rest, impl, structure = self.layout, self._rest, self._impl, self._structure
-        tiled = layout.mesh.devices.flat[0].platform == "cpu"
+        platform = layout.mesh.devices.flat[0].platform
+        whole_process, _ = eqx.combine(jax.tree.unflatten(structure, self._arrays), rest)
+        kernel = kernel_of(self._kernel_asked, whole_process, abstract[1], platform)
+        advance = partial(_advance, tiled=platform == "cpu") if kernel is None else kernel.advance
 
         def here(
             arrays: Any, state: Any, kept: Any, key_data: Any, counts: Any, keep: Any
         ) -> tuple[ChainState, dict[str, Any]]:
             process, recorder = eqx.combine(jax.tree.unflatten(structure, arrays), rest)
             key = jax.random.wrap_key_data(key_data, impl=impl)
-            return _chunk(process, recorder, state, kept, key, counts, keep, tiled=tiled)
+            return _chunk(process, recorder, state, kept, key, counts, keep, advance=advance)
 
         whole = _devices.WHOLE
         spread = jax.shard_map(
@@ -219,7 +224,7 @@ def _chunk(
     counts: Int[Array, "4"],
     keep: Bool[Array, ""],
     *,
-    tiled: bool,
+    advance: Callable[..., ChainState],
 ) -> tuple[ChainState, dict[str, Any]]:
     """The chunk for the chains of one device. No count is compiled in."""
     start, block, size, burn_in = counts
@@ -228,7 +233,7 @@ def _chunk(
         old, kept = carry
         begin = start + number * block
         now = begin + block
-        state = _advance(process, old, begin, block, key, tiled=tiled)
+        state = advance(process, old, begin, block, key)
         if recorder.stops:  # chains that have stopped stay where they were
             moves = going(kept)
             state = jax.tree.map(lambda new, was: jnp.where(_tree.column(moves, new), new, was), state, old)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sde_sgd._platform import _chain_kernel
 from sde_sgd._platform.reading import _traces
 from sde_sgd._platform.reading._fingerprint import fingerprint
 from sde_sgd._platform.reading._origin import versions
@@ -21,8 +22,8 @@ from sde_sgd.simulation._written import Writer, in_words
 
 # what does not change the numbers
 _OTHER = {"progress", "devices", "memory_limit", "checkpoint", "resume", "part", "throw"}
-# a call: the arguments as text, what could not be written, and what the text imports
-Told = tuple[str, tuple[str, ...], tuple[str, ...]]
+# a call: the arguments as text, what could not be written, what the text imports, and the block it was in
+Told = tuple[str, tuple[str, ...], tuple[str, ...], str]
 _DATA = ("inputs", "targets", "test_inputs", "test_targets")
 # of a provenance, what is of the process
 _PARTS = ("process", "hyperparameters", "problem", "data")
@@ -30,7 +31,7 @@ _MOST = 16  # entries of an array that are told one by one
 
 
 def told_arguments(function: Callable[..., Any], asked: Mapping[str, Any]) -> Told:
-    """The arguments of a call as text, what could not be written, and what the text imports.
+    """The arguments of a call as text, what could not be written, what it imports, and the block around it.
 
     Args:
         function: `run` or `sweep`.
@@ -41,6 +42,8 @@ def told_arguments(function: Callable[..., Any], asked: Mapping[str, Any]) -> To
     of_process = process.problem if isinstance(process, Process) else problem
     known += [(of_process, "problem")] if isinstance(of_process, Problem) else []
     writer = Writer(known)
+    kernel = _chain_kernel.asked()
+    block = "" if kernel is None else str(kernel)
     try:
         given = {
             name: asked[name]
@@ -50,8 +53,8 @@ def told_arguments(function: Callable[..., Any], asked: Mapping[str, Any]) -> To
         parts = [writer.of(given.pop(name), name) for name in ("process", "problem") if name in given]
         text = ", ".join([*parts, *([writer.arguments(given)] if given else [])])
     except Exception as error:  # noqa: BLE001 - no result is lost over its description
-        return "...", (f"the arguments: {type(error).__name__}",), ()
-    return text, tuple(writer.missing), tuple(sorted(writer.imports))
+        return "...", (f"the arguments: {type(error).__name__}",), (), block
+    return text, tuple(writer.missing), tuple(sorted(writer.imports)), block
 
 
 def call_text(function: str, arguments: Told, process: Any, problem: Any) -> str:
@@ -70,8 +73,9 @@ def call_text(function: str, arguments: Told, process: Any, problem: Any) -> str
         writer.known.append((problem, "problem"))
     if process is not None:
         lines.append(f"process = {writer.of(process, 'process')}")
-    text, notes, needed = arguments
-    lines.append(f"result = ss.{function}({text})")
+    text, notes, needed, block = arguments
+    call = f"result = ss.{function}({text})"
+    lines += [f"with {block}:", f"    {call}"] if block else [call]
     imports = {"import jax", "import sde_sgd as ss", *writer.imports, *needed}
     comments = [f"# not written, give it again: {note}" for note in (*writer.missing, *notes)]
     settings = ["jax.config.update('jax_enable_x64', True)"] if _in_float64() else []

@@ -149,7 +149,7 @@ class Result(Shown, eqx.Module):
         """
         if self.told is not None:
             return dict(json.loads(self.told))
-        asked = ("...", ("arguments of the call",), ()) if self.asked is None else self.asked
+        asked = ("...", ("arguments of the call",), (), "") if self.asked is None else self.asked
         key = key_parts(self.key)
         # as it was when it was run, for constructors are tried
         with jax.enable_x64("float64" in _tree.dtypes(self.theta)):

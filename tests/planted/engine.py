@@ -6,6 +6,8 @@ _ENGINE = "sde_sgd/simulation/_engine.py"
 _SAVING = "sde_sgd/_platform/checkpoints/_saving.py"
 _PROGRAM = "sde_sgd/simulation/_program.py"
 _PACKING = "sde_sgd/simulation/_packing.py"
+_LANES = "sde_sgd/simulation/_kernel/_lanes.py"
+_LAUNCH = "sde_sgd/simulation/_kernel/_launch.py"
 _POINTS = "sde_sgd/simulation/_points.py"
 _RUN = "sde_sgd/simulation/_run.py"
 _SWEEP = "sde_sgd/simulation/_sweep.py"
@@ -14,6 +16,34 @@ _RECORDING = "sde_sgd/simulation/_recording.py"
 _RESULT = "sde_sgd/simulation/_result.py"
 
 FAULTS = [
+    Fault(
+        "the last tile of a kernel is left out",
+        _LAUNCH,
+        "blocks = -(-chains // math.prod(lanes))",
+        "blocks = max(1, chains // math.prod(lanes))",
+        "simulation/test_chain_kernel.py::test_the_chains_are_those_of_the_plain_loop",
+    ),
+    Fault(
+        "a program with a kernel is taken for one without",
+        _PROGRAM,
+        "settings = (self._kernel_asked, *(getattr",
+        "settings = (None, *(getattr",
+        "simulation/test_chain_kernel.py::test_the_chains_are_those_of_the_plain_loop",
+    ),
+    Fault(
+        "jobs side by side do not see that a kernel is asked for",
+        _PACKING,
+        "pool.submit(contextvars.copy_context().run, do, share, own)",
+        "pool.submit(do, share, own)",
+        "simulation/test_chain_kernel.py::test_sweeps_use_it_in_jobs_side_by_side",
+    ),
+    Fault(
+        "a slice of lanes that begins beyond the last place begins at the first",
+        _LANES,
+        "beyond = _one_by_one(lax.ge, [start,",
+        "beyond = _one_by_one(lax.eq, [start,",
+        "simulation/test_lanes.py::test_lanes_are_what_vmap_gives",
+    ),
     Fault(
         "what fills the slots is counted as chains",
         _ENGINE,

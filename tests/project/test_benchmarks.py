@@ -15,7 +15,15 @@ from helpers import refused
 
 import sde_sgd as ss
 from benchmarks import __main__ as command
-from benchmarks import _against, _timing, ensemble_size, matrix_products, mlp_ceiling, random_numbers
+from benchmarks import (
+    _against,
+    _timing,
+    chain_kernel,
+    ensemble_size,
+    matrix_products,
+    mlp_ceiling,
+    random_numbers,
+)
 from benchmarks._ensemble import divisible, loop
 from benchmarks._environment import Environment
 from benchmarks._figure import curves, draw
@@ -344,3 +352,30 @@ def test_every_committed_result_can_be_held_against(path):
     earlier = _against.read(path)
     same = _against.changes(earlier, earlier.rows, everything=True)
     assert same and {change.verdict for change in same} == {""}
+
+
+def test_a_cpu_says_why_the_kernel_has_no_numbers():
+    (row,) = chain_kernel.measure(SHORT)
+    assert row.throughput is None and "a CPU has no kernel to compile" in row.note
+    assert row.note in table([row])
+
+
+def test_the_kernel_is_timed_beside_the_plain_loop(monkeypatch):
+    """As on a GPU, but stepped through."""
+    use = ss.chain_kernel
+    monkeypatch.setattr(ss, "chain_kernel", lambda: use(interpret=True))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(chain_kernel, "FEW", 8)
+    rows = chain_kernel.measure(SHORT, sizes=(8, 16))
+    assert [row.benchmark.split(", ", 1)[1] for row in rows] == [
+        name
+        for name, count in (
+            ("gaussian, 8 chains", 2),
+            ("two_point, 8 chains", 2),
+            ("gaussian, 16 chains", 3),
+            ("two_point, 16 chains", 3),
+        )
+        for _ in range(count)
+    ]
+    assert rows[1].target == 5 and rows[5].target is None
+    assert rows[6].ratio == rows[4].throughput / chain_kernel.HOPED and rows[6].met is False

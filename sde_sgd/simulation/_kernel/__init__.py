@@ -1,0 +1,1 @@
+"""Many steps of many chains as one kernel of the device."""
