@@ -26,6 +26,8 @@ def steps(out: Path) -> list[Step]:
         Step("invariance", 90, partial(scripts.invariance, out=out), _FIGURE),
         Step("ceilings", 45, speed.ceilings),
         Step("ensembles", 60, speed.ensembles),
+        Step("kernel-chains", 60, right.kernel_against_loop),
+        Step("kernel", 60, speed.kernel),
         Step("network-seeds", 60, speed.network_seeds, _DATA),
         Step("network-products", 45, speed.network_products, _DATA),
         Step("large-sweep", 90, speed.large_sweep, _DATA),

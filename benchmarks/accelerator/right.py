@@ -67,6 +67,27 @@ def chain_is_its_own(smoke: bool) -> Found:
     return Found(lines, facts, right=right)
 
 
+def kernel_against_loop(smoke: bool) -> Found:
+    """The chains of `chain_kernel`, lowered for the device, against those of the plain loop on it."""
+    device = jax.devices()[:1]
+    interpret = device[0].platform == "cpu"
+    chains, steps = (100, 20) if smoke else (100_000, 200)
+    lines, facts, right = [], {}, True
+    for name, process in _processes(smoke).items():
+        options: dict[str, Any] = {"chains": chains, "steps": steps, "key": jax.random.key(5)}
+        plain = np.asarray(ss.run(process, **options, devices=device).theta)
+        with ss.chain_kernel(interpret=interpret):
+            difference = np.abs(np.asarray(ss.run(process, **options, devices=device).theta) - plain)
+        scale = float(np.abs(plain).max())
+        share = float((difference > _ROUNDING * scale).mean())
+        facts[name] = {"largest_difference": float(difference.max() / scale), "share_beyond_rounding": share}
+        lines.append(f"{name}: largest difference {difference.max() / scale:.1e} of the largest parameter")
+        right &= share <= (0.0 if "quadratic" in name else 1e-3)
+    if interpret:
+        lines.append("a CPU has no kernel to compile: it was interpreted")
+    return Found(lines, facts, right=right)
+
+
 def double_well_law(smoke: bool) -> Found:
     """SGD of the double well against its exact law at this very η, and the SDE against Gibbs."""
     problem, hyper = ss.problems.DoubleWell(noise_variance=2.0), ss.Hyperparameters(0.1, 2)

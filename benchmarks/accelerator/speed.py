@@ -10,6 +10,7 @@ import numpy as np
 
 import sde_sgd as ss
 from benchmarks import (
+    chain_kernel,
     copy_bandwidth,
     digits_mlp,
     digits_mlp_sde,
@@ -69,6 +70,11 @@ def _products(smoke: bool) -> list[Row]:
 def ensembles(smoke: bool) -> Found:
     """Euler-Maruyama of the double well from 10³ to 10⁸ chains, Gaussian and two-point increments."""
     return found(ensemble_size.measure_own(effort(smoke), _SIZES[:2] if smoke else _SIZES))
+
+
+def kernel(smoke: bool) -> Found:
+    """The double well in one kernel beside the plain loop, at 10⁴ and 10⁷ chains."""
+    return found(chain_kernel.measure(effort(smoke)))
 
 
 def network_seeds(smoke: bool) -> Found:
