@@ -109,12 +109,10 @@ class _Loop:
             for steps in (before.diverged, before.stopped)
         )
         # the compiled program takes these arrays over, so it is given copies
-        self.state = self.layout.place(
-            jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), self.layout.pad(state)),
-            _devices.CHAINS,
-        )
-        kept = {**self.kept, "diverged": lost, "stopped": stopped}
-        self.kept = self.layout.place(kept, KEPT_SPECS)
+        self.state = self.layout.place(_copied(self.layout.pad(state)), _devices.CHAINS)
+        self.kept = {**self.kept, "diverged": lost, "stopped": stopped}
+        if jax.process_count() > 1:  # else the program lays them out, in less time
+            self.kept = self.layout.place(self.kept, KEPT_SPECS)
         self.lost = int((before.diverged >= 0).sum())
         recorder = self.task.recorder
         if self.plan.sample_start and self._sees_ends:
@@ -303,6 +301,11 @@ class _Loop:
 
 
 _finite = eqx.filter_jit(_tree.finite_chains)
+
+
+@jax.jit
+def _copied(tree: PyTree) -> PyTree:
+    return jax.tree.map(jnp.copy, tree)
 
 
 def next_block(done: int, steps: int, every: int, pace: float, capacity: int) -> tuple[int, int, bool]:

@@ -100,18 +100,10 @@ class Ensemble:
 
     def program(self, state: PyTree, kept: PyTree) -> Program:
         """The program for a state and records of these shapes, compiled or found."""
-        abstract = (
-            _abstract(self._arrays, self._specs, self.layout),
-            _abstract(state, _devices.CHAINS, self.layout),
-            _abstract(kept, KEPT_SPECS, self.layout),
-            _abstract(self._key_data, _devices.WHOLE, self.layout),
-            jax.ShapeDtypeStruct((4,), jnp.int32, sharding=self.layout.sharding(_devices.WHOLE)),
-            jax.ShapeDtypeStruct((), bool, sharding=self.layout.sharding(_devices.WHOLE)),
-        )
-        signature = self._signature(abstract)
+        signature = self._signature(state, kept)
         program = None if signature is None else _PROGRAMS.get(signature)
         if program is None:
-            program = self._compile(abstract)
+            program = self._compile(state, kept)
             if signature is not None:
                 _PROGRAMS.keep(signature, program)
         return program
@@ -125,21 +117,30 @@ class Ensemble:
             self._placed = placed, self.layout.place(self._key_data, _devices.WHOLE)
         return program.call(self._placed[0], state, kept, self._placed[1], counts, keep)
 
-    def _signature(self, abstract: Any) -> Any:
+    def _signature(self, state: PyTree, kept: PyTree) -> Any:
         """What tells programs apart: shapes, and all that the functions in them read."""
         if self._mark is None:  # nobody can say what something in it will read
             return None
-        leaves, structure = jax.tree.flatten(abstract)
-        shapes = tuple((leaf.shape, leaf.dtype, leaf.sharding) for leaf in leaves)
+        leaves, structure = jax.tree.flatten((self._arrays, state, kept, self._key_data))
+        shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
         settings = (self._kernel_asked, *(getattr(jax.config, name) for name in _SETTINGS))
-        signature = (self.layout.mesh, self._impl, self._mark, structure, shapes, *settings)
+        layout = (self.layout.mesh, tuple(self._specs))
+        signature = (layout, self._impl, self._mark, structure, shapes, *settings)
         try:
             hash(signature)
         except TypeError:  # something in the parameters cannot be hashed: compile it every time
             return None
         return signature
 
-    def _compile(self, abstract: Any) -> Program:
+    def _compile(self, state: PyTree, kept: PyTree) -> Program:
+        abstract = (
+            _abstract(self._arrays, self._specs, self.layout),
+            _abstract(state, _devices.CHAINS, self.layout),
+            _abstract(kept, KEPT_SPECS, self.layout),
+            _abstract(self._key_data, _devices.WHOLE, self.layout),
+            jax.ShapeDtypeStruct((4,), jnp.int32, sharding=self.layout.sharding(_devices.WHOLE)),
+            jax.ShapeDtypeStruct((), bool, sharding=self.layout.sharding(_devices.WHOLE)),
+        )
         layout, rest, impl, structure = self.layout, self._rest, self._impl, self._structure
         platform = layout.mesh.devices.flat[0].platform
         whole_process, _ = eqx.combine(jax.tree.unflatten(structure, self._arrays), rest)

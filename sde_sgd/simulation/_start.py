@@ -55,13 +55,11 @@ def start(
     Raises:
         ValueError: if a parameter or a loss is not finite.
     """
-
-    def placed(values: np.ndarray) -> Any:
-        return layout.place(layout.pad(np.asarray(values, np.uint32)), _devices.CHAINS)
-
-    chain = placed(numbers)
+    keying = numbers if places is None else places
+    pair = layout.pad((np.asarray(numbers, np.uint32), np.asarray(keying, np.uint32)))
+    chain, place = layout.place(pair, _devices.CHAINS)
     if initial is None:
-        theta = _own_start(process.problem, key, chain if places is None else placed(places))
+        theta = _own_start(process.problem, key, place)
     else:
         theta = given_start(process.problem, _checks.floating("initial", initial), layout.chains)
         theta = layout.place(layout.pad(theta), _devices.CHAINS)

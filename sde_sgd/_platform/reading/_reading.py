@@ -75,24 +75,13 @@ class Reading:
 
     def read(self, value: Any, name: str) -> None:
         """Read a value under a name."""
-        if type(value) in _PLAIN_TYPES:
+        kind: Any = type(value)
+        if kind in _PLAIN_TYPES:
             self._put(name, _plain(value))
         elif value is ARGUMENT:
             self._put(name, "an argument")
-        elif isinstance(value, Tracer):
-            self._miss(name, "a number that is being traced")
-        elif isinstance(value, jax.Array | np.generic) or type(value) in _NUMPY:
-            self._array(value, name)
-        elif isinstance(value, dict | list | tuple | set | frozenset | types.MappingProxyType) and (
-            type(value).__module__ == "builtins" or hasattr(value, "_fields")
-        ):
-            self._container(value, name)
-        elif isinstance(value, np.dtype | np.ufunc):
-            self._put(name, str(value))
-        elif isinstance(value, inspect.Signature):  # of a function that is read for itself
-            self._put(name, ", ".join(value.parameters))
         else:
-            self._once(value, name)
+            _way(kind)(self, value, name)
 
     def _once(self, value: Any, name: str) -> None:
         """What may be met again: then it says where it was met first."""
@@ -101,10 +90,17 @@ class Reading:
             self._put(name, f"as {first}")
             return
         self._kept.append(value)
-        for kinds, read in _WAYS:
-            if isinstance(value, kinds):
-                read(self, value, name)
-                return
+        kind: Any = type(value)
+        _way_once(kind)(self, value, name)
+
+    def _tracer(self, _: Any, name: str) -> None:
+        self._miss(name, "a number that is being traced")
+
+    def _text(self, value: Any, name: str) -> None:
+        self._put(name, str(value))
+
+    def _signature(self, value: inspect.Signature, name: str) -> None:
+        self._put(name, ", ".join(value.parameters))  # the function is read for itself
 
     def _put(self, name: str, text: str) -> None:
         while self.found.get(name, text) != text:
@@ -367,8 +363,10 @@ class Reading:
 
 
 _UNSET = object()
-# the first that fits
-_WAYS: tuple[tuple[Any, Callable[[Reading, Any, str], None]], ...] = (
+_Way = Callable[[Reading, Any, str], None]
+_CONTAINERS = (dict, list, tuple, set, frozenset, types.MappingProxyType)
+# of what may be met again, the first that fits
+_WAYS: tuple[tuple[Any, _Way], ...] = (
     (types.FunctionType, Reading._function),
     (types.MethodType, Reading._method),
     (_BUILTIN_FUNCTIONS, Reading._built_in),
@@ -380,6 +378,26 @@ _WAYS: tuple[tuple[Any, Callable[[Reading, Any, str], None]], ...] = (
     (eqx.Module, Reading._fields),
     (object, Reading._object),
 )
+
+
+@functools.lru_cache(maxsize=4096)
+def _way(kind: type) -> _Way:
+    """How the values of a type are read."""
+    if issubclass(kind, Tracer):
+        return Reading._tracer
+    if issubclass(kind, jax.Array | np.generic) or kind in _NUMPY:
+        return Reading._array
+    if issubclass(kind, _CONTAINERS) and (kind.__module__ == "builtins" or hasattr(kind, "_fields")):
+        return Reading._container
+    if issubclass(kind, np.dtype | np.ufunc):
+        return Reading._text
+    return Reading._signature if issubclass(kind, inspect.Signature) else Reading._once
+
+
+@functools.lru_cache(maxsize=4096)
+def _way_once(kind: type) -> _Way:
+    """How those are read that may be met again."""
+    return next(read for kinds, read in _WAYS if issubclass(kind, kinds))
 
 
 def class_text(kind: type) -> str:
