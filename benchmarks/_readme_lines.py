@@ -30,6 +30,7 @@ _SWEEP, _SWEEP_TITLE = "mixed_sweep, 320 runs", "sweep, 5 batch sizes × 4 ratio
 _NETWORK = "64-256-256-10"
 _LANCZOS, _EIGENVALUES = "lanczos, 5 eigenvalues by", "5 largest eigenvalues of 16 digits MLPs"
 _LOOP = "PyTorch, a loop over"
+_WIDE_CEILINGS = "wide_vectors, ceilings, Euler-Maruyama"
 _BITS, _NARROW = "vectors of 512 bits", "vectors as XLA has them"
 
 LINES = (
@@ -103,6 +104,22 @@ LINES = (
         "jax.jit",
     ),
     Line(f"{_EULER_TITLE}, {_BITS}", _NARROW, "wide_vectors, Euler-Maruyama, 10^5 chains", _NARROW),
+    Line(f"{_EULER_TITLE}, {_BITS}", "its random numbers alone", f"{_WIDE_CEILINGS}, 10^5 chains", "ceiling"),
+    Line(
+        f"{_EULER_TITLE}, {_BITS}", "C, the same random bits", f"{_WIDE_CEILINGS}, 10^5 chains", "C + OpenMP"
+    ),
+    Line(
+        f"Euler-Maruyama, 10³ chains, {_BITS}",
+        "its random numbers alone",
+        f"{_WIDE_CEILINGS}, 10^3 chains",
+        "ceiling",
+    ),
+    Line(
+        f"Euler-Maruyama, 10³ chains, {_BITS}",
+        "C, the same random bits",
+        f"{_WIDE_CEILINGS}, 10^3 chains",
+        "C + OpenMP",
+    ),
     Line(f"the digits MLP, 64 seeds, {_BITS}", _NARROW, "wide_vectors, digits MLP, 64 seeds", _NARROW),
     Line(f"{_EULER_TITLE}, `use_cpu()`", "one device", "use_cpu, Euler-Maruyama, 10^5 chains", "nothing set"),
 )

@@ -8,12 +8,15 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import jax
+
 import sde_sgd as ss
 from benchmarks import digits_mlp, double_well, random_numbers
 from benchmarks._ensemble import runner
-from benchmarks._rows import Row
+from benchmarks._rows import Row, Target
 from benchmarks._timing import Contender, Effort, Missing, Peer, compare
 from benchmarks._workers import Workers, serve
+from benchmarks.double_well_c import same_bits
 
 
 def _wide() -> None:
@@ -41,24 +44,46 @@ SETTINGS: dict[str, Callable[[], object]] = {
     USE_CPU: ss.use_cpu,
     NOTHING: lambda: None,
 }
-EULER = "Euler-Maruyama, 10^5 chains"
+EULER_FEW, EULER = "Euler-Maruyama, 10^3 chains", "Euler-Maruyama, 10^5 chains"
+# Euler-Maruyama → its chains, and the random numbers that it draws
+CEILINGS = {
+    EULER_FEW: (double_well.FEW, "random numbers, 10^3 a step"),
+    EULER: (double_well.MANY, "random numbers, 10^5 a step"),
+}
 # work → its unit, and what makes it
 WORK: dict[str, tuple[str, Callable[[], Contender]]] = {
-    "Euler-Maruyama, 10^3 chains": ("chain-steps", partial(_steps, double_well.process, double_well.FEW)),
+    EULER_FEW: ("chain-steps", partial(_steps, double_well.process, double_well.FEW)),
     EULER: ("chain-steps", partial(_steps, double_well.process, double_well.MANY)),
     "two-point, 10^5 chains": (
         "chain-steps",
         partial(_steps, partial(double_well.process, "two_point"), double_well.MANY),
     ),
     "digits MLP, 64 seeds": ("steps", digits_mlp.ours),
-    "random numbers, 10^5 a step": ("numbers", lambda: random_numbers.ceiling(random_numbers.CHAINS)),
+    **{name: ("numbers", partial(random_numbers.ceiling, chains)) for chains, name in CEILINGS.values()},
 }
 
 
 def measure(effort: Effort) -> list[Row]:
     """Throughputs with wide vectors and without, then with all of `use_cpu` and without."""
     wide = beside("wide_vectors", list(WORK), WIDE, NARROW, effort)
-    return wide + beside("use_cpu", [EULER], USE_CPU, NOTHING, effort)
+    ceilings = [] if wide[-1].note else below_ceilings(effort)
+    return [*wide, *ceilings, *beside("use_cpu", [EULER], USE_CPU, NOTHING, effort)]
+
+
+def below_ceilings(effort: Effort) -> list[Row]:
+    """Euler-Maruyama with wide vectors beside its random numbers alone, and beside C with the same bits."""
+    rows: list[Row] = []
+    with Workers(MODULE, [WIDE]) as one, Workers(MODULE, [WIDE]) as other:
+        for work, (chains, numbers) in CEILINGS.items():
+            name, unit = f"wide_vectors, ceilings, {work}", WORK[work][0]
+            own, alone = one.contender(WIDE, work), other.contender(double_well.CEILING, numbers)
+            by_hand = partial(same_bits, double_well.process(), chains, jax.random.key(0))
+            peers = [
+                Peer(double_well.CEILING, partial(list, [alone]), Target(0.9)),
+                Peer("C + OpenMP (same bits)", by_hand, Target(0.75)),
+            ]
+            rows += compare(name, unit, own, peers, effort.long())
+    return rows
 
 
 def beside(name: str, works: Sequence[str], ours: str, theirs: str, effort: Effort) -> list[Row]:

@@ -38,7 +38,7 @@ def chain_kernel(*, interpret: bool = False, throw: bool = True) -> AbstractCont
     This one keeps some chains in registers over all steps between two samples: a Pallas kernel, lowered
     by Triton for GPUs and by Mosaic for TPUs. It is made from the very steps of the process, draws the same
     random numbers, and a run may go on without it from where it got with it: the chains are the same, to
-    the rounding of another compiler. Off by default.
+    the rounding of another compiler. Off by default, until it has been measured to be faster on a device.
 
     It takes processes whose problem is an `AnalyticProblem` of at most 16 numbers a chain, velocities
     included, whose steps are arithmetic: no sorting, no draws by rejection (as of more than 64 exponential

@@ -40,9 +40,13 @@ def stand_in(monkeypatch, *answers):
 
 
 def test_wide_vectors_are_beside_narrow_ones_and_all_devices_beside_one(monkeypatch):
-    stand_in(monkeypatch, 10.0, 10.0, 10.0, 10.0)
+    stand_in(monkeypatch, *[10.0] * 6)
+    by_hand = Contender("C + OpenMP (same bits)", lambda steps: sum(range(steps * 50)), 10.0)
+    monkeypatch.setattr(wide_vectors, "same_bits", lambda process, chains, key: [by_hand])
     rows = wide_vectors.measure(SHORT)
-    assert len(rows) == 12
+    assert len(rows) == 20
+    below = [row for row in rows if row.benchmark.startswith("wide_vectors, ceilings")]
+    assert [row.target for row in below] == [None, 0.9, 0.75] * 2
     assert [row.who for row in rows[:2]] == [wide_vectors.WIDE, wide_vectors.NARROW]
     assert rows[0].ratio is None and rows[1].ratio > 0 and rows[1].ratio_kind == "speed"
     assert rows[-1].benchmark.startswith("use_cpu, Euler-Maruyama") and rows[-1].ratio > 0
