@@ -19,6 +19,7 @@ class Earlier:
     Attributes:
         path: the file.
         title: what it was measured on.
+        is_accelerator: whether that is no processor.
         jax: its version.
         effort: the rounds, and the seconds of each.
         rows: its lines.
@@ -26,6 +27,7 @@ class Earlier:
 
     path: Path
     title: str
+    is_accelerator: bool
     jax: str
     effort: tuple[int, float]
     rows: tuple[Row, ...]
@@ -95,7 +97,7 @@ def read(path: Path, option: str = "--against") -> Earlier:
             f"{option} must be a file that --results or --json has written, got {str(path)!r}: "
             f"{type(error).__name__}: {error}."
         ) from error
-    return Earlier(path, here.title, here.jax, effort, rows)
+    return Earlier(path, here.title, here.device != here.processor, here.jax, effort, rows)
 
 
 def changes(earlier: Earlier, rows: Sequence[Row], *, everything: bool) -> list[Change]:

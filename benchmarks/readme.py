@@ -1,7 +1,7 @@
 """The README's table of speeds, from what `--results` has written: `python -m benchmarks.readme`.
 
 What lies between the two lines `<!-- benchmarks -->` and `<!-- /benchmarks -->` is written anew: a pair of
-columns for each kind of processor or accelerator, of one version of jax.
+columns for each kind of processor, of one version of jax, and a table of its own for each accelerator.
 """
 
 import argparse
@@ -44,6 +44,17 @@ def update(results: Path, readme: Path) -> None:
     text = readme.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise ValueError(f"{readme.name} must hold the lines {BEGIN} and {END}, in this order, once each.")
+    accelerators = [file for file in files if file.is_accelerator]
+    processors = [file for file in files if not file.is_accelerator]
+    parts = [*_of_processors(processors), *(part for file in accelerators for part in _of_accelerator(file))]
+    before, after = text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
+    readme.write_text(before + "\n\n".join([BEGIN, *parts, END]) + after, encoding="utf-8")
+
+
+def _of_processors(files: Sequence[Earlier]) -> list[str]:
+    """Their table, side by side, and what it says of itself."""
+    if not files:
+        return []
     version = shared_version(files)
     shown = sorted((file for file in files if file.jax == version), key=_count, reverse=True)
     rounds, seconds = shown[0].effort
@@ -51,9 +62,21 @@ def update(results: Path, readme: Path) -> None:
         f"Throughputs are those of sde_sgd, ratios beside the peer in the same run; jax {version}, the best "
         f"of {rounds} rounds of {seconds:g} s. {NONE}: not measured there."
     )
-    before, after = text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
-    parts = [BEGIN, speed_table(by_kind(shown)), said, END]
-    readme.write_text(before + "\n\n".join(parts) + after, encoding="utf-8")
+    return [speed_table(by_kind(shown)), said]
+
+
+def _of_accelerator(file: Earlier) -> list[str]:
+    """All that was measured on one, and what the table says of itself."""
+    cells = [["", f"on {file.title}", "", "sde_sgd beside it"], ["---"] * 4]
+    before = ""
+    for row in file.rows:
+        if row.throughput is None:
+            continue
+        name, before = "" if row.benchmark == before else row.benchmark, row.benchmark
+        cells.append([name, row.who, rate(row.throughput, row.unit), _told(row)])
+    rounds, seconds = file.effort
+    said = f"jax {file.jax}, the best of {rounds} rounds of {seconds:g} s (`make accelerator`)."
+    return [_markdown(cells), said]
 
 
 def shared_version(files: Sequence[Earlier]) -> str:
@@ -92,6 +115,10 @@ def speed_table(kinds: dict[str, Measured]) -> str:
         for measured, ratio in zip(kinds.values(), ratios, strict=True):
             found += [(_own(line, measured) or NONE) if is_new else "", ratio or NONE]
         cells.append(found)
+    return _markdown(cells)
+
+
+def _markdown(cells: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(entries)} |" for entries in cells)
 
 
@@ -107,10 +134,17 @@ def _ratio(line: Line, measured: Measured) -> str:
     """The ratio, "" where it was not measured."""
     for row in measured.get(line.benchmark, ()):
         if row.ratio is not None and row.who.startswith(line.who):
-            if row.ratio_kind == "time":
-                return f"{short(row.ratio)} times its time"
-            return f"1/{1 / row.ratio:.0f}" if row.ratio < 0.1 else short(row.ratio)
+            return _told(row)
     return ""
+
+
+def _told(row: Row) -> str:
+    """Its ratio in words, "" where it has none."""
+    if row.ratio is None:
+        return ""
+    if row.ratio_kind == "time":
+        return f"{short(row.ratio)} times its time"
+    return f"1/{1 / row.ratio:.0f}" if row.ratio < 0.1 else short(row.ratio)
 
 
 def _count(file: Earlier) -> int:

@@ -25,7 +25,7 @@ def steps(out: Path) -> list[Step]:
         Step("precision", 45, right.precision),
         Step("invariance", 90, partial(scripts.invariance, out=out), _FIGURE),
         Step("ceilings", 45, speed.ceilings),
-        Step("ensembles", 60, speed.ensembles),
+        Step("ensembles", 90, speed.ensembles),
         Step("kernel-chains", 60, right.kernel_against_loop),
         Step("kernel", 60, speed.kernel),
         Step("network-seeds", 60, speed.network_seeds, _DATA),

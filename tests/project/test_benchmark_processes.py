@@ -145,6 +145,18 @@ def test_kinds_of_processors_are_side_by_side(tmp_path, capsys):
         [" a full-batch gradient step ", " 1 G chain-steps/s ", " 2 times its time ", " – ", " – "],
     ]
     assert "jax 0.10.1, the best of 2 rounds" in text
+    here = Environment("NVIDIA H100 80GB HBM3", 1, "AMD", 16, "0.11.2", "3.12.3")
+    command.write(tmp_path / "h100-accelerator.json", here, SHORT, [ours, numba, absent])
+    readme.main(["--results", str(tmp_path), "--readme", str(page)])
+    grown = page.read_text()
+    assert text[: text.index(readme.END)] in grown
+    head, _, *lines = grown[grown.rindex("| on NVIDIA") - 5 :].splitlines()[:5]
+    assert head.strip("| ") == "on NVIDIA H100 80GB HBM3 |  | sde_sgd beside it"
+    assert lines[:2] == [
+        f"| {euler} | sde_sgd | 1 G chain-steps/s |  |",
+        "|  | numba (x) | 500 M chain-steps/s | 2 |",
+    ]
+    assert "jax 0.11.2, the best of 2 rounds of 0.001 s (`make accelerator`)." in grown
     page.write_text("# Title\n")
     for wrong, said in ((tmp_path, "must hold the lines"), (tmp_path / "empty", "which has none")):
         with pytest.raises(SystemExit):
