@@ -15,6 +15,7 @@ from sde_sgd.random import Words
 
 # chains that are compared, and runs that are remembered
 _CHAINS, _RUNS = 8, 256
+_SMALL = 2**16  # bytes
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,9 @@ def _words(process: Process, key: Key[Array, ""]) -> dict[str, Words]:
 def _rows(theta: PyTree) -> list[np.ndarray]:
     """The parameters of the first chains, or where they are one chain's some of them."""
     leaves = [leaf if np.ndim(leaf) else np.reshape(leaf, 1) for leaf in jax.tree.leaves(theta)]
-    return [np.asarray(leaf[:_CHAINS], np.float64) for leaf in leaves]
+    # a small array is on the host sooner than a part of it is cut off on its devices
+    near = [np.asarray(leaf) if leaf.nbytes <= _SMALL else leaf for leaf in leaves]
+    return [np.asarray(leaf[:_CHAINS], np.float64) for leaf in near]
 
 
 def _mark(theta: PyTree) -> bytes:

@@ -1,6 +1,7 @@
 """What an ensemble leaves behind, and one of several chunks of chains."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -60,8 +61,14 @@ def localised(outcome: Outcome, layout: Layout, *, to_host: bool) -> Outcome:
     if to_host or jax.process_count() > 1:
         outcome.state = layout.to_host(outcome.state)
     elif layout.slots > layout.chains:
-        outcome.state = jax.tree.map(lambda leaf: leaf[: layout.chains], outcome.state)
+        outcome.state = _first(outcome.state, layout.chains)
     return outcome
+
+
+@partial(jax.jit, static_argnums=1)
+def _first(state: ChainState, chains: int) -> ChainState:
+    result: ChainState = jax.tree.map(lambda leaf: leaf[:chains], state)
+    return result
 
 
 def joined_outcomes(outcomes: list[Outcome]) -> Outcome:
