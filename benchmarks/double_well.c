@@ -5,7 +5,8 @@
  * double_well_libm is what one writes first: each thread its own generator, each chain from its
  * first to its last step, logarithm and cosine from the C library. double_well_same_bits draws the
  * very numbers of sde_sgd (Threefry keyed by step and chain), in blocks that the compiler turns
- * into vector instructions. Both spread the chains over all threads.
+ * into vector instructions. Both spread the chains over all cores, however many threads another library
+ * in the process has asked OpenMP for.
  */
 
 #include <math.h>
@@ -57,7 +58,7 @@ static inline float moved(float x, float rate, float kick) {
 
 void double_well_libm(float *x, int64_t chains, int64_t steps, float rate, float scale,
                       uint64_t seed) {
-#pragma omp parallel
+#pragma omp parallel num_threads(omp_get_num_procs())
     {
         generator g = seeded(seed + (uint64_t)omp_get_thread_num() * 0xD1B54A32D192ED03u);
 #pragma omp for schedule(static)
@@ -150,7 +151,7 @@ int double_well_same_bits(float *x, int64_t chains, int64_t steps, float rate, f
     const uint32_t stream[2] = {key0, key1};
     uint32_t(*words)[2] = malloc((size_t)steps * sizeof *words);
     if (!words) return 1;
-#pragma omp parallel
+#pragma omp parallel num_threads(omp_get_num_procs())
     {
 #pragma omp for schedule(static)
         for (int64_t step = 0; step < steps; ++step) {
