@@ -1,9 +1,11 @@
-"""What should have come out: stationary laws with their constants."""
+"""What should have come out: stationary laws with their constants, and times of escape."""
 
 from sde_sgd._platform import _names
 from sde_sgd.theory._chain._law import chain_law as chain_law
 from sde_sgd.theory._density import Density1D as Density1D
 from sde_sgd.theory._density import Density2D as Density2D
+from sde_sgd.theory._escape._mean_time import PassageTime as PassageTime
+from sde_sgd.theory._escape._mean_time import mean_passage_time as mean_passage_time
 from sde_sgd.theory._fokker_planck._solution import FokkerPlanck as FokkerPlanck
 from sde_sgd.theory._fokker_planck._solution import fokker_planck as fokker_planck
 from sde_sgd.theory._fokker_planck._solution import relaxation_time as relaxation_time

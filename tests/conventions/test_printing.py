@@ -210,6 +210,10 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
         ),
         ["times=[0.5]", "steps=[4]", "200", "mass=[1]", "error=0.001"],
     ),
+    ss.theory.PassageTime: (
+        lambda: ss.theory.PassageTime(729.7, 7297.0, -1.0, 1.0, 1e-10),
+        ["time=729.7", "steps=7297", "start=-1", "target=1", "error=1e-10"],
+    ),
     ss.theory.KrylovVariance: (lambda: ss.theory.KrylovVariance(0.25, 1e-9, 3), ["0.25", "1e-09", "order=3"]),
     ss.theory.GaussianMixture: (mixture, ["gaussians=2", "weights=[0.5, 0.5]", "log_normaliser="]),
     ss.theory.RegressionLaw: (

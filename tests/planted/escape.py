@@ -1,0 +1,45 @@
+"""Faults in times of escape."""
+
+from planted._fault import Fault
+
+_MEAN = "sde_sgd/theory/_escape/_mean_time.py"
+_PANELS = "sde_sgd/theory/_escape/_panels.py"
+_WAY = "sde_sgd/theory/_escape/_way.py"
+
+FAULTS = [
+    Fault(
+        "the noise of a passage is that of all the gradient, without the ½",
+        _WAY,
+        "self.setting.effective_rate / (2 * self.setting.batch) * variance",
+        "self.setting.effective_rate / self.setting.batch * variance",
+        "theory/test_mean_passage_time.py::test_the_double_well_beside_kramers[0.05-1.11]",
+    ),
+    Fault(
+        "steps of a passage without the momentum",
+        _MEAN,
+        "time / way.setting.effective_rate",
+        "time / way.setting.rate",
+        "theory/test_mean_passage_time.py::test_momentum_is_in_the_clock_and_in_the_temperature",
+    ),
+    Fault(
+        "a passage in Stratonovich's reading",
+        _PANELS,
+        "weight = half * np.exp(-exponent) / diffusion",
+        "weight = half * np.exp(-exponent) / diffusion**0.5",
+        "theory/test_mean_passage_time.py::test_noise_of_the_position_by_nested_quadrature[growing]",
+    ),
+    Fault(
+        "what lies behind the start does not count",
+        _PANELS,
+        "before = np.concatenate([nothing, np.logaddexp.accumulate(well)[:-1]])",
+        "before = np.concatenate([nothing, np.logaddexp.accumulate(np.where(counted, well, -np.inf))[:-1]])",
+        "theory/test_mean_passage_time.py::test_a_parabola_up_and_down_in_closed_form",
+    ),
+    Fault(
+        "a passage may start at the top",
+        _WAY,
+        "if 0 < place < _LOOKS - 1",
+        "if 0 <= place < _LOOKS - 1",
+        "theory/test_mean_passage_time.py::test_bad_points",
+    ),
+]
