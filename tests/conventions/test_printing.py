@@ -214,6 +214,15 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
         lambda: ss.theory.PassageTime(729.7, 7297.0, -1.0, 1.0, 1e-10),
         ["time=729.7", "steps=7297", "start=-1", "target=1", "error=1e-10"],
     ),
+    ss.theory.PassageLaw: (
+        lambda: filled(
+            ss.theory.PassageLaw,
+            **dict(
+                zip(("time", "steps", "cv", "rate", "start", "target", "error"), range(1, 8), strict=True)
+            ),
+        ),
+        ["time=1", "steps=2", "cv=3", "rate=4", "start=5", "target=6", "error=7"],
+    ),
     ss.theory.KrylovVariance: (lambda: ss.theory.KrylovVariance(0.25, 1e-9, 3), ["0.25", "1e-09", "order=3"]),
     ss.theory.GaussianMixture: (mixture, ["gaussians=2", "weights=[0.5, 0.5]", "log_normaliser="]),
     ss.theory.RegressionLaw: (

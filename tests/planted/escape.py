@@ -2,6 +2,8 @@
 
 from planted._fault import Fault
 
+_BIRTH_DEATH = "sde_sgd/theory/_escape/_birth_death.py"
+_LAW = "sde_sgd/theory/_escape/_passage_law.py"
 _MEAN = "sde_sgd/theory/_escape/_mean_time.py"
 _PANELS = "sde_sgd/theory/_escape/_panels.py"
 _WAY = "sde_sgd/theory/_escape/_way.py"
@@ -41,5 +43,26 @@ FAULTS = [
         "if 0 < place < _LOOKS - 1",
         "if 0 <= place < _LOOKS - 1",
         "theory/test_mean_passage_time.py::test_bad_points",
+    ),
+    Fault(
+        "the way back from a cell is forgotten in the variance",
+        _BIRTH_DEATH,
+        "d / (u + d) * (before + step) ** 2",
+        "d / (u + d) * step**2",
+        "theory/test_passage_law.py::test_a_small_chain",
+    ),
+    Fault(
+        "Richardson's rule for an error of first order",
+        _LAW,
+        "(found[k] - found[k - 1]) / 3",
+        "(found[k] - found[k - 1]) / 1",
+        "theory/test_passage_law.py::test_the_mean_is_that_of_the_quadrature",
+    ),
+    Fault(
+        "the density is the survival",
+        _LAW,
+        "self.weights * self.decays",
+        "self.weights",
+        "theory/test_passage_law.py::test_survivors",
     ),
 ]
