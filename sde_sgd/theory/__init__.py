@@ -4,6 +4,7 @@ from sde_sgd._platform import _names
 from sde_sgd.theory._chain._law import chain_law as chain_law
 from sde_sgd.theory._density import Density1D as Density1D
 from sde_sgd.theory._density import Density2D as Density2D
+from sde_sgd.theory._escape._chain_time import chain_passage_time as chain_passage_time
 from sde_sgd.theory._escape._mean_time import PassageTime as PassageTime
 from sde_sgd.theory._escape._mean_time import mean_passage_time as mean_passage_time
 from sde_sgd.theory._escape._passage_law import PassageLaw as PassageLaw

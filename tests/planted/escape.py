@@ -2,7 +2,9 @@
 
 from planted._fault import Fault
 
+_ABSORPTION = "sde_sgd/theory/_escape/_absorption.py"
 _BIRTH_DEATH = "sde_sgd/theory/_escape/_birth_death.py"
+_CHAIN = "sde_sgd/theory/_escape/_chain_time.py"
 _LAW = "sde_sgd/theory/_escape/_passage_law.py"
 _MEAN = "sde_sgd/theory/_escape/_mean_time.py"
 _PANELS = "sde_sgd/theory/_escape/_panels.py"
@@ -64,5 +66,31 @@ FAULTS = [
         "self.weights * self.decays",
         "self.weights",
         "theory/test_passage_law.py::test_survivors",
+    ),
+    Fault(
+        "the step out of the well is not counted",
+        _CHAIN,
+        "float(1 + first @ mean",
+        "float(first @ mean",
+        "theory/test_chain_passage_time.py::test_stretched_losses_are_another_learning_rate"
+        " theory/test_chain_passage_time.py::test_simulations",
+    ),
+    Fault(
+        "the chain's noise is that of one example",
+        _CHAIN,
+        """    mean, scale = _moves(way, np.append(grid, way.sign * way.start))
+    spread = scale / way.setting.batch**0.5
+""",
+        """    mean, scale = _moves(way, np.append(grid, way.sign * way.start))
+    spread = scale
+""",
+        "theory/test_chain_passage_time.py::test_simulations[0.1-gaussian]",
+    ),
+    Fault(
+        "states that are eliminated leave no chance to be absorbed",
+        _ABSORPTION,
+        "        gone[low:k] += P[low:k, k] * gone[k]\n",
+        "",
+        "theory/test_chain_passage_time.py::test_absorption_by_linear_algebra",
     ),
 ]
