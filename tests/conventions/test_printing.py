@@ -223,6 +223,14 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
         ),
         ["time=1", "steps=2", "cv=3", "rate=4", "start=5", "target=6", "error=7"],
     ),
+    ss.theory.StationaryPoint: (
+        lambda: ss.theory.StationaryPoint(np.zeros(2), 0.25, np.array([-1.0, 3.0])),
+        ["theta=[0, 0]", "loss=0.25", "eigenvalues=[-1, 3]"],
+    ),
+    ss.theory.KramersTime: (
+        lambda: ss.theory.kramers(ss.problems.DoubleWell(), PLAIN, minimum=-1.0, saddle=0.0),
+        ["prefactor=4.443", "exponent=", "minimum=StationaryPoint(theta=-1", "eigenvalues=[-1]"],
+    ),
     ss.theory.KrylovVariance: (lambda: ss.theory.KrylovVariance(0.25, 1e-9, 3), ["0.25", "1e-09", "order=3"]),
     ss.theory.GaussianMixture: (mixture, ["gaussians=2", "weights=[0.5, 0.5]", "log_normaliser="]),
     ss.theory.RegressionLaw: (

@@ -5,9 +5,11 @@ from planted._fault import Fault
 _ABSORPTION = "sde_sgd/theory/_escape/_absorption.py"
 _BIRTH_DEATH = "sde_sgd/theory/_escape/_birth_death.py"
 _CHAIN = "sde_sgd/theory/_escape/_chain_time.py"
+_KRAMERS = "sde_sgd/theory/_escape/_kramers.py"
 _LAW = "sde_sgd/theory/_escape/_passage_law.py"
 _MEAN = "sde_sgd/theory/_escape/_mean_time.py"
 _PANELS = "sde_sgd/theory/_escape/_panels.py"
+_SADDLE = "sde_sgd/theory/_escape/_saddle.py"
 _WAY = "sde_sgd/theory/_escape/_way.py"
 
 FAULTS = [
@@ -92,5 +94,19 @@ FAULTS = [
         "        gone[low:k] += P[low:k, k] * gone[k]\n",
         "",
         "theory/test_chain_passage_time.py::test_absorption_by_linear_algebra",
+    ),
+    Fault(
+        "Kramers with the determinants upside down",
+        _KRAMERS,
+        "np.exp(determinants / 2)",
+        "np.exp(-determinants / 2)",
+        "theory/test_kramers.py::test_the_double_well",
+    ),
+    Fault(
+        "a saddle of any index will do",
+        _SADDLE,
+        "below != 1 or",
+        "below == 0 or",
+        "theory/test_kramers.py::test_guesses_that_end_elsewhere",
     ),
 ]
