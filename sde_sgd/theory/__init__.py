@@ -5,6 +5,8 @@ from sde_sgd.theory._chain._law import chain_law as chain_law
 from sde_sgd.theory._density import Density1D as Density1D
 from sde_sgd.theory._density import Density2D as Density2D
 from sde_sgd.theory._escape._chain_time import chain_passage_time as chain_passage_time
+from sde_sgd.theory._escape._diffusion_theory import DiffusionTheory as DiffusionTheory
+from sde_sgd.theory._escape._diffusion_theory import diffusion_theory as diffusion_theory
 from sde_sgd.theory._escape._kramers import KramersTime as KramersTime
 from sde_sgd.theory._escape._kramers import kramers as kramers
 from sde_sgd.theory._escape._mean_time import PassageTime as PassageTime

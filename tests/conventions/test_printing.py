@@ -155,6 +155,10 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
     ),
     ss.problems.DoubleWell: (lambda: WELL, ["tilt=0.03125", "1.5", "'gaussian'"]),
     ss.problems.MatchedParabolas: (ss.problems.MatchedParabolas, ["noise=Isotropic("]),
+    ss.problems.CurvatureNoise: (
+        lambda: ss.problems.with_curvature_noise(ss.problems.DoubleWell(), clip=0.5).noise,
+        ["loss_of=DoubleWell(", "clip=0.5"],
+    ),
     ss.problems.MullerBrown: (ss.problems.MullerBrown, ["noise=Isotropic("]),
     ss.problems.Quadratic: (lambda: ss.problems.Quadratic(2.5), ["2.5"]),
     ss.problems.StyblinskiTang: (lambda: ss.problems.StyblinskiTang(3), ["3"]),
@@ -230,6 +234,10 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
     ss.theory.KramersTime: (
         lambda: ss.theory.kramers(ss.problems.DoubleWell(), PLAIN, minimum=-1.0, saddle=0.0),
         ["prefactor=4.443", "exponent=", "minimum=StationaryPoint(theta=-1", "eigenvalues=[-1]"],
+    ),
+    ss.theory.DiffusionTheory: (
+        lambda: ss.theory.DiffusionTheory(8.5, 0.2, 188.0, 940.0, 47.0, 235.0),
+        ["exponent=8.5", "switch_fraction=0.2", "printed_time=188", "ito_steps=235"],
     ),
     ss.theory.KrylovVariance: (lambda: ss.theory.KrylovVariance(0.25, 1e-9, 3), ["0.25", "1e-09", "order=3"]),
     ss.theory.GaussianMixture: (mixture, ["gaussians=2", "weights=[0.5, 0.5]", "log_normaliser="]),

@@ -5,6 +5,8 @@ from planted._fault import Fault
 _ABSORPTION = "sde_sgd/theory/_escape/_absorption.py"
 _BIRTH_DEATH = "sde_sgd/theory/_escape/_birth_death.py"
 _CHAIN = "sde_sgd/theory/_escape/_chain_time.py"
+_CURVATURE_NOISE = "sde_sgd/problems/_curvature_noise.py"
+_DIFFUSION_THEORY = "sde_sgd/theory/_escape/_diffusion_theory.py"
 _KRAMERS = "sde_sgd/theory/_escape/_kramers.py"
 _LAW = "sde_sgd/theory/_escape/_passage_law.py"
 _MEAN = "sde_sgd/theory/_escape/_mean_time.py"
@@ -108,5 +110,19 @@ FAULTS = [
         "below != 1 or",
         "below == 0 or",
         "theory/test_kramers.py::test_guesses_that_end_elsewhere",
+    ),
+    Fault(
+        "s and 1 − s of diffusion theory are exchanged",
+        _DIFFUSION_THEORY,
+        "(s / a + (1 - s) / b)",
+        "(s / b + (1 - s) / a)",
+        "theory/test_diffusion_theory.py::test_the_numbers_of_both_prefactors",
+    ),
+    Fault(
+        "noise of the curvature has it for its standard deviation",
+        _CURVATURE_NOISE,
+        "jnp.sqrt(self._variance(theta)) * xi",
+        "self._variance(theta) * xi",
+        "theory/test_diffusion_theory.py::test_noise_of_the_curvature",
     ),
 ]
