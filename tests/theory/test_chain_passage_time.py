@@ -9,6 +9,7 @@ from helpers import refused
 
 import sde_sgd as ss
 from sde_sgd.theory._escape._absorption import mean_absorption_times
+from sde_sgd.theory._escape._chain_time import _from_start
 
 theory, problems = ss.theory, ss.problems
 
@@ -38,6 +39,13 @@ def test_absorption_by_linear_algebra():
     rare = np.array([0.0, 1e-30])
     times = mean_absorption_times(np.array([[0.75, 0.25], [0.5, 0.5]]), rare)
     np.testing.assert_allclose(times, 3e30, rtol=1e-12)
+
+
+def test_a_start_beside_the_points():
+    """One that goes where the first point does takes as long."""
+    P = np.array([[0.5, 0.25], [0.5, 0.25], [0.5, 0.25]])
+    gone = np.full(3, 0.25)
+    np.testing.assert_allclose(_from_start(P, gone), mean_absorption_times(P[:2].copy(), gone[:2])[0])
 
 
 @pytest.mark.parametrize("law", ["gaussian", "rademacher"])

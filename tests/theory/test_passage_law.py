@@ -9,7 +9,7 @@ from scipy import integrate, linalg
 
 import sde_sgd as ss
 from sde_sgd.theory._escape._birth_death import passage_moments, slowest_rate
-from sde_sgd.theory._escape._passage_law import _modes
+from sde_sgd.theory._escape._passage_law import _extrapolated, _modes
 
 theory, problems = ss.theory, ss.problems
 HYPER = ss.Hyperparameters(0.1, 4)
@@ -77,6 +77,12 @@ def test_the_mean_is_that_of_the_quadrature(problem, options):
     np.testing.assert_allclose([found.time, found.steps], [exact.time, exact.steps], rtol=1e-6)
     assert abs(found.time / exact.time - 1) <= found.error
     assert (found.start, found.target) == (exact.start, exact.target)
+
+
+def test_errors_of_second_order_are_taken_out():
+    found, error = _extrapolated([2.0 + np.array([0.3, 0.5]) * width**2 for width in (1, 0.5, 0.25)])
+    np.testing.assert_allclose(found, 2, rtol=1e-14)
+    assert error < 1e-14
 
 
 def test_noise_that_jumps_says_its_error():
