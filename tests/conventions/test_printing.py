@@ -184,6 +184,7 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
     st.Family: (lambda: st.holm({"first": 0.001, "second": 0.5}), ["1 of 2 rejected", "first: 0.002"]),
     st.SlopeTest: (lambda: st.slope(np.arange(40), X, key=KEY), ["slope", "±", "n = 40"]),
     st.TemperatureTest: (lambda: st.temperature_test(X, X, 2.0), ["±", "p = ", "n = 40"]),
+    st.TailIndex: (lambda: st.TailIndex(1.5, 0.125, 8, 64), ["alpha=1.5", "standard_error=0.125", "n=64"]),
     st.TimeAverage: (lambda: st.time_average(X.reshape(2, 20)), ["time average", "±"]),
     ss.theory.Density1D: (
         lambda: ss.theory.gibbs(WELL, PLAIN),
