@@ -44,8 +44,8 @@ def diffusion_theory(
         τ = (2π/H_a) exp[the same]                          in Itô's reading,
 
     η' = η/(1 − m), H_a > 0 and −H_b < 0 the curvatures along the escape at minimum and saddle, s the part of
-    the way up with noise H_a. The exponent is ∫L'/D; the prefactor of the paper comes from D at the top in
-    a flux that Itô's SDE, and with it SGD, does not have: with piecewise constant noise Laplace's method
+    the way up with noise H_a. The exponent is ∫L'/D; the printed prefactor is not that of Itô's reading,
+    which is SGD's: with piecewise constant noise Laplace's method on the integrals of `mean_passage_time`
     gives √(2πη'/(2B)) for the top and √(2πη'/(2B))·2B/(η'H_a) for the well. They agree where H_a = H_b.
     What is left out is what either bell holds beyond the switch. At η'/B = .2 and a way of length 1 the exact
     time (`mean_passage_time` of `MatchedParabolas` under `with_curvature_noise`) is 65.5 for (H_a, H_b) =
