@@ -5,6 +5,8 @@ from sde_sgd.problems._analytic import AnalyticProblem as AnalyticProblem
 from sde_sgd.problems._base import NotKnownError as NotKnownError
 from sde_sgd.problems._base import Problem as Problem
 from sde_sgd.problems._base import Sampler as Sampler
+from sde_sgd.problems._curvature_noise import CurvatureNoise as CurvatureNoise
+from sde_sgd.problems._curvature_noise import with_curvature_noise as with_curvature_noise
 from sde_sgd.problems._empirical_risk import EmpiricalRisk as EmpiricalRisk
 from sde_sgd.problems._finite_sum import FiniteSumProblem as FiniteSumProblem
 from sde_sgd.problems._from_equinox import from_equinox as from_equinox

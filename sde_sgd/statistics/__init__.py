@@ -16,6 +16,8 @@ from sde_sgd.statistics._hypothesis_test import HypothesisTest as HypothesisTest
 from sde_sgd.statistics._kolmogorov_smirnov import kolmogorov_smirnov as kolmogorov_smirnov
 from sde_sgd.statistics._slopes import SlopeTest as SlopeTest
 from sde_sgd.statistics._slopes import slope as slope
+from sde_sgd.statistics._tail_index import TailIndex as TailIndex
+from sde_sgd.statistics._tail_index import tail_index as tail_index
 from sde_sgd.statistics._temperature import TemperatureTest as TemperatureTest
 from sde_sgd.statistics._temperature import temperature_test as temperature_test
 from sde_sgd.statistics._time_average import TimeAverage as TimeAverage

@@ -1,9 +1,20 @@
-"""What should have come out: stationary laws with their constants."""
+"""What should have come out: stationary laws with their constants, and times of escape."""
 
 from sde_sgd._platform import _names
 from sde_sgd.theory._chain._law import chain_law as chain_law
 from sde_sgd.theory._density import Density1D as Density1D
 from sde_sgd.theory._density import Density2D as Density2D
+from sde_sgd.theory._escape._chain_time import chain_passage_time as chain_passage_time
+from sde_sgd.theory._escape._diffusion_theory import DiffusionTheory as DiffusionTheory
+from sde_sgd.theory._escape._diffusion_theory import diffusion_theory as diffusion_theory
+from sde_sgd.theory._escape._kramers import KramersTime as KramersTime
+from sde_sgd.theory._escape._kramers import kramers as kramers
+from sde_sgd.theory._escape._mean_time import PassageTime as PassageTime
+from sde_sgd.theory._escape._mean_time import mean_passage_time as mean_passage_time
+from sde_sgd.theory._escape._passage_law import PassageLaw as PassageLaw
+from sde_sgd.theory._escape._passage_law import passage_law as passage_law
+from sde_sgd.theory._escape._saddle import StationaryPoint as StationaryPoint
+from sde_sgd.theory._escape._saddle import find_saddle as find_saddle
 from sde_sgd.theory._fokker_planck._solution import FokkerPlanck as FokkerPlanck
 from sde_sgd.theory._fokker_planck._solution import fokker_planck as fokker_planck
 from sde_sgd.theory._fokker_planck._solution import relaxation_time as relaxation_time

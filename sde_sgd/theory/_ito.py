@@ -81,28 +81,34 @@ def ito_bounds(line: Line, setting: Setting, *, tail: float) -> tuple[float, flo
         ValueError: if it cannot be normalised.
     """
     minima = line.minima()
+    low = ito_edge(line, setting, minima[0], -1.0, tail=tail)
+    return low, ito_edge(line, setting, minima[-1], 1.0, tail=tail)
+
+
+def ito_edge(line: Line, setting: Setting, start: float, sign: float, *, tail: float) -> float:
+    """Beyond which lies no more than `tail` of the probability on one side (`sign`) of a point.
+
+    Raises:
+        ValueError: if it cannot be normalised.
+    """
     distance = np.concatenate([[0.0], np.geomspace(1e-4, 1e6, 3001)])
-    rays = [_exponents(line, setting, minima[0] - distance), _exponents(line, setting, minima[-1] + distance)]
-    edges = []
-    for start, sign, exponents in ((minima[0], -1.0, rays[0]), (minima[-1], 1.0, rays[1])):
-        lowest = exponents.min()
-        mass = np.exp(-(exponents - lowest))
-        cells = 0.5 * (mass[1:] + mass[:-1]) * np.diff(distance)
-        beyond = np.cumsum(cells[::-1])[::-1]
-        # a power of −1 or more is still gathering probability at the far end
-        if beyond[2500] > 1e-3 * beyond[0] and beyond[2500] > 0:
-            raise ValueError(
-                "the law cannot be normalised: the loss does not grow at infinity, or its growth loses "
-                "against that of the noise. Use a smaller η/B, or give bounds."
-            )
-        inside = beyond < tail * beyond[0]
-        if not inside.any():
-            raise ValueError(
-                f"the tails are too heavy for a grid: more than {tail:g} of the probability lies beyond 1e6 "
-                f"from the minimum. Use a smaller η/B, or give bounds."
-            )
-        edges.append(float(start + sign * distance[int(np.argmax(inside))]))
-    return edges[0], edges[1]
+    exponents = _exponents(line, setting, start + sign * distance)
+    mass = np.exp(-(exponents - exponents.min()))
+    cells = 0.5 * (mass[1:] + mass[:-1]) * np.diff(distance)
+    beyond = np.cumsum(cells[::-1])[::-1]
+    # a power of −1 or more is still gathering probability at the far end
+    if beyond[2500] > 1e-3 * beyond[0] and beyond[2500] > 0:
+        raise ValueError(
+            "the law cannot be normalised: the loss does not grow at infinity, or its growth loses "
+            "against that of the noise. Use a smaller η/B, or give bounds."
+        )
+    inside = beyond < tail * beyond[0]
+    if not inside.any():
+        raise ValueError(
+            f"the tails are too heavy for a grid: more than {tail:g} of the probability lies beyond 1e6 "
+            f"from the minimum. Use a smaller η/B, or give bounds."
+        )
+    return float(start + sign * distance[int(np.argmax(inside))])
 
 
 def _exponents(line: Line, setting: Setting, grid: np.ndarray) -> np.ndarray:

@@ -155,6 +155,10 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
     ),
     ss.problems.DoubleWell: (lambda: WELL, ["tilt=0.03125", "1.5", "'gaussian'"]),
     ss.problems.MatchedParabolas: (ss.problems.MatchedParabolas, ["noise=Isotropic("]),
+    ss.problems.CurvatureNoise: (
+        lambda: ss.problems.with_curvature_noise(ss.problems.DoubleWell(), clip=0.5).noise,
+        ["loss_of=DoubleWell(", "clip=0.5"],
+    ),
     ss.problems.MullerBrown: (ss.problems.MullerBrown, ["noise=Isotropic("]),
     ss.problems.Quadratic: (lambda: ss.problems.Quadratic(2.5), ["2.5"]),
     ss.problems.StyblinskiTang: (lambda: ss.problems.StyblinskiTang(3), ["3"]),
@@ -180,6 +184,7 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
     st.Family: (lambda: st.holm({"first": 0.001, "second": 0.5}), ["1 of 2 rejected", "first: 0.002"]),
     st.SlopeTest: (lambda: st.slope(np.arange(40), X, key=KEY), ["slope", "±", "n = 40"]),
     st.TemperatureTest: (lambda: st.temperature_test(X, X, 2.0), ["±", "p = ", "n = 40"]),
+    st.TailIndex: (lambda: st.TailIndex(1.5, 0.125, 8, 64), ["alpha=1.5", "standard_error=0.125", "n=64"]),
     st.TimeAverage: (lambda: st.time_average(X.reshape(2, 20)), ["time average", "±"]),
     ss.theory.Density1D: (
         lambda: ss.theory.gibbs(WELL, PLAIN),
@@ -209,6 +214,31 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
             error=1e-3,
         ),
         ["times=[0.5]", "steps=[4]", "200", "mass=[1]", "error=0.001"],
+    ),
+    ss.theory.PassageTime: (
+        lambda: ss.theory.PassageTime(729.7, 7297.0, -1.0, 1.0, 1e-10),
+        ["time=729.7", "steps=7297", "start=-1", "target=1", "error=1e-10"],
+    ),
+    ss.theory.PassageLaw: (
+        lambda: filled(
+            ss.theory.PassageLaw,
+            **dict(
+                zip(("time", "steps", "cv", "rate", "start", "target", "error"), range(1, 8), strict=True)
+            ),
+        ),
+        ["time=1", "steps=2", "cv=3", "rate=4", "start=5", "target=6", "error=7"],
+    ),
+    ss.theory.StationaryPoint: (
+        lambda: ss.theory.StationaryPoint(np.zeros(2), 0.25, np.array([-1.0, 3.0])),
+        ["theta=[0, 0]", "loss=0.25", "eigenvalues=[-1, 3]"],
+    ),
+    ss.theory.KramersTime: (
+        lambda: ss.theory.kramers(ss.problems.DoubleWell(), PLAIN, minimum=-1.0, saddle=0.0),
+        ["prefactor=4.443", "exponent=", "minimum=StationaryPoint(theta=-1", "eigenvalues=[-1]"],
+    ),
+    ss.theory.DiffusionTheory: (
+        lambda: ss.theory.DiffusionTheory(8.5, 0.2, 188.0, 940.0, 47.0, 235.0),
+        ["exponent=8.5", "switch_fraction=0.2", "printed_time=188", "ito_steps=235"],
     ),
     ss.theory.KrylovVariance: (lambda: ss.theory.KrylovVariance(0.25, 1e-9, 3), ["0.25", "1e-09", "order=3"]),
     ss.theory.GaussianMixture: (mixture, ["gaussians=2", "weights=[0.5, 0.5]", "log_normaliser="]),

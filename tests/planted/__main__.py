@@ -27,7 +27,7 @@ LISTS = (
     "curvature",
     "statistics",
 )
-LISTS += ("validity", "plot")
+LISTS += ("validity", "plot", "escape")
 
 
 def listed() -> list[Fault]:

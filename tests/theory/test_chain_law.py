@@ -10,7 +10,7 @@ from helpers import bound, refused
 from scipy import integrate, stats
 
 import sde_sgd as ss
-from sde_sgd.theory._chain._markov import _reach, _recurrent, _reduced, _solved
+from sde_sgd.theory._chain._markov import _recurrent, _reduced, _solved, lowest_reach
 
 theory = ss.theory
 DIFFUSION = 0.1
@@ -90,7 +90,7 @@ def test_stationary_vectors():
     P[:20, 20:] *= 1e-6
     P[20:, :20] *= 3e-6
     P /= P.sum(axis=1, keepdims=True)
-    reduced = _reduced(P.copy(), _reach(P))
+    reduced = _reduced(P.copy(), lowest_reach(P))
     np.testing.assert_allclose(reduced @ P, reduced, rtol=1e-12)
     np.testing.assert_allclose(_solved(P), reduced, rtol=1e-8)
     tiny = P.copy()

@@ -18,7 +18,7 @@ def stationary_vector(transition: np.ndarray) -> np.ndarray:
     """
     recurrent = _recurrent(transition)
     within = transition[np.ix_(recurrent, recurrent)]
-    reach = _reach(within)
+    reach = lowest_reach(within)
     work = ((np.arange(len(reach)) - reach) ** 2.0).sum()
     found = _solved(within) if work > 5e7 else None
     law = np.zeros(len(transition))
@@ -41,7 +41,7 @@ def _recurrent(P: np.ndarray) -> np.ndarray:
     return np.flatnonzero(label == closed[0])
 
 
-def _reach(P: np.ndarray) -> np.ndarray:
+def lowest_reach(P: np.ndarray) -> np.ndarray:
     """The lowest state that state k is joined with once all higher ones are eliminated."""
     lowest = np.minimum(np.argmax(P > 0, axis=1), np.argmax(P > 0, axis=0))
     return np.minimum.accumulate(lowest[::-1])[::-1]

@@ -1,0 +1,1 @@
+"""Escape over a barrier: how long it takes, of the SDE and of SGD itself."""

@@ -1,0 +1,127 @@
+"""Faults in times of escape."""
+
+from planted._fault import Fault
+
+_ABSORPTION = "sde_sgd/theory/_escape/_absorption.py"
+_BIRTH_DEATH = "sde_sgd/theory/_escape/_birth_death.py"
+_CHAIN = "sde_sgd/theory/_escape/_chain_time.py"
+_CURVATURE_NOISE = "sde_sgd/problems/_curvature_noise.py"
+_DIFFUSION_THEORY = "sde_sgd/theory/_escape/_diffusion_theory.py"
+_KRAMERS = "sde_sgd/theory/_escape/_kramers.py"
+_LAW = "sde_sgd/theory/_escape/_passage_law.py"
+_MEAN = "sde_sgd/theory/_escape/_mean_time.py"
+_PANELS = "sde_sgd/theory/_escape/_panels.py"
+_SADDLE = "sde_sgd/theory/_escape/_saddle.py"
+_WAY = "sde_sgd/theory/_escape/_way.py"
+
+FAULTS = [
+    Fault(
+        "the noise of a passage is that of all the gradient, without the ½",
+        _WAY,
+        "self.setting.effective_rate / (2 * self.setting.batch) * variance",
+        "self.setting.effective_rate / self.setting.batch * variance",
+        "theory/test_mean_passage_time.py::test_the_double_well_beside_kramers[0.05-1.11]",
+    ),
+    Fault(
+        "steps of a passage without the momentum",
+        _MEAN,
+        "time / way.setting.effective_rate",
+        "time / way.setting.rate",
+        "theory/test_mean_passage_time.py::test_momentum_is_in_the_clock_and_in_the_temperature",
+    ),
+    Fault(
+        "a passage in Stratonovich's reading",
+        _PANELS,
+        "weight = half * np.exp(-exponent) / diffusion",
+        "weight = half * np.exp(-exponent) / diffusion**0.5",
+        "theory/test_mean_passage_time.py::test_noise_of_the_position_by_nested_quadrature[growing]",
+    ),
+    Fault(
+        "what lies behind the start does not count",
+        _PANELS,
+        "before = np.concatenate([nothing, np.logaddexp.accumulate(well)[:-1]])",
+        "before = np.concatenate([nothing, np.logaddexp.accumulate(np.where(counted, well, -np.inf))[:-1]])",
+        "theory/test_mean_passage_time.py::test_a_parabola_up_and_down_in_closed_form",
+    ),
+    Fault(
+        "a passage may start at the top",
+        _WAY,
+        "if 0 < place < _LOOKS - 1",
+        "if 0 <= place < _LOOKS - 1",
+        "theory/test_mean_passage_time.py::test_bad_points",
+    ),
+    Fault(
+        "the way back from a cell is forgotten in the variance",
+        _BIRTH_DEATH,
+        "d / (u + d) * (before + step) ** 2",
+        "d / (u + d) * step**2",
+        "theory/test_passage_law.py::test_a_small_chain",
+    ),
+    Fault(
+        "Richardson's rule for an error of first order",
+        _LAW,
+        "(found[k] - found[k - 1]) / 3",
+        "(found[k] - found[k - 1]) / 1",
+        "theory/test_passage_law.py::test_errors_of_second_order_are_taken_out",
+    ),
+    Fault(
+        "the density is the survival",
+        _LAW,
+        "self.weights * self.decays",
+        "self.weights",
+        "theory/test_passage_law.py::test_survivors",
+    ),
+    Fault(
+        "the step out of the well is not counted",
+        _CHAIN,
+        "float(1 + first @ mean",
+        "float(first @ mean",
+        "theory/test_chain_passage_time.py::test_a_start_beside_the_points",
+    ),
+    Fault(
+        "the chain's noise is that of one example",
+        _CHAIN,
+        """    mean, scale = _moves(way, np.append(grid, way.sign * way.start))
+    spread = scale / way.setting.batch**0.5
+""",
+        """    mean, scale = _moves(way, np.append(grid, way.sign * way.start))
+    spread = scale
+""",
+        "theory/test_chain_passage_time.py::test_simulations[0.1-gaussian]",
+    ),
+    Fault(
+        "states that are eliminated leave no chance to be absorbed",
+        _ABSORPTION,
+        "        gone[low:k] += P[low:k, k] * gone[k]\n",
+        "",
+        "theory/test_chain_passage_time.py::test_absorption_by_linear_algebra",
+    ),
+    Fault(
+        "Kramers with the determinants upside down",
+        _KRAMERS,
+        "np.exp(determinants / 2)",
+        "np.exp(-determinants / 2)",
+        "theory/test_kramers.py::test_the_double_well",
+    ),
+    Fault(
+        "a saddle of any index will do",
+        _SADDLE,
+        "below != 1 or",
+        "below == 0 or",
+        "theory/test_kramers.py::test_guesses_that_end_elsewhere",
+    ),
+    Fault(
+        "s and 1 − s of diffusion theory are exchanged",
+        _DIFFUSION_THEORY,
+        "(s / a + (1 - s) / b)",
+        "(s / b + (1 - s) / a)",
+        "theory/test_diffusion_theory.py::test_the_numbers_of_both_prefactors",
+    ),
+    Fault(
+        "noise of the curvature has it for its standard deviation",
+        _CURVATURE_NOISE,
+        "jnp.sqrt(self._variance(theta)) * xi",
+        "self._variance(theta) * xi",
+        "theory/test_diffusion_theory.py::test_noise_of_the_curvature",
+    ),
+]
