@@ -18,9 +18,7 @@ class Earlier:
 
     Attributes:
         path: the file.
-        title: what it was measured on.
-        is_accelerator: whether that is no processor.
-        jax: its version.
+        title, is_accelerator, jax: what it was measured on, whether that is no processor, and the version.
         effort: the rounds, and the seconds of each.
         rows: its lines.
     """

@@ -275,7 +275,7 @@ FAULTS = [
     ),
     Fault(
         "floats are told apart by their type only",
-        _READING,
+        "sde_sgd/_platform/reading/_array_text.py",
         "    text = repr(value)\n",
         "    text = type(value).__name__ if type(value) is float else repr(value)\n",
         "simulation/test_engine_by_hand.py::test_every_method_of_a_users_class_and_every_number_counts",

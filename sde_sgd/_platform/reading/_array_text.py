@@ -1,4 +1,4 @@
-"""Arrays as text: their numbers where they are few, else a checksum."""
+"""Numbers and arrays as text: themselves where they are few, else a checksum."""
 
 import hashlib
 import weakref
@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+# characters of a text that is written out
+_LONG = 200
 # the texts of arrays that cannot change, as long as they are there
 _TEXTS: dict[int, tuple[weakref.ref[Any], str]] = {}
 
@@ -42,3 +44,11 @@ def _text(array: np.ndarray) -> str:
     if array.size <= 4:
         return f"{array.tolist()!r} ({array.dtype})"
     return f"{array.dtype}{list(array.shape)} with checksum {checksum(np.ascontiguousarray(array))}"
+
+
+def plain_text(value: Any) -> str:
+    """A number or text as itself, a long one as its ends and a checksum."""
+    text = repr(value)
+    if len(text) <= _LONG:
+        return text
+    return f"{text[:40]} … ({len(text)} characters with checksum {checksum(text.encode())})"

@@ -1,5 +1,6 @@
 """Whose code it is: the user's own, which is looked into, or a library's, which its version tells."""
 
+import dataclasses
 import functools
 import importlib.metadata
 import importlib.util
@@ -85,3 +86,15 @@ def _version(top: str) -> str:
         except importlib.metadata.PackageNotFoundError:
             told = "without a version"
     return f" of {top} {told}"
+
+
+def class_text(kind: type) -> str:
+    """The name of a class, with what tells its library's version."""
+    return told(kind.__qualname__, kind.__module__)
+
+
+def is_library_dataclass(kind: type) -> bool:
+    """Whether its fields were declared in a library."""
+    return dataclasses.is_dataclass(kind) and any(
+        "__dataclass_fields__" in vars(base) and not is_own(base.__module__) for base in kind.__mro__
+    )

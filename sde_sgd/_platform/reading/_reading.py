@@ -3,7 +3,6 @@
 import builtins
 import collections
 import copyreg
-import dataclasses
 import functools
 import importlib
 import importlib.util
@@ -20,8 +19,8 @@ import numpy as np
 from jax.core import Tracer
 
 from sde_sgd._platform.reading import _reads
-from sde_sgd._platform.reading._array_text import array_text, checksum
-from sde_sgd._platform.reading._origin import is_own, told
+from sde_sgd._platform.reading._array_text import array_text, checksum, plain_text
+from sde_sgd._platform.reading._origin import class_text, is_library_dataclass, is_own, told
 
 _PLAIN = (str, bytes, int, float, complex, bool, types.NoneType, types.EllipsisType, types.NotImplementedType)
 _PLAIN_TYPES = frozenset(_PLAIN)
@@ -41,7 +40,7 @@ _CHECKERS = ("jaxtyping", "beartype", "typeguard")
 _NOT_READ = ("_abc_impl", "__init_subclass__", "__class_getitem__")
 # built-in functions by which code reaches what its text does not name
 _HIDING = ("globals", "eval", "exec", "__import__")
-_LONG, _MANY = 200, 64
+_MANY = 64
 # methods that give nothing back: a list that a function only appends to does not change what it does
 _WRITABLE = (list, dict, set, collections.deque)
 _WRITES = ("append", "appendleft", "extend", "insert", "add", "update", "clear")
@@ -77,7 +76,7 @@ class Reading:
         """Read a value under a name."""
         kind: Any = type(value)
         if kind in _PLAIN_TYPES:
-            self._put(name, _plain(value))
+            self._put(name, plain_text(value))
         elif value is ARGUMENT:
             self._put(name, "an argument")
         else:
@@ -161,7 +160,7 @@ class Reading:
     def _whole(self, value: Any) -> str:
         """All of a value in one text, for the members of a set, which have no names."""
         if type(value) in _PLAIN_TYPES:
-            return _plain(value)
+            return plain_text(value)
         apart = Reading()
         apart.read(value, "")
         self._kept.append(apart)
@@ -320,7 +319,7 @@ class Reading:
         if isinstance(value, _STATELESS):
             self._put(name, class_text(kind))
             return
-        if _is_library_dataclass(kind):  # beside its fields lies what its library does with it
+        if is_library_dataclass(kind):  # beside its fields lies what its library does with it
             self._fields(value, name)
             return
         try:
@@ -398,21 +397,3 @@ def _way(kind: type) -> _Way:
 def _way_once(kind: type) -> _Way:
     """How those are read that may be met again."""
     return next(read for kinds, read in _WAYS if issubclass(kind, kinds))
-
-
-def class_text(kind: type) -> str:
-    """The name of a class, with what tells its library's version."""
-    return told(kind.__qualname__, kind.__module__)
-
-
-def _plain(value: Any) -> str:
-    text = repr(value)
-    if len(text) <= _LONG:
-        return text
-    return f"{text[:40]} … ({len(text)} characters with checksum {checksum(text.encode())})"
-
-
-def _is_library_dataclass(kind: type) -> bool:
-    return dataclasses.is_dataclass(kind) and any(
-        "__dataclass_fields__" in vars(base) and not is_own(base.__module__) for base in kind.__mro__
-    )

@@ -61,7 +61,7 @@ def diffusion_theory(
     Raises:
         ValueError: for numbers out of range.
 
-    Source: Xie, Sato, Sugiyama 2021 (arXiv:2002.03495), theorem 3.2; the Itô prefactor derived here.
+    Source: Xie, Sato, Sugiyama 2021 (arXiv:2002.03495); the Itô prefactor derived here.
     """
     setting = one_setting(hyper)
     a = float(_checks.scalar("well_curvature", well_curvature, above=0))
