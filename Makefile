@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 SELECT ?= not script
 MINUTES ?= 7
+DEVICE ?=
 OUT ?= benchmarks/results/accelerator
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
@@ -63,7 +64,8 @@ benchmarks: $(READY)  ## speed beside other libraries, installed first; the tabl
 	$(BIN)/python -m benchmarks --results benchmarks/results
 	$(BIN)/python -m benchmarks.readme
 
-accelerator: $(READY)  ## all that is to be known of the device that JAX has, in MINUTES=7, into OUT
+accelerator: $(READY)  ## all that is to be known of a device, in MINUTES=7, into OUT; DEVICE=cuda or tpu installs JAX for it
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[benchmarks$(DEVICE:%=,%)]'
 	$(BIN)/python -m benchmarks.accelerator --minutes $(MINUTES) --out $(OUT)
 
 paper-checks: $(READY)  ## check the claims of papers: a report in paper_checks/results, about ten minutes on two cores

@@ -21,6 +21,7 @@ class Earlier:
         title, is_accelerator, jax: what it was measured on, whether that is no processor, and the version.
         effort: the rounds, and the seconds of each.
         rows: its lines.
+        is_smoke: whether all was only tried, small.
     """
 
     path: Path
@@ -29,6 +30,7 @@ class Earlier:
     jax: str
     effort: tuple[int, float]
     rows: tuple[Row, ...]
+    is_smoke: bool = False
 
     @property
     def device(self) -> str:
@@ -88,6 +90,7 @@ def read(path: Path, option: str = "--against") -> Earlier:
         here = Environment(**({"devices": 1} | content["environment"]))
         effort = (int(content["effort"]["rounds"]), float(content["effort"]["seconds"]))
         rows = tuple(Row(**row) for row in content["rows"])
+        smoke = bool(content.get("smoke", False))
     except OSError as error:
         raise ValueError(f"{option} must be a file that can be read, got {str(path)!r}: {error}.") from error
     except (ValueError, TypeError, KeyError) as error:
@@ -95,7 +98,7 @@ def read(path: Path, option: str = "--against") -> Earlier:
             f"{option} must be a file that --results or --json has written, got {str(path)!r}: "
             f"{type(error).__name__}: {error}."
         ) from error
-    return Earlier(path, here.title, here.device != here.processor, here.jax, effort, rows)
+    return Earlier(path, here.title, here.device != here.processor, here.jax, effort, rows, smoke)
 
 
 def changes(earlier: Earlier, rows: Sequence[Row], *, everything: bool) -> list[Change]:

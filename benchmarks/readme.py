@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks._against import Earlier, read
 from benchmarks._readme_lines import LINES, Line
 from benchmarks._rows import Row, rate, short
+from benchmarks.accelerator._results import ENDING
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
@@ -38,9 +39,13 @@ def update(results: Path, readme: Path) -> None:
     Raises:
         ValueError: if there are none, or the README has not both marks, once each.
     """
-    files = [read(path, "--results") for path in sorted(results.glob("*.json"))]
-    if not files:
-        raise ValueError(f"--results must be a folder with results, got {str(results)!r}, which has none.")
+    paths = [*results.glob("*.json"), *results.glob(f"*/*{ENDING}")]
+    files = [file for file in (read(path, "--results") for path in sorted(paths)) if not file.is_smoke]
+    if not any(not file.is_accelerator for file in files):
+        raise ValueError(
+            f"--results must be a folder with results of a processor, got {str(results)!r}, which has none: "
+            f"its table would be empty. Put those of an accelerator into benchmarks/results."
+        )
     text = readme.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise ValueError(f"{readme.name} must hold the lines {BEGIN} and {END}, in this order, once each.")
@@ -53,21 +58,20 @@ def update(results: Path, readme: Path) -> None:
 
 def _of_processors(files: Sequence[Earlier]) -> list[str]:
     """Their table, side by side, and what it says of itself."""
-    if not files:
-        return []
     version = shared_version(files)
     shown = sorted((file for file in files if file.jax == version), key=_count, reverse=True)
     rounds, seconds = shown[0].effort
     said = (
-        f"Throughputs are those of sde_sgd, ratios beside the peer in the same run; jax {version}, the best "
-        f"of {rounds} rounds of {seconds:g} s. {NONE}: not measured there."
+        f"Throughputs are those of sde_sgd; a ratio is sde_sgd's over that of the peer beside it in the same "
+        f"run, so that 2 is twice as fast. jax {version}, the best of {rounds} rounds of {seconds:g} s. "
+        f"{NONE}: not measured there."
     )
-    return [speed_table(by_kind(shown)), said]
+    return [said, speed_table(by_kind(shown))]
 
 
 def _of_accelerator(file: Earlier) -> list[str]:
     """All that was measured on one, and what the table says of itself."""
-    cells = [["", f"on {file.title}", "", "sde_sgd beside it"], ["---"] * 4]
+    cells = [["", f"on {file.title}", "its throughput", "sde_sgd's over it"], ["---"] * 4]
     before = ""
     for row in file.rows:
         if row.throughput is None:
@@ -75,8 +79,8 @@ def _of_accelerator(file: Earlier) -> list[str]:
         name, before = "" if row.benchmark == before else row.benchmark, row.benchmark
         cells.append([name, row.who, rate(row.throughput, row.unit), _told(row)])
     rounds, seconds = file.effort
-    said = f"jax {file.jax}, the best of {rounds} rounds of {seconds:g} s (`make accelerator`)."
-    return [_markdown(cells), said]
+    said = f"{file.title}: jax {file.jax}, the best of {rounds} rounds of {seconds:g} s (`make accelerator`)."
+    return [said, _markdown(cells)]
 
 
 def shared_version(files: Sequence[Earlier]) -> str:

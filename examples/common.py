@@ -37,7 +37,8 @@ def options(description: str | None, chains: tuple[int, int] | None = None) -> a
         return parser.parse_args()
     parser.add_argument("--chains", type=int, help=f"in place of {chains[1]}, or {chains[0]} with --quick")
     args = parser.parse_args()
-    args.chains = args.chains or chains[0 if args.quick else 1]
+    if args.chains is None:
+        args.chains = chains[0 if args.quick else 1]
     return args
 
 

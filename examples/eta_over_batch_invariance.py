@@ -74,7 +74,7 @@ def main() -> None:
     axes[0].set_ylim(0, 3.0)
     axes[0].set_xlabel("x")
     axes[0].set_ylabel("probability density")
-    axes[0].set_title(f"SGD for {len(laws)} (η, B), Gibbs in black")
+    axes[0].set_title(f"SGD for {sum(len(groups[ratio]) for ratio in shown)} (η, B), Gibbs in black")
     axes[0].legend(fontsize=9, loc="upper center", ncols=2, frameon=False)
 
     rng = np.random.default_rng(0)  # only to keep the dots apart

@@ -25,17 +25,20 @@ def main() -> None:
     """Run one part, or merge, or do it all."""
     parser = parser_of(__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    task, count = (os.environ.get(f"SLURM_ARRAY_TASK_{name}") for name in ("ID", "COUNT"))
-    parser.add_argument("--part", type=int, default=task, help="which, from 0; the task of Slurm")
-    parser.add_argument("--parts", type=int, default=count or 4, help="of how many; the tasks of Slurm")
+    task = os.environ.get("SLURM_ARRAY_TASK_ID")
+    parser.add_argument("--part", type=int, default=task, help="which, from 0; by default the task of Slurm")
+    parser.add_argument("--parts", type=int, default=4, help="of how many, in all jobs the same; default: 4")
     parser.add_argument("--merge", action="store_true", help="put the parts together, and draw the figure")
+    parser.set_defaults(out=Path("results"))
     args = parser.parse_args()
     folder = args.out / "sweep_job_array"
     if not args.merge:
         for part in range(args.parts) if args.part is None else [args.part]:
             print(ss.sweep(**arguments(args), part=(part, args.parts), checkpoint=folder, resume=True))
     if args.merge or args.part is None:
-        show(ss.merge_sweeps(folder), args.out / "sweep_job_array.png")
+        result = ss.merge_sweeps(folder)
+        print(f"merged: {result.save(args.out / 'sweep_job_array.nc', overwrite=True)}")
+        show(result, args.out / "sweep_job_array.png")
 
 
 def arguments(args: argparse.Namespace) -> dict[str, Any]:
@@ -62,7 +65,7 @@ def show(result: ss.SweepResult, path: Path) -> None:
         for rate in loss["learning_rate"].values
     ]
     table(f"training loss at the end, mean of {result.dataset.sizes['seed']} seeds", ["η", *sizes], rows)
-    print(f"merged: {result}")
+    print(result)
     figure, axes = ss.plot.figure(width=5.4, height=4.4)
     ss.plot.heat_map(loss, label="training loss", log=True, ax=axes)
     axes.set_title("training loss")

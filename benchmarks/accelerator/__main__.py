@@ -9,7 +9,7 @@ from pathlib import Path
 import sde_sgd as ss
 from benchmarks.accelerator import _results
 from benchmarks.accelerator._plan import steps
-from benchmarks.accelerator._step import Report
+from benchmarks.accelerator._step import Report, Step
 from benchmarks.accelerator._watch import Watch, work
 
 _MINUTES = 7.0
@@ -30,14 +30,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--minutes must be above 0, got {options.minutes:g}.")
     out.mkdir(parents=True, exist_ok=True)
     todo = steps(out)
+    names = [step.name for step in todo]
+    for name in options.only or ():
+        if name not in names:
+            parser.error(f"--only must be among {', '.join(names)}, got {name!r}.")
     if options.worker is not None:
         ss.use_cpu(wide_vectors=False)
         chosen = [step for step in todo if step.name in options.worker]
         work(chosen, options.smoke, lambda line: print(line, flush=True))
         return 0
+    there = sorted(out.glob(f"*{_results.ENDING}"))
+    if there and not options.overwrite:
+        parser.error(
+            f"--out must be a folder without results, got {str(out)!r}, which holds {there[0].name}; name "
+            f"another, or give --overwrite."
+        )
+    todo = [step for step in todo if step.name in (options.only or names)]
     command = [sys.executable, "-m", "benchmarks.accelerator", "--out", str(out)]
     command += [*(["--smoke"] if options.smoke else []), "--worker"]
-    watch = Watch(command, time.monotonic() + 60 * options.minutes, out / "errors.txt")
+    watch = Watch(command, time.monotonic() + 60 * options.minutes, out / "said.txt", _announce)
+    print(f"what libraries say goes to {watch.said}", flush=True)
     reports: list[Report] = []
     for report in watch.reports(todo):
         reports.append(report)
@@ -45,6 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{_results.told(report)}\n", flush=True)
     print(f"{_results.summary(reports)}\nresults: {_results.path(out, reports)}")
     return 1 if any(report.is_wrong for report in reports) else 0
+
+
+def _announce(step: Step) -> None:
+    print(f"{step.name} … (at most {step.limit:g} s)", flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--minutes", type=float, default=_MINUTES, help=f"for everything; default: {_MINUTES:g}"
     )
+    parser.add_argument("--only", nargs="+", metavar="STEP", help="these steps; default: all")
+    parser.add_argument("--overwrite", action="store_true", help="in place of results that DIR holds")
     parser.add_argument("--smoke", action="store_true", help="everything small, to see that it runs")
     parser.add_argument("--worker", nargs="+", metavar="NAME", help=argparse.SUPPRESS)
     return parser

@@ -33,6 +33,10 @@ def device(smoke: bool) -> Found:
         **_driver(),
     }
     lines = [*here.header().splitlines()]
+    if first.platform == "cpu":
+        lines.insert(
+            0, "JAX has no accelerator here, so this is of the CPU: pip install '.[cuda]' or '.[tpu]'"
+        )
     lines += [f"{name} {facts[name]}" for name in _ASKED if name in facts]
     return Found(lines, facts)
 

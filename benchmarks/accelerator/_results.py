@@ -1,5 +1,6 @@
 """What is kept and said of the steps."""
 
+import datetime as dt
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -11,13 +12,14 @@ from benchmarks._environment import Environment
 from benchmarks.accelerator._step import Report
 from benchmarks.accelerator.speed import effort
 
-_UNKNOWN = "results"
+ENDING = "-accelerator.json"
+_UNKNOWN = "unknown-device"
 
 
 def path(out: Path, reports: Sequence[Report]) -> Path:
     """DIR/<device>-jax-<version>.json, as the other results are named, once the device is known."""
     here = _environment(reports)
-    return out / (f"{_UNKNOWN}.json" if here is None else f"{here.slug}-jax-{here.jax}-accelerator.json")
+    return out / f"{_UNKNOWN if here is None else f'{here.slug}-jax-{here.jax}'}{ENDING}"
 
 
 def write(out: Path, reports: Sequence[Report], *, smoke: bool) -> None:
@@ -27,6 +29,8 @@ def write(out: Path, reports: Sequence[Report], *, smoke: bool) -> None:
     content = {
         "environment": None if here is None else asdict(here),
         "effort": asdict(effort(smoke)),
+        "smoke": smoke,
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "rows": rows,
         "steps": [_without_rows(report) for report in reports],
     }
@@ -35,8 +39,8 @@ def write(out: Path, reports: Sequence[Report], *, smoke: bool) -> None:
     half = file.with_suffix(".part")
     half.write_text(text + "\n", encoding="utf-8")
     half.replace(file)
-    if file.stem != _UNKNOWN:
-        (out / f"{_UNKNOWN}.json").unlink(missing_ok=True)
+    if here is not None:
+        (out / f"{_UNKNOWN}{ENDING}").unlink(missing_ok=True)
 
 
 def told(report: Report) -> str:

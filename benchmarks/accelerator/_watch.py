@@ -29,12 +29,14 @@ class Watch:
         command: starts a worker; the names of steps are added. It prints a line of JSON when a step begins
             and one with its report when it ends.
         deadline: on the clock of `time.monotonic`.
-        errors: file for what the worker says on its standard error.
+        said: file for what the worker says on its standard error.
+        announce: told when a step begins.
     """
 
     command: Sequence[str]
     deadline: float
-    errors: Path
+    said: Path
+    announce: Callable[[Step], None] = lambda _: None
     _worker: "subprocess.Popen[str] | None" = None
     _reader: threading.Thread | None = None
     _lines: "queue.Queue[str | None]" = field(default_factory=queue.Queue)
@@ -42,7 +44,7 @@ class Watch:
     def reports(self, steps: Sequence[Step]) -> Iterator[Report]:
         """The report of each step, as soon as it is there."""
         left = list(steps)
-        self.errors.write_text("", encoding="utf-8")
+        self.said.write_text("", encoding="utf-8")
         try:
             while left and self._seconds_left() > 0:
                 self._start([step.name for step in left])
@@ -74,16 +76,17 @@ class Watch:
             message = _message(line)
             if message.get("begins") == step.name:  # from here its own limit counts
                 began, limit = time.monotonic(), min(step.limit, self._seconds_left())
+                self.announce(step)
             elif message.get("name") == step.name:
                 return Report.of_json(message)
 
     def _start(self, names: Sequence[str]) -> None:
         self._lines = queue.Queue()
-        with self.errors.open("a", encoding="utf-8") as errors:
+        with self.said.open("a", encoding="utf-8") as said:
             self._worker = subprocess.Popen(
                 [*self.command, *names],
                 stdout=subprocess.PIPE,
-                stderr=errors,
+                stderr=said,
                 text=True,
                 env={**os.environ, **_SHARED},
                 start_new_session=True,
@@ -101,9 +104,7 @@ class Watch:
     def _ended(self) -> str:
         """How the worker came to its end."""
         code = self._close()
-        last = [
-            line for line in self.errors.read_text(encoding="utf-8", errors="replace").splitlines() if line
-        ]
+        last = [line for line in self.said.read_text(encoding="utf-8", errors="replace").splitlines() if line]
         return f"the worker ended with status {code}: {last[-1] if last else 'no message'}"
 
     def _close(self) -> int:

@@ -119,14 +119,13 @@ def _check_all_there(found: Found, parts: Any) -> None:
     missing = sorted(set(range(count)) - set(names))
     if not missing:
         return
-    told = f"parts: of {count} parts {_in_words(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+    these, are = ("part", "is") if len(missing) == 1 else ("parts", "are")
+    told = f"parts: {these} {_in_words(missing)} of {count} {are} missing"
     if _is_path(parts):
         folder = _checks.path("parts", parts)
         begun = [number for number in missing if (folder / part_name(number, count)).is_dir()]
         if begun:
-            told += (
-                f", of which {_in_words(begun)} {'has' if len(begun) == 1 else 'have'} begun and not ended"
-            )
+            told += f"; part {_in_words(begun)} has begun and not ended"
     raise ValueError(
         f"{told}. Run sweep(..., part=({missing[0]}, {count})), with resume=True where there are checkpoints."
     )

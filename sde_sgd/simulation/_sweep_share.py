@@ -193,7 +193,10 @@ def _nothing_to_do(number: int, count: int, jobs: Sequence[Job]) -> str:
     runs = sum(len(job.runs) for job in jobs)
     told = f"part {number} of {count} has nothing to do: "
     if runs < count:
-        return f"{told}the sweep has {runs} runs. Fewer parts will do."
+        return (
+            f"{told}the sweep has {runs} runs, in {len(jobs)} groups that share a program. At most {runs} "
+            f"parts can have work, with chunk=1 in all of them."
+        )
     return (
         f"{told}parts are made of groups of runs that share a program, of which this sweep has {len(jobs)}. "
         f"chunk={runs // count}, in all parts, makes enough of them."

@@ -32,14 +32,17 @@ for name in sys.argv[1:]:
 """
 
 
-def watched(tmp_path, names, seconds=60.0, limit=30.0):
-    watch = Watch([sys.executable, "-c", WORKER], time.monotonic() + seconds, tmp_path / "errors.txt")
+def watched(tmp_path, names, seconds=60.0, limit=30.0, announce=lambda step: None):
+    deadline = time.monotonic() + seconds
+    watch = Watch([sys.executable, "-c", WORKER], deadline, tmp_path / "said.txt", announce)
     return list(watch.reports([Step(name, limit, lambda smoke: Found()) for name in names]))
 
 
 def test_steps_are_done_one_after_the_other(tmp_path):
-    reports = watched(tmp_path, ["first", "second"])
+    begun: list[str] = []
+    reports = watched(tmp_path, ["first", "second"], announce=lambda step: begun.append(step.name))
     assert [(report.name, report.status) for report in reports] == [("first", "done"), ("second", "done")]
+    assert begun == ["first", "second"]
 
 
 def test_a_crash_costs_its_own_step_alone(tmp_path):
@@ -105,7 +108,7 @@ def test_results_are_kept_as_the_others_are(tmp_path):
     }  # fmt: skip
     before = [Report("first", "failed", 1.0, "no reason")]
     _results.write(tmp_path, before, smoke=False)
-    assert json.loads((tmp_path / "results.json").read_text())["environment"] is None
+    assert json.loads((tmp_path / "unknown-device-accelerator.json").read_text())["environment"] is None
     row = Row("made up", "a peer", "steps", 2.0, 2.0, 1.5, 1.4, 1.6)
     reports = [*before, Report("device", "done", 0.1, "", Found(["a line"], facts, [row], right=True))]
     _results.write(tmp_path, reports, smoke=False)
@@ -114,7 +117,9 @@ def test_results_are_kept_as_the_others_are(tmp_path):
     assert file.name == "nvidia-h100-80gb-hbm3-jax-0.11.2-accelerator.json"
     earlier = _against.read(file)
     assert (earlier.device, earlier.rows) == ("NVIDIA H100 80GB HBM3, jax 0.11.2", (row,))
-    steps = json.loads(file.read_text())["steps"]
+    content = json.loads(file.read_text())
+    assert (content["smoke"], earlier.is_smoke, earlier.is_accelerator) == (False, False, True)
+    steps = content["steps"]
     assert [step["status"] for step in steps] == ["failed", "done"]
     assert "rows" not in steps[1]["found"]
     assert _results.told(reports[1]) == "device: done, right (0.1 s)\n  a line"
@@ -136,10 +141,14 @@ def test_limits_leave_time_for_what_matters_most(tmp_path):
         (["--out", "{file}"], "--out must be a folder, got the file"),
         (["--out", "{folder}", "--minutes", "0"], "--minutes must be above 0, got 0."),
         ([], "the following arguments are required: --out"),
+        (["--out", "{folder}", "--only", "speed"], "--only must be among device, chains,"),
+        (["--out", "{folder}"], "which holds x-accelerator.json; name another, or give --overwrite."),
     ],
 )
 def test_bad_options_are_refused(tmp_path, capsys, arguments, message):
     (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "x-accelerator.json").write_text("")
     given = [part.format(file=tmp_path / "file", folder=tmp_path / "folder") for part in arguments]
     with pytest.raises(SystemExit):
         command.main(given)

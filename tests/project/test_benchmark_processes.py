@@ -137,7 +137,7 @@ def test_kinds_of_processors_are_side_by_side(tmp_path, capsys):
     readme.main(["--results", str(tmp_path), "--readme", str(page)])
     text = page.read_text()
     assert text.startswith("# Title\n\n") and text.endswith("\n\nEnd.\n") and "stale" not in text
-    head, _, *lines = text[text.index("| ") :].splitlines()[:5]
+    head, _, *lines = text[text.index("|  | beside") :].splitlines()[:5]
     assert head == "|  | beside | AMD, 2 cores | ratio | Intel, 2 cores | ratio |"
     assert [line.split("|")[2:7] for line in lines] == [
         [" numba ", " 1 G chain-steps/s ", " 2 ", " 2 G chain-steps/s ", " 2 "],
@@ -150,13 +150,17 @@ def test_kinds_of_processors_are_side_by_side(tmp_path, capsys):
     readme.main(["--results", str(tmp_path), "--readme", str(page)])
     grown = page.read_text()
     assert text[: text.index(readme.END)] in grown
+    tried = json.loads((tmp_path / "h100-accelerator.json").read_text()) | {"smoke": True}
+    (tmp_path / "h100-accelerator.json").write_text(json.dumps(tried))
+    readme.main(["--results", str(tmp_path), "--readme", str(page)])
+    assert page.read_text() == text  # what was only tried is not shown
     head, _, *lines = grown[grown.rindex("|  | on NVIDIA") :].splitlines()[:4]
-    assert head == "|  | on NVIDIA H100 80GB HBM3 |  | sde_sgd beside it |"
+    assert head == "|  | on NVIDIA H100 80GB HBM3 | its throughput | sde_sgd's over it |"
     assert lines == [
         f"| {euler} | sde_sgd | 1 G chain-steps/s |  |",
         "|  | numba (x) | 500 M chain-steps/s | 2 |",
     ]
-    assert "jax 0.11.2, the best of 2 rounds of 0.001 s (`make accelerator`)." in grown
+    assert "HBM3: jax 0.11.2, the best of 2 rounds of 0.001 s (`make accelerator`)." in grown
     page.write_text("# Title\n")
     for wrong, said in ((tmp_path, "must hold the lines"), (tmp_path / "empty", "which has none")):
         with pytest.raises(SystemExit):

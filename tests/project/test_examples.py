@@ -110,9 +110,9 @@ def test_sweep_eta_over_batch(tmp_path):
 
 def test_sweep_job_array(tmp_path):
     """By tasks of Slurm, by options, and merged, or all at once: the same numbers to the last digit shown."""
-    task = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "2"}
+    task = {"SLURM_ARRAY_TASK_ID": "1"}
     parts = [run_script("sweep_job_array", tmp_path, "--part", "0", "--parts", "2")]
-    parts.append(run_script("sweep_job_array", tmp_path, environment=task))
+    parts.append(run_script("sweep_job_array", tmp_path, "--parts", "2", environment=task))
     assert [re.findall(r"SweepPart\(part=(\(., .\)), chain: \d+", text) for text in parts] == [
         ["(0, 2)"],
         ["(1, 2)"],
@@ -120,6 +120,7 @@ def test_sweep_job_array(tmp_path):
     assert not (tmp_path / "sweep_job_array.png").exists()
     merged = run_script("sweep_job_array", tmp_path, "--merge")
     assert (tmp_path / "sweep_job_array.png").stat().st_size > 20_000
+    assert ss.read_sweep(tmp_path / "sweep_job_array.nc").dataset.sizes["seed"] == 2
     other = tmp_path / "other"
     other.mkdir()
     rows = [
