@@ -1,6 +1,7 @@
 """The command line: `python -m benchmarks.accelerator --out DIR [--minutes M] [--smoke]`."""
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -26,9 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out: Path = options.out
     if out.exists() and not out.is_dir():
         parser.error(f"--out must be a folder, got the file {str(out)!r}.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out must be a folder that can be made, got {str(out)!r}: {error}.")
     if not options.minutes > 0:
         parser.error(f"--minutes must be above 0, got {options.minutes:g}.")
-    out.mkdir(parents=True, exist_ok=True)
     todo = steps(out)
     names = [step.name for step in todo]
     for name in options.only or ():
@@ -45,18 +49,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"--out must be a folder without results, got {str(out)!r}, which holds {there[0].name}; name "
             f"another, or give --overwrite."
         )
-    todo = [step for step in todo if step.name in (options.only or names)]
+    # the device gives the results their name
+    todo = [step for step in todo if step.name in (*(options.only or names), "device")]
     command = [sys.executable, "-m", "benchmarks.accelerator", "--out", str(out)]
     command += [*(["--smoke"] if options.smoke else []), "--worker"]
     watch = Watch(command, time.monotonic() + 60 * options.minutes, out / "said.txt", _announce)
     print(f"what libraries say goes to {watch.said}", flush=True)
     reports: list[Report] = []
-    for report in watch.reports(todo):
-        reports.append(report)
-        _results.write(out, reports, smoke=options.smoke)
-        print(f"{_results.told(report)}\n", flush=True)
-    print(f"{_results.summary(reports)}\nresults: {_results.path(out, reports)}")
-    return 1 if any(report.is_wrong for report in reports) else 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the worker is ended too
+    stopped = False
+    try:
+        for report in watch.reports(todo):
+            reports.append(report)
+            _results.write(out, reports, smoke=options.smoke)
+            print(f"{_results.told(report)}\n", flush=True)
+    except KeyboardInterrupt:
+        stopped = True
+    print(f"{'stopped; ' if stopped else ''}{_results.summary(reports)}")
+    print(f"results: {_results.path(out, reports)}")
+    nothing = not any(report.status == "done" for report in reports)
+    return 1 if stopped or nothing or any(report.is_wrong for report in reports) else 0
 
 
 def _announce(step: Step) -> None:

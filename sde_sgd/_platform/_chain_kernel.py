@@ -40,6 +40,9 @@ def chain_kernel(*, interpret: bool = False, throw: bool = True) -> AbstractCont
     random numbers, and a run may go on without it from where it got with it: the chains are the same, to
     the rounding of another compiler. Off by default, until it has been measured to be faster on a device.
 
+    A process whose steps mix its chains, against its contract, is not told apart from others: in a kernel
+    every chain is alone.
+
     It takes processes whose problem is an `AnalyticProblem` of at most 16 numbers a chain, velocities
     included, whose steps are arithmetic: no sorting, no draws by rejection (as of more than 64 exponential
     numbers), no loop that ends for each chain by itself.
@@ -48,7 +51,8 @@ def chain_kernel(*, interpret: bool = False, throw: bool = True) -> AbstractCont
 
     Args:
         interpret: step through the kernel with XLA in place of compiling it, on any device, a CPU too, where
-            the chains are those of the plain loop to the last bit. For tests only: it is slow.
+            the chains are those of the plain loop, to the last bit where XLA has no choice of what to fuse.
+            For tests only: it is slow.
         throw: refuse what the kernel cannot run; else the plain loop runs that.
 
     Raises:

@@ -1,7 +1,7 @@
 """What the surroundings of a call may set, and what must not reach into a run."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -11,6 +11,30 @@ import numpy as np
 from sde_sgd import _checks
 
 _DISABLED = "jax_disable_jit"
+# settings of JAX that change what is compiled, with what sets them in a thread, if anything does
+_COMPILED: dict[str, Callable[..., Any] | None] = {
+    "jax_enable_x64": jax.enable_x64,
+    "jax_default_matmul_precision": jax.default_matmul_precision,
+    "jax_numpy_dtype_promotion": jax.numpy_dtype_promotion,
+    "jax_default_prng_impl": jax.default_prng_impl,
+    "jax_threefry_partitionable": jax.threefry_partitionable,
+    "jax_random_seed_offset": None,
+}
+
+
+def compiled_in() -> dict[str, Any]:
+    """The values that hold now of JAX's settings that change what is compiled."""
+    return {name: getattr(jax.config, name, None) for name in _COMPILED}
+
+
+def in_thread(values: dict[str, Any]) -> contextlib.ExitStack:
+    """A context with such values: what `with jax.enable_x64(...)` and its like set belongs to its thread."""
+    stack = contextlib.ExitStack()
+    for name, value in values.items():
+        context = _COMPILED[name]
+        if context is not None:
+            stack.enter_context(context(value))
+    return stack
 
 
 def refuse_tracing(name: str, *trees: Any) -> None:

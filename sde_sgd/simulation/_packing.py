@@ -1,30 +1,22 @@
 """Sharing jobs out so that devices finish together."""
 
 import concurrent.futures
-import contextlib
 import contextvars
 import dataclasses
 import heapq
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, TypeVar
 
 import jax
 
-from sde_sgd._platform import _devices
+from sde_sgd._platform import _devices, _settings
 from sde_sgd._platform._interrupt import Interrupt, Interrupted
 from sde_sgd._platform.checkpoints._session import Session
 
 Job = TypeVar("Job")
 Work = Callable[[Any, Any, Session], None]
-# what `with jax.enable_x64(...)` and its like set belongs to the thread that set it
-_SETTINGS: dict[str, Callable[..., Any]] = {
-    "jax_enable_x64": jax.enable_x64,
-    "jax_default_matmul_precision": jax.default_matmul_precision,
-    "jax_numpy_dtype_promotion": jax.numpy_dtype_promotion,
-}
 
 
 def pack(costs: Sequence[float], bins: int) -> list[list[int]]:
@@ -107,12 +99,10 @@ def _side_by_side(
     """One thread for each share."""
     together = _Together(session.interrupt)
     inner = dataclasses.replace(session, interrupt=together)
-    settings = [partial(context, getattr(jax.config, name)) for name, context in _SETTINGS.items()]
+    settings = _settings.compiled_in()
 
     def do(share: list[Any], own: list[_devices.Device]) -> None:
-        with contextlib.ExitStack() as stack:
-            for setting in settings:
-                stack.enter_context(setting())
+        with _settings.in_thread(settings):
             for job in share:
                 if not together.ended:
                     work(job, own, inner)

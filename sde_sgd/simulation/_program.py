@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from sde_sgd import _tree
-from sde_sgd._platform import _chain_kernel, _devices
+from sde_sgd._platform import _chain_kernel, _devices, _settings
 from sde_sgd._platform._devices import Layout
 from sde_sgd._platform.reading import _traces
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
@@ -41,8 +41,6 @@ _SMALL_CHAIN = 2**10
 _PROGRAMS: _traces.Store["Program"] = _traces.Store()
 # methods of an `EmpiricalRisk` that give the same on devices which share its examples
 _AVERAGING = ("loss", "gradient", "accuracy", "training_accuracy", "test_loss")
-# settings of jax that change what is compiled
-_SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_numpy_dtype_promotion")
 
 
 @dataclass
@@ -123,7 +121,7 @@ class Ensemble:
             return None
         leaves, structure = jax.tree.flatten((self._arrays, state, kept, self._key_data))
         shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-        settings = (self._kernel_asked, *(getattr(jax.config, name) for name in _SETTINGS))
+        settings = (self._kernel_asked, *_settings.compiled_in().values())
         layout = (self.layout.mesh, tuple(self._specs))
         signature = (layout, self._impl, self._mark, structure, shapes, *settings)
         try:

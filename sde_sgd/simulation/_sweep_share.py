@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sde_sgd import _checks
-from sde_sgd._platform import _devices
+from sde_sgd._platform import _devices, _settings
 from sde_sgd._platform._telling import is_first_host, warn
 from sde_sgd._platform.checkpoints._checkpoint import Checkpoint, CheckpointError
 from sde_sgd._platform.checkpoints._store import config_of
@@ -20,11 +20,12 @@ from sde_sgd._platform.reading._fingerprint import check_told, differences
 from sde_sgd._platform.reading._origin import versions
 from sde_sgd._types import FilePath
 from sde_sgd.simulation._packing import pack
-from sde_sgd.simulation._provenance import environment
 from sde_sgd.simulation._sweep_part import SweepPart
 from sde_sgd.simulation._sweep_plan import Job, SweepPlan
 
 _MOST_PARTS = 2**20
+# a setting that makes no other numbers of the same program
+_HARMLESS = ("jax_numpy_dtype_promotion",)
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def share_of(
         "length": f"{plan.clock.length!r} {plan.clock.unit}",
         "every": f"{plan.clock.every!r} {plan.clock.unit}",
         "keep_theta": str(theta),
-        "jax_enable_x64": str(environment()["x64"]),
+        **{name: str(value) for name, value in _settings.compiled_in().items() if name not in _HARMLESS},
     }
     mine = shares[number] if number < len(shares) else []
     if not mine:

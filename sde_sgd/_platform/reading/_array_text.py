@@ -41,7 +41,7 @@ def forget() -> None:
 
 
 def _text(array: np.ndarray) -> str:
-    if array.size <= 4:
+    if 0 < array.size <= 4:
         return f"{array.tolist()!r} ({array.dtype})"
     return f"{array.dtype}{list(array.shape)} with checksum {checksum(np.ascontiguousarray(array))}"
 

@@ -32,7 +32,7 @@ _BUILTIN_FUNCTIONS = (
     types.ClassMethodDescriptorType,
 )
 _NUMPY = (np.ndarray, np.memmap)  # others hold more than their numbers, such as a mask
-_JITTED = type(jax.jit(lambda: None))
+_WRAPPERS = (type(jax.jit(lambda: None)), type(functools.cache(lambda: None)))
 _STATELESS = (type(threading.Lock()), type(threading.RLock()), logging.Logger)
 # they wrap a function and add nothing to what it does
 _CHECKERS = ("jaxtyping", "beartype", "typeguard")
@@ -96,10 +96,8 @@ class Reading:
         self._miss(name, "a number that is being traced")
 
     def _text(self, value: Any, name: str) -> None:
-        self._put(name, str(value))
-
-    def _signature(self, value: inspect.Signature, name: str) -> None:
-        self._put(name, ", ".join(value.parameters))  # the function is read for itself
+        # the function of a signature is read for itself
+        self._put(name, ", ".join(value.parameters) if isinstance(value, inspect.Signature) else str(value))
 
     def _put(self, name: str, text: str) -> None:
         while self.found.get(name, text) != text:
@@ -141,6 +139,8 @@ class Reading:
             self._put(name, f"{size} with checksum {checksum(repr(value).encode())}")
             return
         self._put(name, size)
+        if kind and is_own(type(value).__module__):
+            self._kind(type(value), f"{name}.class")
         self._open.add(id(value))
         self._kept.append(value)
         if isinstance(value, set | frozenset):
@@ -372,7 +372,7 @@ _WAYS: tuple[tuple[Any, _Way], ...] = (
     (type, Reading._class),
     (types.ModuleType, Reading._module),
     (functools.partial, Reading._partial),
-    (_JITTED, Reading._wrapped),
+    (_WRAPPERS, Reading._wrapped),
     (jax.tree_util.PyTreeDef, Reading._structure),
     (eqx.Module, Reading._fields),
     (object, Reading._object),
@@ -388,9 +388,7 @@ def _way(kind: type) -> _Way:
         return Reading._array
     if issubclass(kind, _CONTAINERS) and (kind.__module__ == "builtins" or hasattr(kind, "_fields")):
         return Reading._container
-    if issubclass(kind, np.dtype | np.ufunc):
-        return Reading._text
-    return Reading._signature if issubclass(kind, inspect.Signature) else Reading._once
+    return Reading._text if issubclass(kind, np.dtype | np.ufunc | inspect.Signature) else Reading._once
 
 
 @functools.lru_cache(maxsize=4096)

@@ -7,6 +7,7 @@ import jax
 from jaxtyping import Array, Int, Key
 
 from sde_sgd._platform._chain_kernel import KernelUse
+from sde_sgd._platform.files._files import first_line
 from sde_sgd.problems._analytic import AnalyticProblem
 from sde_sgd.processes._base import ChainState, Process
 from sde_sgd.simulation._kernel import _lanes
@@ -70,6 +71,10 @@ def kernel_of(asked: KernelUse | None, process: Process, state: ChainState, plat
             return Kernel(one_chain(process, state), platform, asked.interpret)
         except _lanes.NoLanesError as error:
             obstacle = f"its steps use {error}, which is not done to numbers in registers"
+        except Exception as error:  # noqa: BLE001 - what else there is to do without a number, or with a key
+            obstacle = (
+                f"its steps cannot be made number by number: {type(error).__name__}: {first_line(error)}"
+            )
     if asked.throw:
         raise ValueError(
             f"chain_kernel has no kernel for {type(process).__name__} of {type(process.problem).__name__}: "
