@@ -26,9 +26,30 @@ FAULTS = [
     Fault(
         "a program with a kernel is taken for one without",
         _PROGRAM,
-        "settings = (self._kernel_asked, *(getattr",
-        "settings = (None, *(getattr",
+        "settings = (self._kernel_asked, *_settings",
+        "settings = (None, *_settings",
         "simulation/test_chain_kernel.py::test_the_chains_are_those_of_the_plain_loop",
+    ),
+    Fault(
+        "settings of random numbers are no part of a program",
+        "sde_sgd/_platform/_settings.py",
+        '    "jax_threefry_partitionable": jax.threefry_partitionable,\n',
+        "",
+        "simulation/test_read_anew.py::test_settings_of_random_numbers_are_part_of_a_program",
+    ),
+    Fault(
+        "functions that keep their values are not read",
+        "sde_sgd/_platform/reading/_reading.py",
+        "_WRAPPERS = (type(jax.jit(lambda: None)), type(functools.cache(lambda: None)))",
+        "_WRAPPERS = (type(jax.jit(lambda: None)),)",
+        "simulation/test_read_anew.py::test_a_function_whose_values_are_kept_is_read_too",
+    ),
+    Fault(
+        "shapes are found again whatever functions read",
+        "sde_sgd/_platform/reading/_traces.py",
+        "    return _Rest(tree, mark(tree)), [",
+        '    return _Rest(tree, b""), [',
+        "simulation/test_read_anew.py::test_an_observable_may_become_of_another_shape",
     ),
     Fault(
         "jobs side by side do not see that a kernel is asked for",

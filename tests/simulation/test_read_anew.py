@@ -64,6 +64,14 @@ def test_empty_arrays_are_told_apart_by_their_shapes():
     np.testing.assert_allclose(observed(made(6)), 2 * observed(made(3)), rtol=1e-6)
 
 
+def test_an_observable_may_become_of_another_shape():
+    def made(size):
+        return lambda theta: theta * jnp.ones(size)
+
+    assert observed(made(2)).shape == (2, 4, 2)
+    assert observed(made(5)).shape == (2, 4, 5)
+
+
 def uniform(theta):
     return 0 * theta + jax.random.uniform(jax.random.key(0), (7,))[0]
 
