@@ -6,7 +6,7 @@ import inspect
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,16 @@ def untyped() -> Iterator[None]:
         yield
     finally:
         jaxtyping.config.update("jaxtyping_disable", before)
+
+
+def some_as_scripts(cases: Iterable[Any], at_once: Sequence[Any]) -> list[Any]:
+    """Cases for `parametrize`: those not `at_once` run with the scripts, as each compiles programs."""
+    return [
+        case
+        if case in at_once
+        else pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.script)
+        for case in cases
+    ]
 
 
 @contextlib.contextmanager

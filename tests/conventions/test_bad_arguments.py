@@ -73,6 +73,7 @@ BAD = {
 }
 
 numbers = {"problem": WELL, "hyper": HYPER}
+hot = {"problem": WELL, "hyper": HOT}
 samples = {"sample": X, "reference": LAW}
 curved = {"problem": NET, "theta": THETA, "key": KEY}
 square = {"hessian": MATRIX, "gradient_covariance": MATRIX, "hyper": HYPER}
@@ -107,6 +108,19 @@ CALLS: dict[str, dict[str, Any]] = {
     "statistics.effective_sample_size": {"draws": CURVES, "kind": "bulk"},
     "statistics.mcse": {"draws": CURVES},
     "statistics.split_r_hat": {"draws": CURVES},
+    "statistics.tail_index": {"values": X, "block": 5},
+    "theory.kramers": {**hot, "minimum": jnp.asarray(-1.0), "saddle": jnp.asarray(0.0)},
+    "theory.find_saddle": {"problem": WELL, "guess": jnp.asarray(0.1)},
+    "theory.mean_passage_time": {**hot, "target": 0.9, "start": -1.0},
+    "theory.passage_law": {**hot, "target": 0.9, "start": -1.0},
+    "theory.chain_passage_time": {**hot, "target": 0.9, "start": -1.0},
+    "theory.diffusion_theory": {
+        "hyper": HOT,
+        "well_curvature": 1.0,
+        "barrier_curvature": 1.0,
+        "barrier_height": 0.25,
+        "switch_fraction": 0.5,
+    },
     "theory.chain_law": {**numbers, "bounds": (-2.5, 2.5), "points": 401},
     "theory.discrete_covariance": {**square, "sampling": "replacement"},
     "theory.lyapunov_covariance": {**square, "sampling": "subset", "dataset_size": 20},

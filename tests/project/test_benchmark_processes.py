@@ -98,7 +98,7 @@ def test_a_worker_that_cannot_do_the_work_says_why(monkeypatch):
             worker.contender("x", wide_vectors.EULER)
 
 
-@pytest.mark.slow
+@pytest.mark.script
 def test_a_call_takes_longer_than_its_step():
     rows = call_overhead.measure(SHORT)
     assert [row.unit for row in rows] == ["calls", "calls", "programs", "programs"]

@@ -4,6 +4,7 @@ XLA fuses a product with a sum where it likes, in another program elsewhere, so 
 the choice the last bit may differ: the problems here leave none.
 """
 
+import itertools
 import re
 import warnings
 
@@ -12,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import class_data, float64, refused
+from helpers import class_data, float64, refused, some_as_scripts
 
 import sde_sgd as ss
 from sde_sgd._platform._chain_kernel import KernelUse
@@ -62,9 +63,13 @@ def same(one, other):
         np.testing.assert_array_equal(values, other.record[name])
 
 
-@pytest.mark.parametrize("chains", [5, 300, 512])
-@pytest.mark.parametrize("increments", INCREMENTS)
-@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize(
+    ("problem", "increments", "chains"),
+    some_as_scripts(
+        itertools.product(PROBLEMS, INCREMENTS, (5, 300, 512)),
+        at_once=[("double well", "gaussian", 300), ("quadratic", "two_point", 5)],
+    ),
+)
 def test_the_chains_are_those_of_the_plain_loop(problem, increments, chains, launched):
     """A part of a tile; on each of two devices a tile and a part of another; and two whole tiles."""
     made = langevin(PROBLEMS[problem](), increments)
@@ -77,6 +82,7 @@ def test_the_chains_are_those_of_the_plain_loop(problem, increments, chains, lau
     np.testing.assert_array_equal(kernel.moments["loss"].mean, plain.moments["loss"].mean)
 
 
+@pytest.mark.script
 @pytest.mark.parametrize(
     "process",
     [
@@ -94,6 +100,7 @@ def test_other_processes_too(process):
     same(by_kernel(process, chains=300, steps=70), ss.run(process, chains=300, steps=70, key=KEY))
 
 
+@pytest.mark.script
 def test_matrix_products_and_exponentials_agree_to_rounding():
     """A relative error of some float32 roundings a step, in wells that do not blow it up."""
     for problem in (ss.problems.MullerBrown(), ss.problems.Quadratic([[1.0, 0.5], [0.5, 2.0]])):
@@ -113,6 +120,7 @@ def test_in_float64():
         )
 
 
+@pytest.mark.script
 @pytest.mark.parametrize("first", ["kernel", "plain loop"])
 def test_runs_go_on_with_the_kernel_and_without(first, launched, tmp_path):
     """Also from a checkpoint, which belongs to the run and not to what has made its steps."""

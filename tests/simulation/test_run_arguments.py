@@ -43,6 +43,7 @@ SWEEP = (
     "process", "problem", "key", "learning_rate", "batch_size", "ratio", "momentum", "schedule", "runs",
     "seeds", "paired_starts", "epochs", "time", "steps", "every", "stop_loss", "stop", "record",
     "keep_theta", "progress", "devices", "data_devices", "chunk", "memory_limit", "checkpoint", "resume",
+    "part",
 )  # fmt: skip
 MEMORY = (
     "process", "chains", "steps", "epochs", "time", "key", "record", "moments", "histograms", "every",
@@ -129,6 +130,8 @@ def test_sweep_names_what_is_wrong(name, key):
 
     if name == "epochs":
         arguments["problem"] = NET
+    if name == "part":
+        arguments["batch_size"] = [2, 4]
 
     def call(process, problem, **others):
         with untyped():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from checkpointed_run import digits, same_bits
-from helpers import class_data, finished, launch, refused, untyped, wait_for
+from helpers import class_data, finished, launch, refused, some_as_scripts, untyped, wait_for
 
 import sde_sgd as ss
 from sde_sgd._platform import _devices
@@ -125,7 +125,9 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    "name", some_as_scripts(KINDS, at_once=["θ kept", "schedules", "several problems", "one setting"])
+)
 @pytest.mark.filterwarnings("ignore:.* runs diverged", "ignore:part . of 4 has nothing to do")
 def test_parts_have_the_bits_of_one_call(name, tmp_path):
     """In memory and by files of both kinds."""
