@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from sde_sgd import _checks, _tree
+from sde_sgd import _checks
+from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Sampling
 from sde_sgd.bayes._energy import Energy
 from sde_sgd.bayes._estimate import LearningCoefficient, averages
@@ -186,5 +187,5 @@ def _checked(problem: Any, at: Any) -> tuple[Problem, Any]:
                 f"at{jax.tree_util.keystr(path)} must be finite, got {int((~jnp.isfinite(leaf)).sum())} "
                 f"numbers that are not: this chain diverged. Take another."
             )
-    wanted = _tree.shapes(problem.init, jax.random.key(0))
+    wanted = _traces.parameter_shapes(problem.init)
     return problem, jax.tree.map(lambda leaf, want: leaf.astype(want.dtype), at, wanted)
