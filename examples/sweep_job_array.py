@@ -67,8 +67,8 @@ def show(result: ss.SweepResult, path: Path) -> None:
     table(f"training loss at the end, mean of {result.dataset.sizes['seed']} seeds", ["η", *sizes], rows)
     print(result)
     figure, axes = ss.plot.figure(width=5.4, height=4.4)
-    ss.plot.heat_map(loss, label="training loss", log=True, ax=axes)
-    axes.set_title("training loss")
+    ss.plot.heat_map(loss, label="training loss", log=True, numbers="{:.3f}", ax=axes)
+    axes.set_title("Parts of a sweep, merged: loss at the end")
     finish(figure, path)
 
 
