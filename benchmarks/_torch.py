@@ -33,17 +33,21 @@ def with_threads(torch: Any, threads: int, run: Run) -> Run:
 
 
 def thread_text(threads: int) -> str:
-    """The number of threads in words, for the table."""
+    """The number of threads in words, for the table; on an accelerator it does not matter."""
+    if jax.default_backend() != "cpu":
+        return "with TF32 on the same device"
     return "1 thread" if threads == 1 else f"{threads} threads"
 
 
 def thread_counts() -> list[int]:
-    """One thread and all of them, of which the faster counts."""
-    return sorted({1, cores()})
+    """One thread and all of them, of which the faster counts; one where they have nothing to compute."""
+    return [1] if jax.default_backend() != "cpu" else sorted({1, cores()})
 
 
 def mlp(torch: Any, hidden: Sequence[int]) -> Any:
     """The network of `sde_sgd.problems.mlp` on digits."""
+    # as jax.default_matmul_precision does on a GPU that has it
+    torch.set_float32_matmul_precision("high")
     layers: list[Any] = []
     width = 64
     for wide in hidden:

@@ -49,7 +49,7 @@ def _measured(increments: Increments, chains: int, effort: Effort) -> list[Row]:
     plain = Contender("sde_sgd, plain loop", runner(made, chains), chains)
     peer = Peer(plain.who, partial(list, [plain]), Target(5) if chains == FEW else None)
     name = f"chain_kernel, {increments}, {chains:,} chains"
-    rows = compare(name, "chain-steps", kernel, [peer], effort.long())
+    rows = compare(name, "chain-steps", kernel, [peer], effort)
     return rows if chains == FEW else [*rows, _hoped(rows[0])]
 
 

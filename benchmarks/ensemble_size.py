@@ -91,6 +91,22 @@ def measure_own(effort: Effort, sizes: Sequence[int]) -> list[Row]:
     return rows
 
 
+def measure_each(effort: Effort, sizes: Sequence[int], full: int) -> list[Row]:
+    """Our own curves where a size says nothing about the next; from `full` chains on with shares of the best.
+
+    An accelerator is idle most of the time with few chains.
+    """
+    rows: list[Row] = []
+    for curve in own_curves():
+        announce(f"ensemble_size, {curve.who}")
+        entrants = [enter(curve.build(size), effort.seconds) for size in sizes]
+        spent = race(entrants, effort.rounds)
+        own = [_row(curve, *triple) for triple in zip(sizes, entrants, spent, strict=True)]
+        few = sum(size < full for size in sizes)
+        rows += [*own[:few], *shares(own[few:], spent[few:], SHARE)]
+    return rows
+
+
 def shares(rows: Sequence[Row], spent: Sequence[Sequence[float]], target: Target) -> list[Row]:
     """Rows of one curve, each with its throughput over that of the best row."""
     best = min(spent, key=min)

@@ -37,7 +37,7 @@ def measure(effort: Effort, whom: Sequence[str] | None = None) -> list[Row]:
     )
     chosen = [peer for peer in peers if whom is None or peer.who in whom]
     name = f"mlp_ceiling, {'-'.join(map(str, WIDTHS))}, B = {BATCH}, {RUNS} runs"
-    return compare(name, "FLOP", ours, chosen, effort.long())
+    return compare(name, "FLOP", ours, chosen, effort)
 
 
 def _one_by_one(products: list[matrix_products.Product]) -> list[Contender]:

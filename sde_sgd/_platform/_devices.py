@@ -3,7 +3,7 @@
 import math
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -70,6 +70,20 @@ class Layout:
         shardings = {part: self.sharding(part) for part in set(jax.tree.leaves(specs))}
         wanted = [shardings[part] for part in jax.tree.leaves(specs)]
         return jax.tree.unflatten(structure, _place(leaves, wanted))
+
+    def filled(
+        self, shapes: Mapping[str, PyTree], spec: Mapping[str, PartitionSpec], numbers: Mapping[str, int]
+    ) -> dict[str, Any]:
+        """Arrays of these shapes made where they are needed: the number of their name everywhere, or 0."""
+        return {
+            name: jax.tree.map(
+                lambda like, name=name: jnp.full(
+                    like.shape, numbers.get(name, 0), like.dtype, device=self.sharding(spec[name])
+                ),
+                under,
+            )
+            for name, under in shapes.items()
+        }
 
     def pad(self, tree: PyTree, axis: int = 0) -> PyTree:
         """Repeat the last chain until there are `slots` of them; no change where there are."""

@@ -8,7 +8,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from sde_sgd import _checks, _tree
@@ -18,6 +17,7 @@ from sde_sgd._types import Count
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._contract import check_contract
+from sde_sgd.processes._loops import over_steps
 from sde_sgd.random import Chains, Words
 
 # the clock counts in int32
@@ -92,10 +92,7 @@ class Process(Shown, _tree.Hashed, eqx.Module):
 
         A process that can share work between steps may have a loop of its own, to the same numbers.
         """
-        result: ChainState = lax.fori_loop(
-            begin, end, lambda number, state: self.step(state, number, words), state
-        )
-        return result
+        return over_steps(begin, end, lambda number, state: self.step(state, number, words), state)
 
     def advance(
         self,

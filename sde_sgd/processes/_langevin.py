@@ -20,6 +20,7 @@ from sde_sgd.processes import _solvers as solvers
 from sde_sgd.processes._base import ChainState, RateSchedule, scheduled
 from sde_sgd.processes._diffusion import Diffusion
 from sde_sgd.processes._leimkuhler_matthews import LeimkuhlerMatthews
+from sde_sgd.processes._loops import over_steps
 from sde_sgd.processes._terms import AdditiveNoiseTerm, LangevinTerm, drift, step_once
 from sde_sgd.random import Chains, Stream, Words
 
@@ -208,8 +209,7 @@ class Langevin(Diffusion):
 
         # kept with unit variance: XLA would draw a scaled one twice, for its two uses
         first = self._unit_normal(state, begin, 0, words)
-        result: ChainState = lax.fori_loop(begin, end, one, (state, first))[0]
-        return result
+        return over_steps(begin, end, one, (state, first))[0]
 
     def _unit_normal(
         self,
@@ -250,7 +250,7 @@ class Langevin(Diffusion):
                     return self._substep(theta, chain, step, here, signs)
 
                 begins, ends = jnp.maximum(first, part * _BITS), jnp.minimum(last, part * _BITS + _BITS)
-                return lax.fori_loop(begins, ends, substep, theta)
+                return over_steps(begins, ends, substep, theta)
 
             return lax.fori_loop(first // _BITS, (last - 1) // _BITS + 1, group, theta)
 

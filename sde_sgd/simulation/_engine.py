@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, Int, PyTree
 
 from sde_sgd import _tree
 from sde_sgd._platform import _devices
@@ -21,7 +21,7 @@ from sde_sgd._platform.checkpoints._session import Session
 from sde_sgd.processes._base import ChainState
 from sde_sgd.simulation._compensated import whole
 from sde_sgd.simulation._memory import check
-from sde_sgd.simulation._outcome import Before, Outcome
+from sde_sgd.simulation._outcome import Before, Outcome, never
 from sde_sgd.simulation._program import KEPT_SPECS, Ensemble, Program
 from sde_sgd.simulation._recording import samples_at_once
 from sde_sgd.simulation._task import Task
@@ -31,6 +31,8 @@ from sde_sgd.simulation._task import Task
 _CHUNK_SECONDS = 1.0
 # a burn-in that no step of the clock is beyond
 _NEVER = 2**31 - 1
+# From so many chains on what is known of each is made and counted on the devices; below, calls cost more.
+_MANY = 2**16
 
 
 def simulate(
@@ -84,6 +86,8 @@ class _Loop:
         stores = jax.tree.leaves(kept["record"])
         self.capacity = stores[0].shape[0] if stores else samples_at_once({}, self.layout.slots)
         self.session, self.part, self.saved, self.cost = session, part, saved, cost
+        self.many = self.layout.slots >= _MANY and jax.process_count() == 1
+        self.padding = self.layout.slots - self.layout.chains
         self.done = 0
         self.over = False
         self.records: list[dict[str, np.ndarray]] = []
@@ -92,6 +96,7 @@ class _Loop:
         self.lost = 0
 
     def run(self, shapes: ChainState, make_state: Callable[[], ChainState], before: Before) -> Outcome:
+        self.before = before
         restored = None if self.saved is None else self.saved.restore()
         if restored is not None:
             self._take_up(shapes, *restored)
@@ -102,23 +107,28 @@ class _Loop:
         return self._outcome()
 
     def _begin(self, state: ChainState, before: Before) -> None:
-        padding = self.layout.slots - self.layout.chains
-        # the copies that fill up the slots count as lost from the start, so nothing counts them
-        lost, stopped = (
-            np.concatenate([np.asarray(steps, np.int32), np.zeros(padding, np.int32)])
-            for steps in (before.diverged, before.stopped)
-        )
         # the compiled program takes these arrays over, so it is given copies
         self.state = self.layout.place(_copied(self.layout.pad(state)), _devices.CHAINS)
-        self.kept = {**self.kept, "diverged": lost, "stopped": stopped}
-        if jax.process_count() > 1:  # else the program lays them out, in less time
-            self.kept = self.layout.place(self.kept, KEPT_SPECS)
-        self.lost = int((before.diverged >= 0).sum())
+        self.lost = before.lost
+        if self.many and not self.padding and before.is_nothing:
+            self.kept = self.layout.filled(self.kept, KEPT_SPECS, {"diverged": -1, "stopped": -1})
+        else:
+            self._lay_out_kept(before)
         recorder = self.task.recorder
         if self.plan.sample_start and self._sees_ends:
             self._chunk(0, 1, keep=True)
         if recorder.stops:
             self._look(self.plan.start)
+
+    def _lay_out_kept(self, before: Before) -> None:
+        # the copies that fill up the slots count as lost from the start, so nothing counts them
+        lost, stopped = (
+            np.concatenate([np.asarray(steps, np.int32), np.zeros(self.padding, np.int32)])
+            for steps in (before.diverged, before.stopped)
+        )
+        self.kept = {**self.kept, "diverged": lost, "stopped": stopped}
+        if jax.process_count() > 1:  # else the program lays them out, in less time
+            self.kept = self.layout.place(self.kept, KEPT_SPECS)
 
     def _go_on(self) -> None:
         plan, saved_at = self.plan, time.monotonic()
@@ -187,15 +197,23 @@ class _Loop:
 
     def _look(self, step: int) -> None:
         """Log what was lost, and see whether all chains have stopped."""
-        diverged = self.layout.to_host(self.kept["diverged"])
-        lost = int((diverged >= 0).sum())
+        lost, over = self._fates()
         if lost > self.lost:
-            log.info("by step %d: %d of %d chains have diverged", step, lost, len(diverged))
+            log.info("by step %d: %d of %d chains have diverged", step, lost, self.layout.chains)
             self.session.bar.note(f"{lost} diverged")
             self.lost = lost
-        if self.task.recorder.stops:
-            stopped = self.layout.to_host(self.kept["stopped"])
-            self.over = bool(((stopped >= 0) | (diverged >= 0)).all())
+        self.over = over and self.task.recorder.stops
+
+    def _fates(self) -> tuple[int, bool]:
+        """How many chains have diverged, and whether each of them has diverged or stopped."""
+        if self.many:
+            lost, ended = np.asarray(_counted(self.kept["diverged"], self.kept["stopped"]))
+            return int(lost) - self.padding, int(ended) == self.layout.slots
+        diverged = self.layout.to_host(self.kept["diverged"])
+        lost = int((diverged >= 0).sum())
+        if not self.task.recorder.stops:
+            return lost, False
+        return lost, bool(((self.layout.to_host(self.kept["stopped"]) >= 0) | (diverged >= 0)).all())
 
     def _listen(self) -> None:
         number = self.session.interrupt.noted()
@@ -270,10 +288,12 @@ class _Loop:
         return self.steps[0] if self.steps else np.zeros(0, np.int64)
 
     def _outcome(self) -> Outcome:
-        diverged = self.layout.to_host(self.kept["diverged"])
-        stopped = self.layout.to_host(self.kept["stopped"])
+        diverged = self._diverged_at_all()
+        stopped = self.before.stopped
+        if self.task.recorder.stops:
+            stopped = self.layout.to_host(self.kept["stopped"])
         record, steps = self._record(), self._record_steps()
-        count = np.full(len(stopped), _devices.fetch(self.kept["count"]), np.int32)
+        count: np.ndarray = np.broadcast_to(_devices.fetch(self.kept["count"]).astype(np.int32), len(stopped))
         if self.task.recorder.stops:
             plan, last = self.plan, np.where(stopped >= 0, stopped, diverged)
             until = plan.marks_by(last - plan.start) - plan.marks_by(np.asarray(plan.burn_in))
@@ -281,9 +301,6 @@ class _Loop:
             if self.over:  # how far the last chunk went on is chance
                 kept = max(1, int((steps <= last.max()).sum()))
                 record, steps = {name: values[:kept] for name, values in record.items()}, steps[:kept]
-        # the last steps may lie beyond the last sample, and their end is what `samples` hands out
-        finite = self.layout.to_host(_finite(self.state.theta))
-        diverged = np.where(~finite & (diverged < 0), self.plan.start + self.done, diverged)
         sums, merged = self.layout.to_host(self.kept["moments"]), _devices.fetch(self.kept["merged"])
         return Outcome(
             state=self.state,
@@ -299,8 +316,27 @@ class _Loop:
             histograms=self.counts,
         )
 
+    def _diverged_at_all(self) -> np.ndarray:
+        """Per chain where it diverged, the end included."""
+        # the last steps may lie beyond the last sample, and their end is what `samples` hands out
+        end = np.int32(self.plan.start + self.done)
+        diverged, lost = _or_at_end(self.kept["diverged"], self.state.theta, end)
+        if self.many and int(lost) == self.padding:
+            return never(self.layout.chains)
+        return np.asarray(self.layout.to_host(diverged))
 
-_finite = eqx.filter_jit(_tree.finite_chains)
+
+@eqx.filter_jit
+def _or_at_end(diverged: Int[Array, " chains"], theta: PyTree, end: Any) -> tuple[Array, Array]:
+    """The step at which each chain diverged, `end` for one that is only seen there; and how many did."""
+    diverged = jnp.where(~_tree.finite_chains(theta) & (diverged < 0), end, diverged)
+    return diverged, (diverged >= 0).sum()
+
+
+@jax.jit
+def _counted(diverged: Int[Array, " chains"], stopped: Int[Array, " chains"]) -> Int[Array, "2"]:
+    """How many have diverged, and how many have diverged or stopped."""
+    return jnp.stack([(diverged >= 0).sum(), ((diverged >= 0) | (stopped >= 0)).sum()])
 
 
 @jax.jit

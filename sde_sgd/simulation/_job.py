@@ -16,7 +16,7 @@ from sde_sgd._platform.reading._fingerprint import fingerprint
 from sde_sgd.processes._base import LAST_STEP, ChainState, Process
 from sde_sgd.random import check_key
 from sde_sgd.simulation import _length, _start
-from sde_sgd.simulation._outcome import Before
+from sde_sgd.simulation._outcome import Before, never
 from sde_sgd.simulation._plan import Plan
 from sde_sgd.simulation._recording import Recorder
 from sde_sgd.simulation._result import Result
@@ -80,7 +80,7 @@ class Job:
                 state = self.initial.state
                 state = state if whole else jax.tree.map(lambda leaf: leaf[here], state)  # noqa: B023
                 lost = self.initial.diverged_at[here]
-                yield Chunk(task, chosen, None, state, Before(lost, np.full_like(lost, -1)), self.chains)
+                yield Chunk(task, chosen, None, state, Before(lost, never(len(lost))), self.chains)
             else:
                 yield Chunk(task, chosen, self._initial_of(here), None, None, self.chains)
 

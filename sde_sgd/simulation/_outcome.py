@@ -36,11 +36,32 @@ class Before:
     @classmethod
     def nothing(cls, chains: int) -> "Before":
         """Chains that have not run yet."""
-        return cls(np.full(chains, -1, np.int32), np.full(chains, -1, np.int32))
+        return cls(never(chains), never(chains))
+
+    @property
+    def lost(self) -> int:
+        """Number of chains that have diverged."""
+        return 0 if _is_never(self.diverged) else int((self.diverged >= 0).sum())
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether no chain has diverged or stopped."""
+        return _is_never(self.diverged) and _is_never(self.stopped)
+
+
+def never(chains: int) -> np.ndarray:
+    """−1 for each chain, in the memory of one number: of many chains it must not take longer than steps."""
+    return np.broadcast_to(np.asarray(-1, np.int32), (chains,))
+
+
+def _is_never(steps: np.ndarray) -> bool:
+    return bool((steps[0] if steps.strides == (0,) else steps.max()) < 0)
 
 
 def finished_moments(outcome: Outcome, alive: np.ndarray) -> dict[str, Moments]:
     """Means and variances from the running sums. A chain without a sample has none."""
+    if not outcome.moments:  # of many chains even looking takes time
+        return {}
     seen = outcome.count > 0
 
     def of_samples(sums: np.ndarray, divided: bool) -> np.ndarray:

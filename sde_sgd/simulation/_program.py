@@ -19,6 +19,7 @@ from sde_sgd._platform._devices import Layout
 from sde_sgd._platform.reading import _traces
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
 from sde_sgd.processes._base import ChainState, Process
+from sde_sgd.processes._loops import of_known_length
 from sde_sgd.simulation._kernel._choice import kernel_of
 from sde_sgd.simulation._recording import Recorder, going, room
 
@@ -38,6 +39,8 @@ KEPT_SPECS = {
 _TILE_BYTES = 2**18
 # of state in bytes; more of it is a network
 _SMALL_CHAIN = 2**10
+# On other devices a loop of known length need not ask the host after every step whether to go on.
+_STEPS_AT_ONCE = 32
 _PROGRAMS: _traces.Store["Program"] = _traces.Store()
 # methods of an `EmpiricalRisk` that give the same on devices which share its examples
 _AVERAGING = ("loss", "gradient", "accuracy", "training_accuracy", "test_loss")
@@ -160,7 +163,8 @@ class Ensemble:
             out_specs=(_devices.CHAINS, KEPT_SPECS),
             check_vma=False,
         )
-        compiled = jax.jit(spread, donate_argnums=(1, 2)).lower(*abstract).compile()
+        with of_known_length(0 if platform == "cpu" or kernel else _STEPS_AT_ONCE):
+            compiled = jax.jit(spread, donate_argnums=(1, 2)).lower(*abstract).compile()
         memory = compiled.memory_analysis()
         if memory is None:  # a platform that does not tell
             return Program(compiled, 0, 0, 0)

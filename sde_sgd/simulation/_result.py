@@ -108,7 +108,7 @@ class Result(Shown, eqx.Module):
     @property
     def diverged(self) -> int:
         """Number of chains that diverged."""
-        return int((~self.alive).sum())
+        return int((self.diverged_at >= 0).sum())
 
     def samples(self) -> PyTree:
         """Parameters at the end of the chains that did not diverge, as NumPy arrays."""
