@@ -13,6 +13,7 @@ from jaxtyping import Array, Int, PyTree
 import sde_sgd as ss
 
 Run = Callable[[int], object]
+_AT_ONCE = 32
 _CHAINS, _WHOLE = PartitionSpec("chains"), PartitionSpec()
 
 
@@ -36,7 +37,16 @@ def loop(body: Callable[[Int[Array, ""], Any], Any], start: PyTree[Array]) -> Ru
     mesh = Mesh(np.array(jax.devices()), ("chains",))
 
     def here(carry: Any, steps: Int[Array, ""]) -> Any:
-        return lax.fori_loop(0, steps, body, carry)
+        if jax.default_backend() == "cpu":
+            return lax.fori_loop(0, steps, body, carry)
+        # a loop of unknown length asks the host after every step whether to go on
+
+        def several(number: Int[Array, ""], carry: Any) -> Any:
+            first = number * _AT_ONCE
+            return lax.fori_loop(0, _AT_ONCE, lambda place, carry: body(first + place, carry), carry)
+
+        carry = lax.fori_loop(0, steps // _AT_ONCE, several, carry)
+        return lax.fori_loop(steps // _AT_ONCE * _AT_ONCE, steps, body, carry)
 
     spread = jax.shard_map(here, mesh=mesh, in_specs=(_CHAINS, _WHOLE), out_specs=_CHAINS, check_vma=False)
     compiled = jax.jit(spread, donate_argnums=0)

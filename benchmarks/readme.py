@@ -72,15 +72,18 @@ def _of_processors(files: Sequence[Earlier]) -> list[str]:
 def _of_accelerator(file: Earlier) -> list[str]:
     """All that was measured on one, and what the table says of itself."""
     cells = [["", f"on {file.title}", "its throughput", "sde_sgd's over it"], ["---"] * 4]
-    before = ""
+    before, notes = "", list(dict.fromkeys(row.note for row in file.rows if row.throughput and row.note))
     for row in file.rows:
         if row.throughput is None:
             continue
         name, before = "" if row.benchmark == before else row.benchmark, row.benchmark
-        cells.append([name, row.who, rate(row.throughput, row.unit), _told(row)])
+        mark = f" ({notes.index(row.note) + 1})" if row.note else ""
+        cells.append([name, f"{row.who}{mark}", rate(row.throughput, row.unit), _told(row)])
     rounds, seconds = file.effort
-    said = f"{file.title}: jax {file.jax}, the best of {rounds} rounds of {seconds:g} s (`make accelerator`)."
-    return [said, _markdown(cells)]
+    said = f"{file.title}: jax {file.jax}, the best of {rounds} rounds of {seconds:g} s (`make accelerator`)"
+    below = [f"({number}) {note}." for number, note in enumerate(notes, 1)]
+    # it is long, and the page goes on after it
+    return [f"<details><summary>{said}</summary>", _markdown(cells), *below, "</details>"]
 
 
 def shared_version(files: Sequence[Earlier]) -> str:

@@ -38,7 +38,9 @@ def chain_kernel(*, interpret: bool = False, throw: bool = True) -> AbstractCont
     This one keeps some chains in registers over all steps between two samples: a Pallas kernel, lowered
     by Triton for GPUs and by Mosaic for TPUs. It is made from the very steps of the process, draws the same
     random numbers, and a run may go on without it from where it got with it: the chains are the same, to
-    the rounding of another compiler. Off by default, until it has been measured to be faster on a device.
+    the rounding of another compiler, which is why it is off by default. On an H200 it was 18 times as fast
+    as the loop at 10⁴ chains of the double well and slower (.63) at 10⁷, with two-point increments 410 and 8
+    times as fast.
 
     A process whose steps mix its chains, against its contract, is not told apart from others: in a kernel
     every chain is alone.
