@@ -31,6 +31,8 @@ WHOLE = PartitionSpec()
 # sums may be rounded together that were not before. With nothing left over no bit depends on the number
 # of chains.
 _LANES = 8
+# bytes
+_LITTLE = 2**14
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,13 @@ class Layout:
         """The sharding of that spec on this mesh."""
         return NamedSharding(self.mesh, spec)
 
+    def leaves_on_host(self, tree: PyTree) -> bool:
+        """Whether a program that is given this lays it out in less time than it takes to place it."""
+        if self.mesh.size == 1 or jax.process_count() > 1 or self.mesh.devices.flat[0].platform != "cpu":
+            return False
+        size: int = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+        return size <= _LITTLE
+
     def place(self, tree: PyTree, spec: PyTree) -> PyTree:
         """Lay a pytree out over the mesh; `spec` is a prefix of it."""
         specs = jax.tree.map(lambda part, under: jax.tree.map(lambda _: part, under), spec, tree)
@@ -91,7 +100,8 @@ class Layout:
         def one(leaf: Any) -> Any:
             if leaf.shape[axis] == self.slots:
                 return leaf
-            return jnp.take(leaf, np.minimum(np.arange(self.slots), self.chains - 1), axis=axis)
+            last = np.minimum(np.arange(self.slots), self.chains - 1)
+            return leaf.take(last, axis) if isinstance(leaf, np.ndarray) else jnp.take(leaf, last, axis=axis)
 
         return jax.tree.map(one, tree)
 

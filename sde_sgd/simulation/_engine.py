@@ -33,6 +33,7 @@ _CHUNK_SECONDS = 1.0
 _NEVER = 2**31 - 1
 # From so many chains on what is known of each is made and counted on the devices; below, calls cost more.
 _MANY = 2**16
+_FEW_BYTES = 2**18
 
 
 def simulate(
@@ -108,7 +109,10 @@ class _Loop:
 
     def _begin(self, state: ChainState, before: Before) -> None:
         # the compiled program takes these arrays over, so it is given copies
-        self.state = self.layout.place(_copied(self.layout.pad(state)), _devices.CHAINS)
+        if self.plan.steps and self.layout.leaves_on_host(state):
+            self.state = self.layout.pad(jax.tree.map(np.array, state))
+        else:
+            self.state = self.layout.place(_copied(self.layout.pad(state)), _devices.CHAINS)
         self.lost = before.lost
         if self.many and not self.padding and before.is_nothing:
             self.kept = self.layout.filled(self.kept, KEPT_SPECS, {"diverged": -1, "stopped": -1})
@@ -182,10 +186,7 @@ class _Loop:
         steps = begin + block * np.arange(1, size + 1)
         self.steps.append(steps)
         self.records.append(
-            {
-                name: self.layout.to_host(store[: len(steps)], axis=1)
-                for name, store in self.kept["record"].items()
-            }
+            {name: self._samples(store, len(steps)) for name, store in self.kept["record"].items()}
         )
         if block and self.counts:
             for name, counted in self.kept["histograms"].items():
@@ -194,6 +195,12 @@ class _Loop:
                 jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self.kept["histograms"]),
                 KEPT_SPECS["histograms"],
             )
+
+    def _samples(self, store: Any, number: int) -> np.ndarray:
+        """The first samples of a record."""
+        if store.nbytes <= _FEW_BYTES:  # to cut it takes longer than to fetch all of it
+            return np.asarray(self.layout.to_host(store, axis=1)[:number])
+        return np.asarray(self.layout.to_host(store[:number], axis=1))
 
     def _look(self, step: int) -> None:
         """Log what was lost, and see whether all chains have stopped."""

@@ -114,8 +114,12 @@ class Ensemble:
     ) -> tuple[ChainState, dict[str, Any]]:
         """Run the program. The arrays of `state` and `kept` are given up to it."""
         if self._placed is None:
-            placed = self.layout.place(self._arrays, self._specs)
-            self._placed = placed, self.layout.place(self._key_data, _devices.WHOLE)
+            every = [*self._arrays, self._key_data]
+            if self.layout.leaves_on_host(every):
+                placed = [np.asarray(leaf) for leaf in every]
+            else:
+                placed = self.layout.place(every, [*self._specs, _devices.WHOLE])
+            self._placed = placed[:-1], placed[-1]
         return program.call(self._placed[0], state, kept, self._placed[1], counts, keep)
 
     def _signature(self, state: PyTree, kept: PyTree) -> Any:

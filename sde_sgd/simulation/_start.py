@@ -57,7 +57,9 @@ def start(
     """
     keying = numbers if places is None else places
     pair = layout.pad((np.asarray(numbers, np.uint32), np.asarray(keying, np.uint32)))
-    chain, place = layout.place(pair, _devices.CHAINS)
+    # of a formula no bit depends on how chains are divided
+    here = layout.leaves_on_host(pair) and _devices.lanes(process.problem) > 1 and initial is None
+    chain, place = pair if here else layout.place(pair, _devices.CHAINS)
     if initial is None:
         theta = _own_start(process.problem, key, place)
     else:

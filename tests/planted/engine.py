@@ -17,6 +17,55 @@ _RESULT = "sde_sgd/simulation/_result.py"
 
 FAULTS = [
     Fault(
+        "of many chains those that fill the slots are counted as lost",
+        _ENGINE,
+        "return int(lost) - self.padding, int(ended)",
+        "return int(lost), int(ended)",
+        "simulation/test_many_chains.py::test_what_is_told_of_many_chains_is_what_is_told_of_few",
+    ),
+    Fault(
+        "of many chains a run ends when one has stopped",
+        _ENGINE,
+        "int(ended) == self.layout.slots",
+        "int(ended) > self.padding",
+        "simulation/test_many_chains.py::test_results_are_those_of_few_chains",
+    ),
+    Fault(
+        "many chains that were lost before are taken for new ones",
+        _ENGINE,
+        "and not self.padding and before.is_nothing",
+        "and not self.padding",
+        "simulation/test_many_chains.py::test_results_are_those_of_few_chains",
+    ),
+    Fault(
+        "of many chains those that are lost at the end are not seen",
+        _ENGINE,
+        "if self.many and int(lost) == self.padding:",
+        "if self.many:",
+        "simulation/test_many_chains.py::test_results_are_those_of_few_chains",
+    ),
+    Fault(
+        "a loop of known length makes its first steps again and again",
+        "sde_sgd/processes/_loops.py",
+        "start = first + number * size",
+        "start = first",
+        "processes/test_loops.py::test_every_step_is_made_once_and_in_order",
+    ),
+    Fault(
+        "shapes of other arguments are taken for these",
+        "sde_sgd/_platform/reading/_traces.py",
+        "key = (rest, given, *_settings",
+        "key = (rest, *_settings",
+        "simulation/test_read_anew.py::test_shapes_are_of_the_arguments_and_of_the_settings",
+    ),
+    Fault(
+        "shapes of another precision are taken for these",
+        "sde_sgd/_platform/reading/_traces.py",
+        "key = (rest, given, *_settings.compiled_in().values())",
+        "key = (rest, given)",
+        "simulation/test_read_anew.py::test_shapes_are_of_the_arguments_and_of_the_settings",
+    ),
+    Fault(
         "the last tile of a kernel is left out",
         _LAUNCH,
         "blocks = -(-chains // math.prod(lanes))",
@@ -68,8 +117,8 @@ FAULTS = [
     Fault(
         "what fills the slots is counted as chains",
         _ENGINE,
-        "np.zeros(padding, np.int32)]",
-        "np.full(padding, -1, np.int32)]",
+        "np.zeros(self.padding, np.int32)]",
+        "np.full(self.padding, -1, np.int32)]",
         "simulation/test_run.py::test_chains_that_devices_do_not_divide"
         " simulation/test_run.py::test_two_devices_give_what_one_gives",
     ),
@@ -90,8 +139,8 @@ FAULTS = [
     Fault(
         "a run ends with the first chain that stops",
         _ENGINE,
-        "((stopped >= 0) | (diverged >= 0)).all()",
-        "((stopped >= 0) | (diverged >= 0)).any()",
+        "| (diverged >= 0)).all()",
+        "| (diverged >= 0)).any()",
         "simulation/test_memory.py::test_chains_stay_where_the_loss_is_reached",
     ),
     Fault(
@@ -118,8 +167,8 @@ FAULTS = [
     Fault(
         "a chain that diverges after the last sample is not seen",
         _ENGINE,
-        "diverged = np.where(~finite & (diverged < 0), self.plan.start + self.done, diverged)",
-        "diverged = np.where(finite & (diverged < 0), diverged, diverged)",
+        "diverged = jnp.where(~_tree.finite_chains(theta) & (diverged < 0), end, diverged)",
+        "diverged = jnp.where(~_tree.finite_chains(theta) & (diverged < 0), diverged, diverged)",
         "simulation/test_run.py::test_divergence_after_the_last_sample_is_seen",
     ),
     Fault(

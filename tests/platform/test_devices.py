@@ -132,8 +132,10 @@ def test_the_residual_network_is_shared(key, one_device):
 
 
 def test_every_device_holds_its_part_of_the_examples(key, monkeypatch):
+    from sde_sgd._platform import _devices
     from sde_sgd.simulation._program import Ensemble
 
+    monkeypatch.setattr(_devices, "_LITTLE", 0)  # so few stay on the host until the program divides them
     seen = []
 
     def call(self, *args, whole=Ensemble.call):

@@ -24,7 +24,9 @@ def lost_at_the_end(chains: int) -> ss.Result:
 
 
 def gone_on_with_lost_ones(chains: int) -> ss.Result:
-    return _run(WILD, chains, steps=4, initial=_run(WILD, chains, steps=4))
+    first = _run(WILD, chains, steps=8)
+    assert first.diverged
+    return _run(WILD, chains, steps=2, initial=first)
 
 
 def gone_on(chains: int) -> ss.Result:
@@ -68,6 +70,21 @@ def test_results_are_those_of_few_chains(case: Any, chains: int, monkeypatch: py
         assert 0 < few.diverged < chains
     if "stop" in case.__name__:
         assert (few.stopped_at >= 0).any()
+
+
+@pytest.mark.filterwarnings("ignore:.*diverged")
+def test_what_is_told_of_many_chains_is_what_is_told_of_few(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = []
+    for least in (2**16, 1):
+        monkeypatch.setattr(_engine, "_MANY", least)
+        caplog.clear()
+        with caplog.at_level("INFO", "sde_sgd"):
+            lost_on_the_way(61)
+        told.append([record.getMessage() for record in caplog.records if "have diverged" in record.message])
+    assert told[0] == told[1]
+    assert told[0][0].endswith("of 61 chains have diverged")
 
 
 def test_minus_ones_of_all_chains_take_the_memory_of_one() -> None:

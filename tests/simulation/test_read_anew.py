@@ -9,6 +9,7 @@ import numpy as np
 from helpers import refused
 
 import sde_sgd as ss
+from sde_sgd._platform.reading import _traces
 
 WELL = ss.problems.DoubleWell()
 PROCESS = ss.SGD(WELL, ss.Hyperparameters(0.05, 1))
@@ -126,3 +127,17 @@ def test_what_no_kernel_can_do_is_refused_by_name():
     with ss.chain_kernel(interpret=True, throw=False):
         found = ss.run(process, **options).samples()
     np.testing.assert_array_equal(found, ss.run(process, **options).samples())
+
+
+def test_shapes_are_of_the_arguments_and_of_the_settings():
+    @_traces.jit
+    def doubled(array):
+        return jnp.concatenate([array, array]).astype(float)
+
+    whole = np.zeros(3, np.int32)
+    for size in (3, 4, 3):
+        assert doubled.shapes(jax.ShapeDtypeStruct((size,), jnp.float32)).shape == (2 * size,)
+    assert doubled.shapes(whole).dtype == jnp.float32
+    with jax.enable_x64(True):
+        assert doubled.shapes(whole).dtype == jnp.float64
+    assert doubled.shapes(whole).dtype == jnp.float32

@@ -311,8 +311,13 @@ class Reading:
             self._wrapped(value, name)
             return
         self._kind(type(value), name)
+        # Equinox looks twice at every attribute that is asked for, and this is done for each call of `run`
+        there = getattr(value, "__dict__", {})
         for field in type(value).__dataclass_fields__:
-            self.read(getattr(value, field, None), f"{name}.{field}")
+            entry = there.get(field)
+            if entry is None or isinstance(entry, types.MethodType):
+                entry = getattr(value, field, None)
+            self.read(entry, f"{name}.{field}")
 
     def _object(self, value: Any, name: str) -> None:
         kind = type(value)

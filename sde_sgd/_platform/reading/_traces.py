@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from sde_sgd import _checks, _tree
+from sde_sgd._platform import _settings
 from sde_sgd._platform.reading import _array_text, _reads
 from sde_sgd._platform.reading._reading import ARGUMENT, Reading
 
@@ -151,6 +152,7 @@ class Jitted:
         traced.__name__ = traced.__qualname__ = function.__name__
         self._traced, self._compiled = traced, jax.jit(traced, static_argnums=0)
         _COMPILED.append(self._compiled)
+        self._shapes: Store[Any] = Store()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         rest, arrays = _told_apart((args, kwargs), is_given)
@@ -168,9 +170,16 @@ class Jitted:
         rest, arrays = _told_apart((args, kwargs), _is_shaped)
         if rest.told is None:
             dynamic, static = jax.eval_shape(functools.partial(self._traced, rest), arrays)
-        else:
+            return eqx.combine(dynamic, static.value)
+        # JAX remembers them too, but takes longer to find them than a call may cost
+        given = tuple((leaf.shape, leaf.dtype, getattr(leaf, "weak_type", False)) for leaf in arrays)
+        key = (rest, given, *_settings.compiled_in().values())
+        found = self._shapes.get(key)
+        if found is None:
             dynamic, static = self._compiled.eval_shape(rest, arrays)
-        return eqx.combine(dynamic, static.value)
+            found = eqx.combine(dynamic, static.value)
+            self._shapes.keep(key, found)
+        return found
 
 
 def _told_apart(arguments: Any, given: Callable[[Any], bool]) -> tuple[_Rest, list[Any]]:
