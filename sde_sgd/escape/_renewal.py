@@ -71,20 +71,20 @@ class Renewal(Process):
         most = _checks.integer("burn_in", burn_in, at_least=0, at_most=LAST_STEP)
         self.burn_in = jnp.asarray(most, jnp.int32)
 
-    @property
-    def problem(self) -> Problem:  # type: ignore[misc, override]
+    @property  # type: ignore[misc]
+    def problem(self) -> Problem:  # type: ignore[override]
         return self.process.problem
 
-    @property
-    def hyper(self) -> Hyperparameters:  # type: ignore[misc, override]
+    @property  # type: ignore[misc]
+    def hyper(self) -> Hyperparameters:  # type: ignore[override]
         return self.process.hyper
 
-    @property
-    def schedule(self) -> RateSchedule | None:  # type: ignore[misc, override]
+    @property  # type: ignore[misc]
+    def schedule(self) -> RateSchedule | None:  # type: ignore[override]
         return self.process.schedule
 
-    @property
-    def origin(self) -> Int[Array, ""]:  # type: ignore[misc, override]
+    @property  # type: ignore[misc]
+    def origin(self) -> Int[Array, ""]:  # type: ignore[override]
         return self.process.origin
 
     @property
