@@ -1,5 +1,6 @@
 """Where chains leave, and when: one passage of each."""
 
+import math
 from dataclasses import dataclass
 
 import jax
@@ -144,4 +145,4 @@ def by_first_exit(
 def _rows(tree: PyTree) -> np.ndarray:
     """Each as one row, float64."""
     leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(tree)]
-    return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1)
+    return np.concatenate([leaf.reshape(len(leaf), math.prod(leaf.shape[1:])) for leaf in leaves], axis=1)

@@ -82,7 +82,7 @@ class Paths:
         self.made += wanted * self._chain.size
         crossings = np.asarray(counted.crossings).reshape(self._groups)
         theta, extra = counted.states
-        self._go_on(ChainState(theta, self._chain, extra), crossings > 0)
+        self._go_on(ChainState(theta, self._chain, extra), crossings)
         result: np.ndarray = crossings.mean(axis=1) / wanted
         return result
 
@@ -144,17 +144,17 @@ class Paths:
         self.made += steps * self._chain.size
         return np.asarray(levels, np.float64)
 
-    def _go_on(self, state: ChainState, which: np.ndarray) -> None:
-        """From these chains, drawn with replacement within each replica."""
+    def _go_on(self, state: ChainState, weights: np.ndarray) -> None:
+        """From these chains, drawn with replacement within each replica, in proportion to the weights."""
         rows = []
-        for number, chosen in enumerate(which):
-            there = np.flatnonzero(chosen)
-            if not len(there):
+        for number, own in enumerate(weights):
+            total = own.sum()
+            if not total:
                 raise ValueError(
-                    f"chains must be more than {which.size}: replica {number} has none left that reached the "
-                    f"next level. Or raise share."
+                    f"chains must be more than {weights.size}: replica {number} has none left that reached "
+                    f"the next level. Or raise share."
                 )
-            rows.append(number * self._groups[1] + self._draw.choice(there, self._groups[1]))
+            rows.append(number * self._groups[1] + self._draw.choice(len(own), len(own), p=own / total))
         index = jnp.asarray(np.concatenate(rows))
         theta, extra = jax.tree.map(lambda leaf: leaf[index], (state.theta, state.extra))
         self.state = ChainState(theta, self._chain, extra)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from sde_sgd import _tree
+from sde_sgd import _tree, random
 from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Observable
 from sde_sgd.escape._outside import Outside
@@ -43,7 +43,8 @@ class Flux(eqx.Module):
 
     Attributes:
         crossings: of each chain, how often it has come from below `home` to the first level.
-        states: where each did so last; only where `crossings` > 0.
+        states: where each was at one of them, any with equal chance; only where `crossings` > 0. The last
+            ones would be those that long ways out follow more often than others.
     """
 
     state: ChainState
@@ -97,12 +98,16 @@ def flux(
 ) -> Flux:
     """Crossings of the first level by chains that were below `home` since they last crossed it."""
     words = ways.process.streams(key)
+    choice = random.stream(jax.random.fold_in(key, 1), random.Stream.INITIAL)
 
     def one(step: Int[Array, ""], old: Flux) -> Flux:
         moved = alone(lambda number, at: ways.process.step(at, number, words), step, old.state)
         level = ways.levels(moved.theta)
         crossed = old.from_home & (level >= first)
-        states = _chosen(crossed, (moved.theta, moved.extra), old.states)
+        crossings = old.crossings + crossed.astype(jnp.int32)
+        drawn = random.uniform(random.bits(random.at(choice, step), moved.chain, ())[0])
+        taken = crossed & (drawn * crossings.astype(drawn.dtype) <= 1)
+        states = _chosen(taken, (moved.theta, moved.extra), old.states)
         theta, extra = put_back(ways.process, ways.start, moved, jnp.isinf(level))
         from_home = (old.from_home & ~crossed) | (level < home) | jnp.isinf(level)
         return Flux(
