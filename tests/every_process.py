@@ -30,6 +30,7 @@ PROCESSES = {
     "SGD on fresh subsets": lambda: ss.SGD(DATA, HYPER, sampling="subset"),
     "SGD shuffled": lambda: ss.SGD(DATA, HYPER, sampling="shuffle"),
     "SGD shuffled, with the rest": lambda: ss.SGD(DATA, ss.Hyperparameters(0.05, 7), sampling="shuffle_all"),
+    "chains that are put back": lambda: ss.escape.Renewal(ss.SGD(WELL, MOMENTUM), start=-1.0, outside=0.125),
     "Adam": lambda: ss.SGD(DATA, HYPER, optimizer=optax.adam),
     "Rademacher noise": lambda: ss.SGD(ss.problems.DoubleWell(noise_law="rademacher"), HYPER),
     "exponential noise": lambda: ss.SGD(ss.problems.DoubleWell(noise_law="exponential"), HYPER),

@@ -8,7 +8,6 @@ from sde_sgd.escape._rate import EscapeRate as EscapeRate
 from sde_sgd.escape._rate import rate as rate
 from sde_sgd.escape._rates import Well as Well
 from sde_sgd.escape._rates import rates as rates
-from sde_sgd.escape._renewal import Exits as Exits
 from sde_sgd.escape._renewal import Renewal as Renewal
 from sde_sgd.escape._splitting import SplittingRate as SplittingRate
 from sde_sgd.escape._splitting import by_splitting as by_splitting

@@ -2,13 +2,15 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import jax
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _checks
+from sde_sgd._platform._shown import Shown
 from sde_sgd._types import Observable, Scalar
 from sde_sgd.escape._by_renewal import by_renewal
 from sde_sgd.escape._rate import EscapeRate
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-class Well(NamedTuple):
+@dataclass(frozen=True, repr=False)
+class Well(Shown):
     """What chains leave.
 
     Attributes:

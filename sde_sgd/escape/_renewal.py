@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from sde_sgd import _checks, _tree
+from sde_sgd._platform._shown import Shown
 from sde_sgd._samplings import is_shuffled
 from sde_sgd._samplings import of as sampling_of
 from sde_sgd._types import Observable, Scalar
@@ -19,7 +20,7 @@ from sde_sgd.processes._loops import alone
 from sde_sgd.random import Chains, Words
 
 
-class Exits(eqx.Module):
+class Exits(Shown, eqx.Module):
     """What a `Renewal` carries along beside the process.
 
     Attributes:

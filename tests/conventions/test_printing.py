@@ -276,6 +276,43 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
         ["trace", "'samples': 4"],
     ),
     ss.curvature.Sharpness: (lambda: ss.curvature.Sharpness(NET, 2), ["k=2", "products=15"]),
+    ss.escape.EscapeRate: (
+        lambda: ss.escape.EscapeRate(
+            rate=0.25,
+            interval=(0.125, 0.5),
+            exits=9,
+            exposure=36,
+            level=0.9,
+            exponential=None,
+            learning_rate=0.1,
+        ),
+        ["0.25 a step", "0.125 to 0.5 (90%)", "9 exits"],
+    ),
+    ss.escape.FirstExits: (
+        lambda: ss.escape.FirstExits(
+            steps=np.array([3, -1, 5]), points=np.ones(2), start=jnp.zeros(()), horizon=8, level=0.95
+        ),
+        ["0.125 a step", "2 exits", "1 censored"],
+    ),
+    ss.escape.SplittingRate: (
+        lambda: ss.escape.SplittingRate(
+            rate=1e-9,
+            standard_error=1e-10,
+            interval=(8e-10, 1.25e-9),
+            replicas=np.ones(4),
+            levels=np.ones(3),
+            shares=np.ones(3),
+            level=0.95,
+            chain_steps=1000,
+            learning_rate=0.1,
+        ),
+        ["1e-09 a step", "8e-10 to 1.25e-09 (95%)", "3 levels", "4 replicas"],
+    ),
+    ss.escape.Renewal: (
+        lambda: ss.escape.Renewal(ss.SGD(WELL, PLAIN), start=-1.0, outside=0.125, burn_in=5),
+        ["process=SGD(", "start=-1", "burn_in=5"],
+    ),
+    ss.escape.Well: (lambda: ss.escape.Well(WELL, -1.0, 0.125), ["DoubleWell", "start=-1", "outside=0.125"]),
     ss.validity.Cause: (cause, ["'step size': 0.25", "from 0.12 to 0.5", "beyond the limit 0.1"]),
     ss.validity.Diagnosis: (
         diagnosed,
