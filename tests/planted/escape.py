@@ -121,7 +121,7 @@ FAULTS = [
         "theory/test_kramers_matrix_free.py::test_what_two_hessians_share_adds_no_error",
     ),
     Fault(
-        "the error of a root of determinants is that of their ratio",
+        "errors of determinants come out ten times too small",
         _KRAMERS,
         "well, top, error / 2)",
         "well, top, error / 20)",
@@ -130,7 +130,7 @@ FAULTS = [
     Fault(
         "a double eigenvalue counts once",
         _ROOT,
-        " - below * (direction @ vector) * direction",
+        " - first * (direction @ vector) * direction",
         "",
         "theory/test_kramers_matrix_free.py::test_guesses_among_many_parameters",
     ),

@@ -57,7 +57,7 @@ def turned(size):
     """With D = .0125."""
     drawn = np.random.default_rng(0)
     normal = drawn.normal(size=size)
-    curvatures = np.geomspace(0.5, 10, size - 1)
+    curvatures = np.geomspace(0.5, 5, size - 1)
     changes = drawn.uniform(-0.5, 1.0, size - 1)
     parts = (
         jnp.asarray(part, jnp.float32) for part in (normal / np.linalg.norm(normal), curvatures, changes)
@@ -85,7 +85,7 @@ def test_many_parameters_in_closed_form():
     assert 0.01 < found.standard_error < 0.2
     assert abs(off) < limit(20) * found.standard_error
     np.testing.assert_allclose(found.exponent, 0.25 / 0.0125, rtol=1e-6)
-    np.testing.assert_allclose(found.minimum.eigenvalues[[0, 2]], [0.5, 10], rtol=1e-3)
+    np.testing.assert_allclose(found.minimum.eigenvalues[[0, 2]], [0.5, 5], rtol=1e-3)
     np.testing.assert_allclose(found.saddle.eigenvalues[0], -1, rtol=1e-6)
     way = problem.mirrored(jnp.asarray(found.saddle.direction, jnp.float32))
     np.testing.assert_allclose(np.abs(way), np.eye(MANY)[0], atol=1e-4)
@@ -104,11 +104,11 @@ def test_what_two_hessians_share_adds_no_error():
 
 @pytest.mark.usefixtures("matrix_free")
 def test_matrices_against_products(monkeypatch):
-    """On 12 parameters: the same points, and determinants within their error over six keys."""
+    """On 12 parameters: the same points, and determinants within their error over four keys."""
     problem = turned(12)
     places = {"minimum": problem.place(-0.9), "saddle": problem.place(0.1)}
     found = [
-        theory.kramers(problem, HYPER, **places, samples=20, key=jax.random.key(seed)) for seed in range(6)
+        theory.kramers(problem, HYPER, **places, samples=20, key=jax.random.key(seed)) for seed in range(4)
     ]
     monkeypatch.setattr("sde_sgd.theory._escape._saddle._MOST", 500)
     dense = theory.kramers(problem, HYPER, **places)
@@ -120,8 +120,8 @@ def test_matrices_against_products(monkeypatch):
     np.testing.assert_allclose(np.log(dense.prefactor), log_prefactor(problem), rtol=1e-5)
     off = np.array([np.log(one.prefactor / dense.prefactor) for one in found])
     told = np.array([one.standard_error for one in found])
-    assert (np.abs(off) < limit(20, 6) * told).all()
-    assert abs(off.mean()) < limit(20) * np.sqrt(np.sum(told**2)) / 6
+    assert (np.abs(off) < limit(20, 4) * told).all()
+    assert abs(off.mean()) < limit(20) * np.sqrt(np.sum(told**2)) / 4
 
 
 @pytest.mark.usefixtures("matrix_free")
@@ -162,6 +162,8 @@ def test_guesses_among_many_parameters():
         theory.find_saddle(problem, deep.at[:3].set(0.2))
     with refused(match="minimum must lie near a minimum"):
         theory.kramers(problem, HYPER, minimum=deep.at[0].set(0.2), saddle=deep, key=KEY)
+    with refused(match=r"a minimum with eigenvalues \[1, 1, 1\]"):
+        theory.find_saddle(problems.Quadratic(np.eye(501)), jnp.full(501, 0.1))
     flat = problems.Quadratic(np.diag(np.append(np.ones(500), 0.0)))
     with refused(match="a point with a flat direction"):
         theory.find_saddle(flat, jnp.full(501, 0.1))

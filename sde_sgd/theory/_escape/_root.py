@@ -15,7 +15,7 @@ from sde_sgd.theory._linear._matrix_free import hessian_operator
 
 Unravel = Callable[[Any], Any]
 # where Newton's method ends: |∇L| in units of |∇∇L| times the size of θ, and steps
-_DONE, _STEPS = 1e-13, 100
+_DONE, _STEPS = 1e-13, 50
 # products with the Hessian for one of its steps, and their accuracy
 _PRODUCTS, _SOLVED = 3000, 1e-8
 # vectors that ARPACK keeps, its restarts, and |Hv − λv| in units of the range of eigenvalues
@@ -40,7 +40,7 @@ class Root(NamedTuple):
     direction: np.ndarray
 
 
-class UnresolvedError(ValueError):
+class UnsettledError(ValueError):
     """The lowest eigenvalues have not settled."""
 
 
@@ -62,7 +62,7 @@ def krylov_root(problem: Problem, unravel: Unravel, start: np.ndarray) -> Root:
     """By Newton's method, its steps by MINRES and halved until |∇L| falls, with products only.
 
     Raises:
-        UnresolvedError: if the lowest eigenvalues do not settle.
+        UnsettledError: if the lowest eigenvalues do not settle.
     """
 
     def slope(vector: np.ndarray) -> np.ndarray:
@@ -91,7 +91,7 @@ def krylov_root(problem: Problem, unravel: Unravel, start: np.ndarray) -> Root:
 def _ends(matrix: LinearOperator) -> tuple[np.ndarray, np.ndarray]:
     """The two lowest eigenvalues and the highest, and the eigenvector of the lowest.
 
-    The lowest are sought as the largest of λ_max − H, as ARPACK passes over what is exactly zero. For the
+    The lowest are sought as the largest of 2|λ_max| − H, as ARPACK passes over what is exactly zero. For the
     second the first is taken out, so that a double one counts twice.
     """
     size = matrix.shape[0]
@@ -103,15 +103,16 @@ def _ends(matrix: LinearOperator) -> tuple[np.ndarray, np.ndarray]:
         try:
             values, vectors = scipy.sparse.linalg.eigsh(made, 1, which="LA", **options)
         except scipy.sparse.linalg.ArpackError as failure:
-            raise UnresolvedError(str(failure)) from failure
+            raise UnsettledError(str(failure)) from failure
         return float(values[0]), vectors[:, 0]
 
     highest, _ = largest(matrix.matvec)
-    below, direction = largest(lambda vector: highest * vector - matrix @ vector)
+    ceiling = 2 * abs(highest)
+    first, direction = largest(lambda vector: ceiling * vector - matrix @ vector)
     second, _ = largest(
-        lambda vector: highest * vector - matrix @ vector - below * (direction @ vector) * direction
+        lambda vector: ceiling * vector - matrix @ vector - first * (direction @ vector) * direction
     )
-    return highest - np.asarray([below, second, 0.0]), direction
+    return np.asarray([ceiling - first, ceiling - second, highest]), direction
 
 
 @_traces.jit

@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 from sde_sgd._platform._shown import Shown, parameters, short
 from sde_sgd.curvature._operators import check_theta, parameter_count
 from sde_sgd.problems._base import Problem
-from sde_sgd.theory._escape._root import UnresolvedError, dense_root, krylov_root
+from sde_sgd.theory._escape._root import UnsettledError, dense_root, krylov_root
 from sde_sgd.theory._potential import in_float64
 
 # parameters whose dense Hessian is made
@@ -57,8 +57,8 @@ def find_saddle(problem: Problem, guess: PyTree) -> StationaryPoint:
 
     Raises:
         ValueError: for a guess from which no root is found, or one that leads to a minimum, to a saddle of
-            another index or to a point with a flat direction, also where it is flat within what the lowest
-            eigenvalues can be told apart by.
+            another index or to a point with a flat direction; above 500 parameters also where the lowest
+            eigenvalues lie too close together for Lanczos' method.
 
     Source: Moré, Garbow, Hillstrom 1980, MINPACK (hybrj), through `scipy.optimize.root`; Paige, Saunders
     1975 (MINRES) and Lehoucq, Sorensen, Yang 1998 (ARPACK), through `scipy.sparse.linalg`.
@@ -108,7 +108,7 @@ def stationary_point(problem: Problem, guess: Any, name: str) -> StationaryPoint
         flat, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), guess))
         try:
             found = search(in_float64(problem), unravel, np.asarray(flat))
-        except UnresolvedError as failure:
+        except UnsettledError as failure:
             raise ValueError(
                 f"{name} must lie near a stationary point that is not flat, got {parameters(guess)}: from "
                 f"there the lowest eigenvalues of the Hessian do not settle ({failure}). Add an l2 term, or "
