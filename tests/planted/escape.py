@@ -102,8 +102,8 @@ FAULTS = [
     Fault(
         "Kramers with the determinants upside down",
         _KRAMERS,
-        "np.exp(ratio / 2)",
-        "np.exp(-ratio / 2)",
+        "+ ratio / 2",
+        "- ratio / 2",
         "theory/test_kramers.py::test_the_double_well",
     ),
     Fault(

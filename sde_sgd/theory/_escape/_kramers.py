@@ -64,7 +64,7 @@ def kramers(
 
     Above 500 parameters no Hessian is made. With e the way down from the saddle and c = eᵀH_a e,
 
-        ln |det H_b|/det H_a = ln |λ₋|/c + E zᵀ[ln(H_b + (c − λ₋) eeᵀ) − ln H_a] z
+        ln(|det H_b|/det H_a) = ln(|λ₋|/c) + E zᵀ[ln(H_b + (c − λ₋) eeᵀ) − ln H_a] z
 
     by Lanczos' quadrature for random signs z, the same for both: what the two Hessians have in common adds
     nothing to the standard error.
@@ -114,17 +114,18 @@ def kramers(
         ratio, error = _log_ratio(problem, well, top, samples, products, key)
     else:
         ratio, error = float(np.log(np.abs(top.eigenvalues)).sum() - np.log(well.eigenvalues).sum()), 0.0
-    prefactor = 2 * np.pi / abs(top.eigenvalues[0]) * np.exp(ratio / 2)
+    exponent = height / diffusion
+    logarithm = np.log(2 * np.pi / abs(top.eigenvalues[0])) + ratio / 2
     with np.errstate(over="ignore"):
-        time = float(prefactor * np.exp(height / diffusion))
+        prefactor, time = float(np.exp(logarithm)), float(np.exp(logarithm + exponent))
     steps = time / setting.effective_rate
-    return KramersTime(time, steps, float(prefactor), height / diffusion, well, top, error / 2)
+    return KramersTime(time, steps, prefactor, exponent, well, top, error / 2)
 
 
 def _log_ratio(
     problem: Problem, well: StationaryPoint, top: StationaryPoint, samples: int, products: int, key: Any
 ) -> tuple[float, float]:
-    """ln |det H_b|/det H_a and its standard error."""
+    """ln(|det H_b|/det H_a) and its standard error."""
     lowest = float(top.eigenvalues[0])
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
         exact = in_float64(problem)
