@@ -80,7 +80,7 @@ def spectral_density(
     Ghorbani, Krishnan, Xiao 2019 (arXiv:1901.10159).
     """
     given = asked(problem, theta, key, matrix, subset)
-    samples, products = _numbers(given, samples, products)
+    samples, products = check_quadrature(samples, products, parameter_count(given.theta))
     dtype = ravel_pytree(given.theta)[0].dtype
     if width is not None:
         _checks.number("width", width, above=0)
@@ -125,7 +125,7 @@ def log_determinant(
     Source: Ubaru, Chen, Saad 2017, *Fast estimation of tr(f(A)) via stochastic Lanczos quadrature*.
     """
     given = asked(problem, theta, key, matrix, subset)
-    samples, products = _numbers(given, samples, products)
+    samples, products = check_quadrature(samples, products, parameter_count(given.theta))
     _checks.number("shift", shift, at_least=0)
     if np.ndim(shift):
         raise ValueError(f"shift must be one number, got an array of shape {np.shape(shift)}.")
@@ -141,9 +141,8 @@ def log_determinant(
     return result
 
 
-def _numbers(given: Asked, samples: Any, products: Any) -> tuple[int, int]:
-    """How many random vectors, and products for each of them."""
-    size = parameter_count(given.theta)
+def check_quadrature(samples: Any, products: Any, size: int) -> tuple[int, int]:
+    """How many random vectors, and products for each of them, for a matrix of `size` rows, or a refusal."""
     products = check_products(1, min(size, 60) if products is None else products, size)[1]
     return check_samples(samples), products
 
@@ -162,6 +161,14 @@ def quadrature(
         one, jax.random.split(key, samples)
     )
     return result
+
+
+def log_determinants(
+    made: Operator, key: Key[Array, ""], samples: int, products: int, shift: Array
+) -> tuple[Float[Array, " samples"], Float[Array, ""]]:
+    """zᵀ ln(A + shift) z for random signs z, whose mean is ln det(A + shift), and the lowest Ritz value."""
+    nodes, weights = quadrature(made, key, samples, products)
+    return made.origin.size * jnp.sum(weights * jnp.log(nodes + shift), axis=1), jnp.min(nodes)
 
 
 @_traces.jit
@@ -190,7 +197,5 @@ def _density(
 @_traces.jit
 def _log_determinant(given: Asked, samples: int, products: int, shift: Array) -> tuple[Estimate, Array]:
     with precise():
-        made = given.operator()
-        nodes, weights = quadrature(made, given.key, samples, products)
-    found = mean_of(made.origin.size * jnp.sum(weights * jnp.log(nodes + shift), axis=1))
-    return found, jnp.min(nodes)
+        found, lowest = log_determinants(given.operator(), given.key, samples, products, shift)
+    return mean_of(found), lowest

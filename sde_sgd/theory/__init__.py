@@ -13,6 +13,10 @@ from sde_sgd.theory._escape._mean_time import PassageTime as PassageTime
 from sde_sgd.theory._escape._mean_time import mean_passage_time as mean_passage_time
 from sde_sgd.theory._escape._passage_law import PassageLaw as PassageLaw
 from sde_sgd.theory._escape._passage_law import passage_law as passage_law
+from sde_sgd.theory._escape._power_law import PowerLawEscape as PowerLawEscape
+from sde_sgd.theory._escape._power_law import power_law_escape as power_law_escape
+from sde_sgd.theory._escape._quasi_potential import QuasiPotential as QuasiPotential
+from sde_sgd.theory._escape._quasi_potential import quasi_potential as quasi_potential
 from sde_sgd.theory._escape._saddle import StationaryPoint as StationaryPoint
 from sde_sgd.theory._escape._saddle import find_saddle as find_saddle
 from sde_sgd.theory._fokker_planck._solution import FokkerPlanck as FokkerPlanck

@@ -229,12 +229,20 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
         ["time=1", "steps=2", "cv=3", "rate=4", "start=5", "target=6", "error=7"],
     ),
     ss.theory.StationaryPoint: (
-        lambda: ss.theory.StationaryPoint(np.zeros(2), 0.25, np.array([-1.0, 3.0])),
+        lambda: ss.theory.StationaryPoint(np.zeros(2), 0.25, np.array([-1.0, 3.0]), np.eye(2)[0]),
         ["theta=[0, 0]", "loss=0.25", "eigenvalues=[-1, 3]"],
     ),
     ss.theory.KramersTime: (
         lambda: ss.theory.kramers(ss.problems.DoubleWell(), PLAIN, minimum=-1.0, saddle=0.0),
-        ["prefactor=4.443", "exponent=", "minimum=StationaryPoint(theta=-1", "eigenvalues=[-1]"],
+        ["prefactor=4.443", "exponent=", "minimum=StationaryPoint(theta=-1", "eigenvalues=[-1]", "error=0"],
+    ),
+    ss.theory.QuasiPotential: (
+        lambda: ss.theory.quasi_potential(np.diag([1.0, 2.0]), np.eye(2), PLAIN),
+        ["covariance=[[", "diffusion=0.007813", "direction=[", "irreversibility=0"],
+    ),
+    ss.theory.PowerLawEscape: (
+        lambda: ss.theory.PowerLawEscape(5.0, 4.5, 188.0, 940.0, 2.5),
+        ["density_power=5", "power=4.5", "time=188", "steps=940", "prefactor=2.5"],
     ),
     ss.theory.DiffusionTheory: (
         lambda: ss.theory.DiffusionTheory(8.5, 0.2, 188.0, 940.0, 47.0, 235.0),

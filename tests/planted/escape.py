@@ -11,6 +11,9 @@ _KRAMERS = "sde_sgd/theory/_escape/_kramers.py"
 _LAW = "sde_sgd/theory/_escape/_passage_law.py"
 _MEAN = "sde_sgd/theory/_escape/_mean_time.py"
 _PANELS = "sde_sgd/theory/_escape/_panels.py"
+_POWER = "sde_sgd/theory/_escape/_power_law.py"
+_QUASI = "sde_sgd/theory/_escape/_quasi_potential.py"
+_ROOT = "sde_sgd/theory/_escape/_root.py"
 _SADDLE = "sde_sgd/theory/_escape/_saddle.py"
 _WAY = "sde_sgd/theory/_escape/_way.py"
 
@@ -99,8 +102,8 @@ FAULTS = [
     Fault(
         "Kramers with the determinants upside down",
         _KRAMERS,
-        "np.exp(determinants / 2)",
-        "np.exp(-determinants / 2)",
+        "+ ratio / 2",
+        "- ratio / 2",
         "theory/test_kramers.py::test_the_double_well",
     ),
     Fault(
@@ -109,6 +112,69 @@ FAULTS = [
         "below != 1 or",
         "below == 0 or",
         "theory/test_kramers.py::test_guesses_that_end_elsewhere",
+    ),
+    Fault(
+        "the way down is lifted, and its curvature forgotten",
+        _KRAMERS,
+        "spread.mean() + np.log(-lowest / along)",
+        "spread.mean()",
+        "theory/test_kramers_matrix_free.py::test_what_two_hessians_share_adds_no_error",
+    ),
+    Fault(
+        "errors of determinants come out ten times too small",
+        _KRAMERS,
+        "well, top, error / 2)",
+        "well, top, error / 20)",
+        "theory/test_kramers_matrix_free.py::test_matrices_against_products",
+    ),
+    Fault(
+        "a double eigenvalue counts once",
+        _ROOT,
+        " - first * (direction @ vector) * direction",
+        "",
+        "theory/test_kramers_matrix_free.py::test_guesses_among_many_parameters",
+    ),
+    Fault(
+        "Newton's steps are taken whole, or not at all",
+        _ROOT,
+        "for halvings in range(30)",
+        "for halvings in range(1)",
+        "theory/test_kramers_matrix_free.py::test_a_guess_from_which_whole_steps_lead_astray",
+    ),
+    Fault(
+        "the quasi-potential without its ½",
+        _QUASI,
+        "values = 0.5 * np.sum",
+        "values = np.sum",
+        "theory/test_quasi_potential.py::test_it_is_the_least_action",
+    ),
+    Fault(
+        "the process leaves where it moves least",
+        _QUASI,
+        "likeliest = root @ vectors[:, -1]",
+        "likeliest = root @ vectors[:, 0]",
+        "theory/test_quasi_potential.py::test_the_lowest_of_a_level_by_looking_everywhere",
+    ),
+    Fault(
+        "all noise is in detailed balance",
+        _QUASI,
+        "there, back = H @ sigma, sigma @ H",
+        "there, back = H @ sigma, H @ sigma",
+        "theory/test_quasi_potential.py::test_it_is_the_least_action",
+    ),
+    Fault(
+        "the power of escape is that of the density",
+        _POWER,
+        "power = 1 + inverse - half",
+        "power = 1 + inverse",
+        "theory/test_power_law_escape.py::test_the_slope_and_the_constant_on_the_line[0.2]",
+    ),
+    Fault(
+        "what the well holds with a factor of D too much",
+        _POWER,
+        "held = half * np.log(inverse)",
+        "held = -half * np.log(inverse)",
+        "theory/test_power_law_escape.py::test_the_slope_and_the_constant_on_the_line[0.2]",
     ),
     Fault(
         "s and 1 − s of diffusion theory are exchanged",

@@ -1,19 +1,18 @@
 """Saddles of index one, between two minima."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy
 from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 
 from sde_sgd._platform._shown import Shown, parameters, short
-from sde_sgd._platform.reading import _traces
-from sde_sgd.curvature._operators import check_theta
+from sde_sgd.curvature._operators import check_theta, parameter_count
 from sde_sgd.problems._base import Problem
+from sde_sgd.theory._escape._root import UnsettledError, dense_root, krylov_root
 from sde_sgd.theory._potential import in_float64
 
 # parameters whose dense Hessian is made
@@ -31,31 +30,38 @@ class StationaryPoint(Shown):
     Attributes:
         theta: the parameters there, float64 leaves.
         loss: L.
-        eigenvalues: of ∇∇L, ascending, shape `(d,)`.
+        eigenvalues: of ∇∇L, ascending, shape `(d,)`; above 500 parameters the two lowest and the highest.
+        direction: the eigenvector of the lowest, of length 1, over the raveled parameters, shape `(d,)`: at
+            a saddle the way down, on either side.
     """
 
     theta: PyTree
     loss: float
     eigenvalues: np.ndarray
+    direction: np.ndarray = field(repr=False)
 
 
 def find_saddle(problem: Problem, guess: PyTree) -> StationaryPoint:
     """The saddle with one descending direction near a guess.
 
-    A root of ∇L by Powell's hybrid method, with the dense Hessian, in float64.
+    A root of ∇L in float64. Up to 500 parameters by Powell's hybrid method with the dense Hessian; above,
+    only its products with vectors are made: Newton's method with MINRES, each step halved until |∇L|
+    falls, and the lowest eigenvalues by Lanczos' method with restarts.
 
     Args:
-        problem: with up to 500 parameters.
+        problem: any problem.
         guess: parameters of one chain, close to the saddle.
 
     Returns:
         `StationaryPoint` with exactly one negative eigenvalue and none that is zero.
 
     Raises:
-        ValueError: for more parameters, a guess from which no root is found, or one that leads to a
-            minimum, to a saddle of another index or to a point with a flat direction.
+        ValueError: for a guess from which no root is found, or one that leads to a minimum, to a saddle of
+            another index or to a point with a flat direction; above 500 parameters also where the lowest
+            eigenvalues lie too close together for Lanczos' method.
 
-    Source: Moré, Garbow, Hillstrom 1980, MINPACK (hybrj), through `scipy.optimize.root`.
+    Source: Moré, Garbow, Hillstrom 1980, MINPACK (hybrj), through `scipy.optimize.root`; Paige, Saunders
+    1975 (MINRES) and Lehoucq, Sorensen, Yang 1998 (ARPACK), through `scipy.sparse.linalg`.
     """
     return saddle_near(problem, guess, "guess")
 
@@ -66,7 +72,8 @@ def saddle_near(problem: Problem, guess: PyTree, name: str) -> StationaryPoint:
     curvatures = found.eigenvalues
     below = int((curvatures < 0).sum())
     if below != 1 or _is_flat(curvatures):
-        kind = "a minimum" if below == 0 else f"a saddle of index {below}"
+        least = "at least " if is_large(guess) else ""
+        kind = "a minimum" if below == 0 else f"a saddle of index {least}{below}"
         if _is_flat(curvatures):
             kind = "a point with a flat direction"
         raise ValueError(
@@ -88,43 +95,34 @@ def minimum_near(problem: Problem, guess: PyTree, name: str) -> StationaryPoint:
     return found
 
 
+def is_large(theta: Any) -> bool:
+    """Whether there are too many parameters for a dense Hessian."""
+    return parameter_count(theta) > _MOST
+
+
 def stationary_point(problem: Problem, guess: Any, name: str) -> StationaryPoint:
     """Where ∇L vanishes near a guess."""
     guess = check_theta(problem, guess, name)
-    size = sum(leaf.size for leaf in jax.tree.leaves(guess))
-    if size > _MOST:
-        raise ValueError(
-            f"problem must have up to {_MOST} parameters for a dense Hessian, got {size}: its determinant "
-            f"and the number of its negative eigenvalues are needed, and products with vectors only estimate "
-            f"them. Restrict the problem to the few directions that matter."
-        )
+    search = krylov_root if is_large(guess) else dense_root
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
-        exact = in_float64(problem)
         flat, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), guess))
-
-        def facts(vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            _, gradient, hessian = _facts(exact, unravel(jnp.asarray(vector)))
-            return np.asarray(gradient, np.float64), np.asarray(hessian, np.float64)
-
-        found = scipy.optimize.root(facts, np.asarray(flat), jac=True, method="hybr", options={"xtol": 1e-13})
-        theta = unravel(jnp.asarray(found.x))
-        loss, gradient, hessian = (np.asarray(fact, np.float64) for fact in _facts(exact, theta))
-    scale = np.abs(hessian).max() * max(1.0, float(np.abs(found.x).max()))
-    if not np.abs(gradient).max() <= _STILL * scale:
+        try:
+            found = search(in_float64(problem), unravel, np.asarray(flat))
+        except UnsettledError as failure:
+            raise ValueError(
+                f"{name} must lie near a stationary point that is not flat, got {parameters(guess)}: from "
+                f"there the lowest eigenvalues of the Hessian do not settle ({failure}). Add an l2 term, or "
+                f"restrict the problem to the directions that matter."
+            ) from failure
+        theta = jax.tree.map(np.asarray, unravel(jnp.asarray(found.place)))
+    scale = np.abs(found.eigenvalues).max() * max(1.0, float(np.abs(found.place).max()))
+    if not np.abs(found.gradient).max() <= _STILL * scale:
         raise ValueError(
             f"{name} must lie near a stationary point, got {parameters(guess)}: the search from there ends "
-            f"with a gradient of {np.abs(gradient).max():.2g}. Start closer to one."
+            f"with a gradient of {np.abs(found.gradient).max():.2g}. Start closer to one."
         )
-    return StationaryPoint(jax.tree.map(np.asarray, theta), float(loss), np.linalg.eigvalsh(hessian))
+    return StationaryPoint(theta, found.loss, found.eigenvalues, found.direction)
 
 
 def _is_flat(eigenvalues: np.ndarray) -> bool:
     return bool(np.abs(eigenvalues).min() <= _FLAT * np.abs(eigenvalues).max())
-
-
-@_traces.jit
-def _facts(problem: Problem, theta: Any) -> Any:
-    """L, ∇L and ∇∇L over the raveled parameters."""
-    size = sum(leaf.size for leaf in jax.tree.leaves(theta))
-    hessian = jnp.reshape(problem.hessian(theta), (size, size))
-    return problem.loss(theta), ravel_pytree(problem.gradient(theta))[0], hessian

@@ -168,16 +168,22 @@ def products(problem: Problem, theta: PyTree) -> tuple[LinearOperator, LinearOpe
             f"functions v ↦ Hv and v ↦ Cv of your own."
         )
     theta = check_theta(problem, theta)
+    return hessian_operator(problem, theta), _linear_operator(_covariance_product, problem, theta)
+
+
+def hessian_operator(problem: Problem, theta: Any) -> LinearOperator:
+    """v ↦ H(θ)v over the raveled parameters, in the precision of θ."""
+    return _linear_operator(_hessian_product, problem, theta)
+
+
+def _linear_operator(product: Any, problem: Problem, theta: Any) -> LinearOperator:
     flat, _ = ravel_pytree(theta)
 
-    def operator(product: Any) -> LinearOperator:
-        def apply(vector: Any) -> np.ndarray:
-            tangent = jnp.asarray(np.ravel(vector), flat.dtype)
-            return np.asarray(product(problem, theta, tangent), np.float64)
+    def apply(vector: Any) -> np.ndarray:
+        tangent = jnp.asarray(np.ravel(vector), flat.dtype)
+        return np.asarray(product(problem, theta, tangent), np.float64)
 
-        return LinearOperator((flat.size, flat.size), matvec=apply, rmatvec=apply, dtype=np.float64)
-
-    return operator(_hessian_product), operator(_covariance_product)
+    return LinearOperator((flat.size, flat.size), matvec=apply, rmatvec=apply, dtype=np.float64)
 
 
 @_traces.jit
