@@ -311,13 +311,11 @@ class Reading:
             self._wrapped(value, name)
             return
         self._kind(type(value), name)
-        # Equinox looks twice at every attribute that is asked for, and this is done for each call of `run`
-        there = getattr(value, "__dict__", {})
+        there = getattr(value, "__dict__", {})  # Equinox looks twice at an attribute that is asked for
         for field in type(value).__dataclass_fields__:
             entry = there.get(field)
-            if entry is None or isinstance(entry, types.MethodType):
-                entry = getattr(value, field, None)
-            self.read(entry, f"{name}.{field}")
+            own = entry is not None and not isinstance(entry, types.MethodType)
+            self.read(entry if own else getattr(value, field, None), f"{name}.{field}")
 
     def _object(self, value: Any, name: str) -> None:
         kind = type(value)
