@@ -17,10 +17,10 @@ _AT_ONCE = 32
 _CHAINS, _WHOLE = PartitionSpec("chains"), PartitionSpec()
 
 
-def runner(process: ss.Process, chains: int) -> Callable[[int], ss.Result]:
+def runner(process: ss.Process, chains: int, initial: Any = None) -> Callable[[int], ss.Result]:
     """A function that runs an ensemble of the process for some steps, each time from its start."""
     key = jax.random.key(0)
-    start = ss.run(process, chains=chains, steps=1, key=key)
+    start = ss.run(process, chains=chains, steps=1, key=key, initial=initial)
 
     def run(steps: int) -> ss.Result:
         return ss.run(process, chains=chains, steps=steps, key=key, initial=start, progress=False)

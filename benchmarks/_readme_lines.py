@@ -95,6 +95,18 @@ LINES = (
         f"{_LANCZOS} 15 products, 16 runs",
         "PyHessian",
     ),
+    Line(
+        "chains that are put back when they leave, 10⁴",
+        "the same without exits",
+        "escape, 10^4 chains",
+        "sde_sgd, the same",
+    ),
+    Line(
+        "exits of a barrier of 5 D, counted",
+        "`jax.vmap` of a `while_loop` to the first exit",
+        "escape, exits counted",
+        "jax.vmap",
+    ),
     Line("two processes on two cores", "one process on one core", "two_processes, 10^5 chains", "1 process"),
     Line("a call of `run`, 10 chains, 1 step", "its step alone, jitted", "call_overhead, run", "jax.jit"),
     Line(

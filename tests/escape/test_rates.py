@@ -10,6 +10,7 @@ from scipy import stats
 
 import sde_sgd as ss
 from sde_sgd import escape
+from sde_sgd.escape import _rate
 
 KEY = jax.random.key(3)
 HYPER = ss.Hyperparameters(0.05, 1)
@@ -91,6 +92,13 @@ def test_without_an_exit_there_is_a_bound():
     assert found.steps_interval == (pytest.approx(10_000 / np.log(10)), np.inf)
     assert found.exponential is None
     assert "no exit" in repr(found)
+
+
+def test_an_interval_of_exits_is_exact():
+    """Its ends are where so few, or so many, exits have the chance α/2."""
+    low, high = _rate.poisson_interval(7, 100, 0.9)
+    assert stats.poisson.sf(6, 100 * low) == pytest.approx(0.05)
+    assert stats.poisson.cdf(7, 100 * high) == pytest.approx(0.05)
 
 
 def test_exits_are_counted_one_by_one():

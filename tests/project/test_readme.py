@@ -71,6 +71,29 @@ def test_the_python_of_the_page_on_clusters_runs(tmp_path):
     assert (tmp_path / "results" / "digits.nc").exists()
 
 
+@pytest.mark.script
+def test_the_python_of_the_page_on_escape_runs(tmp_path):
+    """Its two rates and the exact one agree."""
+    (block,) = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / "docs" / "escape.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", block],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    counted, split, exact = (
+        float(line) for line in re.findall(r"^\D*([\d.]+e-\d+)", done.stdout, re.MULTILINE)
+    )
+    assert abs(counted / exact - 1) < 0.08
+    assert abs(split / exact - 1) < 0.2
+
+
 def test_no_block_is_without_its_imports():
     """Each name of a module that a block uses has been imported in it or before it."""
     imported = set()
