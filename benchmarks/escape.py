@@ -20,7 +20,8 @@ RATE, NOISE = 0.05, 2.0
 
 def measure(effort: Effort) -> list[Row]:
     """Chain-steps per second, and exits per second of counting and of waiting for each chain."""
-    sgd = ss.SGD(DoubleWell(noise_variance=NOISE), ss.Hyperparameters(RATE, 1))
+    well, hyper = DoubleWell(noise_variance=NOISE), ss.Hyperparameters(RATE, 1)
+    sgd = ss.SGD(well, hyper)
     renewal = ss.escape.Renewal(sgd, start=START, outside=_outside)
     ours = Contender("sde_sgd, escape.Renewal", _from_start(renewal), CHAINS)
     plain = Contender("sde_sgd, the same chains without exits", _from_start(sgd), CHAINS)
@@ -28,14 +29,14 @@ def measure(effort: Effort) -> list[Row]:
         "escape, 10^4 chains", "chain-steps", ours, [Peer(plain.who, partial(list, [plain]), Target(0.7))],
         effort.long(),
     )  # fmt: skip
-    steps = ss.theory.chain_passage_time(sgd.problem, sgd.hyper, target=BORDER, start=START).steps
+    steps = ss.theory.chain_passage_time(well, hyper, target=BORDER, start=START).steps
     counted = Contender("sde_sgd, escape.Renewal", _from_start(renewal), CHAINS / steps)
     peer = Peer("jax.vmap of lax.while_loop to the first exit", lambda: [_to_first_exit()], Target(10))
     return rows + compare("escape, exits counted", "exits", counted, [peer], effort)
 
 
 def _outside(x: jax.Array) -> jax.Array:
-    return x > BORDER
+    return jnp.greater(x, BORDER)
 
 
 def _from_start(process: ss.Process) -> Callable[[int], object]:
@@ -55,7 +56,8 @@ def _to_first_exit() -> Contender:
             noise = jax.random.normal(jax.random.fold_in(key, number))
             return x - RATE * (x**3 - x) + RATE * NOISE**0.5 * noise, number + 1
 
-        return lax.while_loop(goes_on, step, (jnp.float32(START), jnp.int32(0)))[1]
+        result: jax.Array = lax.while_loop(goes_on, step, (jnp.float32(START), jnp.int32(0)))[1]
+        return result
 
     passages = jax.jit(jax.vmap(one))
 

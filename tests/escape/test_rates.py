@@ -102,13 +102,16 @@ def test_an_interval_of_exits_is_exact():
 
 
 def test_exits_are_counted_one_by_one():
-    seen = run(renewal(burn_in=30), chains=64, steps=400, record={"x": lambda x: x}, every=1)
+    hot = ss.SGD(ss.problems.DoubleWell(noise_variance=8.0), HYPER)
+    process = escape.Renewal(hot, start=-1.0, outside=outside, burn_in=30)
+    seen = run(process, chains=256, steps=200, record={"x": lambda x: x}, every=1)
     inside = np.asarray(seen.record["x"])
     assert inside.max() <= BORDER
     # put back to exactly the start, which no step of a continuous law hits by itself
     back = inside[1:] == -1.0
     number = back[30:].sum(axis=0)
     np.testing.assert_array_equal(seen.state.extra.number, number)
+    assert back[:30].any()
     first = np.where(number > 0, back[30:].argmax(axis=0) + 31, -1)
     np.testing.assert_array_equal(seen.state.extra.first, first)
 

@@ -1,13 +1,17 @@
 """Rare escapes against the exact mean passage of the chain, over many decades."""
 
 import diffrax
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import refused
 
 import sde_sgd as ss
 from sde_sgd import escape
+from sde_sgd.escape import _trials
+from sde_sgd.escape._outside import outside_of
 
 KEY = jax.random.key(3)
 HYPER = ss.Hyperparameters(0.05, 1)
@@ -70,6 +74,34 @@ def test_counting_and_splitting_agree_in_the_plane():
     error = np.hypot(counted.relative_error, found.standard_error / found.rate)
     assert error < 0.12
     assert abs(found.rate / counted.rate - 1) < 4 * error
+
+
+def test_crossings_are_taken_without_favour():
+    """How far they go beyond the level, beside all of them; the last ones go further than others."""
+    process = ss.SGD(ss.problems.Quadratic(), ss.Hyperparameters(0.2, 1))
+    ways = _trials.Ways(process, jnp.float32(0.0), outside_of(process, lambda x: x > 99.0), lambda x: x)
+    state = _trials.begin(ways, ss.random.chain_numbers(200_000))
+    state, levels = _trials.relax(ways, state, jax.random.key(1), jnp.int32(100))
+    home, first = jnp.float32(0.0), jnp.float32(0.3)
+
+    def crossed(before, key, steps):
+        return _trials.flux(ways, before, key, jnp.int32(steps), home, first)
+
+    begin = _trials.no_flux(state, levels, home)
+    some = crossed(begin, KEY, 60)
+    weights = np.asarray(some.crossings, np.float64)
+    assert weights.mean() > 2
+    every = []
+    for number in range(60):
+        begin = crossed(begin, jax.random.fold_in(KEY, number), 1)
+        every.append(np.asarray(begin.states[0])[np.asarray(begin.crossings) > 0])
+        begin = eqx.tree_at(lambda at: at.crossings, begin, jnp.zeros_like(begin.crossings))
+    whole = np.concatenate(every)
+    values = np.asarray(some.states[0])
+    taken = np.average(values, weights=weights)
+    error = np.hypot(values[weights > 0].std() / 300, whole.std() / len(whole) ** 0.5)
+    assert abs(taken - whole.mean()) < 4 * error
+    assert abs(weights.mean() * len(values) / len(whole) - 1) < 0.02
 
 
 def test_a_climb_that_falls_on_the_way_is_told():
