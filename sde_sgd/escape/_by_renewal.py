@@ -8,6 +8,7 @@ from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _checks
 from sde_sgd._platform._devices import Devices
+from sde_sgd._platform._telling import warn
 from sde_sgd._types import Observable, Scalar
 from sde_sgd.escape._rate import EscapeRate, rate
 from sde_sgd.escape._renewal import Renewal
@@ -17,6 +18,8 @@ from sde_sgd.simulation import run
 
 # exits from which the pilot knows how long to go on
 _PILOT_EXITS, _PILOT_STEPS = 50, 64
+# p below which exits are no Poisson process
+_NO_ESCAPE = 1e-6
 
 
 def by_renewal(
@@ -55,6 +58,8 @@ def by_renewal(
     Returns:
         `EscapeRate`; without any exit an upper bound.
 
+    Warns where exits are no Poisson process: the border lies inside the well, or next to the start.
+
     Raises:
         ValueError: as `Renewal` and `run`, for an η at which SGD is unstable at the start, and unless one of
             `steps` and `exits` is given.
@@ -68,7 +73,8 @@ def by_renewal(
         horizon = _checks.integer("steps", steps, at_least=1)
         waits = -(-horizon // 4) if burn_in is None else _checks.integer("burn_in", burn_in, at_least=0)
         counted = Renewal(process, start=start, outside=outside, burn_in=waits)
-        return rate(go(counted, steps=waits + horizon, key=key, initial=first.start), level=level)
+        whole = go(counted, steps=waits + horizon, key=key, initial=first.start)
+        return _told(rate(whole, level=level))
     if burn_in is not None:
         raise ValueError(f"burn_in must be left out with exits, got {burn_in!r}: the pilot run is that.")
     wanted = _checks.integer("exits", exits, at_least=1)
@@ -85,4 +91,16 @@ def by_renewal(
         horizon = min(horizon, math.ceil(wanted / found.rate / chains))
     counted = Renewal(process, start=start, outside=outside, burn_in=waits)
     main = go(counted, steps=waits + horizon, key=jax.random.fold_in(key, 1), initial=pilot.theta)
-    return rate(main, level=level)
+    return _told(rate(main, level=level))
+
+
+def _told(found: EscapeRate) -> EscapeRate:
+    """The same, with a warning where chains do not forget the well before they leave."""
+    test = found.exponential
+    if test is not None and test.rejects(_NO_ESCAPE):
+        warn(
+            f"outside may lie within the well, or start next to it: exits are no Poisson process "
+            f"(p = {test.p:.1g}), so that there is no one rate. Draw the border beyond the top of the barrier.",
+            stacklevel=3,
+        )
+    return found

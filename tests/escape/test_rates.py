@@ -82,6 +82,13 @@ def test_a_chain_that_is_put_back_on_the_border_is_seen():
     assert found.exponential.p < 1e-6
 
 
+def test_a_border_inside_the_well_is_told():
+    with pytest.warns(UserWarning, match="outside may lie within the well"):
+        escape.by_renewal(
+            SGD, start=-1.0, outside=lambda x: x > -0.95, chains=2_000, steps=300, key=KEY, progress=False
+        )
+
+
 def test_without_an_exit_there_is_a_bound():
     calm = ss.SGD(ss.problems.DoubleWell(noise_variance=0.1), HYPER)
     process = escape.Renewal(calm, start=-1.0, outside=outside)
