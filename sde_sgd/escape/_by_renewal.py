@@ -100,7 +100,7 @@ def _told(found: EscapeRate) -> EscapeRate:
     if test is not None and test.rejects(_NO_ESCAPE):
         warn(
             f"outside may lie within the well, or start next to it: exits are no Poisson process "
-            f"(p = {test.p:.1g}), so that there is no one rate. Draw the border beyond the top of the barrier.",
+            f"(p = {test.p:.1g}), so there is no one rate. Draw the border beyond the top of the barrier.",
             stacklevel=3,
         )
     return found
