@@ -98,6 +98,11 @@ def parabolas(flatness, noise) -> escape.Well:
     return escape.Well(problem, 0.0, Partial(beyond, 1.5 * problem.barrier_position), climb=place)
 
 
+def ends(values, quick) -> tuple[float, ...]:
+    """All values, or the first and the last."""
+    return values[:: len(values) - 1] if quick else values
+
+
 def exact_steps(well, rate) -> float:
     """The mean first passage of the chain."""
     (border,) = well.outside.args
@@ -109,11 +114,11 @@ def exact_steps(well, rate) -> float:
 
 def against_the_barrier(axes, quick, estimators, keys) -> list[list[str]]:
     """The double well's τ over ΔL/D."""
-    hyper, every = ss.Hyperparameters(RATE), 2 if quick else 1
+    hyper = ss.Hyperparameters(RATE)
     rows, exact = [], {}
     for by, heights, mark, key in (
-        ("counting", COUNTED[::every], "o", keys[0]),
-        ("splitting", SPLIT[::every], "s", keys[1]),
+        ("counting", ends(COUNTED, quick), "o", keys[0]),
+        ("splitting", ends(SPLIT, quick), "s", keys[1]),
     ):
         found = escape.rates(
             ss.SGD, double_well, parameters={"height": heights}, learning_rate=RATE, key=key, **estimators[by]
@@ -134,12 +139,12 @@ def against_the_barrier(axes, quick, estimators, keys) -> list[list[str]]:
 
 def against_sharpness(axes, quick, estimators, keys) -> list[list[str]]:
     """The parabolas' τ over 1/k, with white noise and with noise of the curvature."""
-    every, height = 2 if quick else 1, 2 * LOW_BARRIER / SMALL_RATE
+    height = 2 * LOW_BARRIER / SMALL_RATE
     rows, exact = [], {"curvature": {}, "white": {}}
     for noise, by, flat, mark, key in (
-        ("white", "counting", WHITE[::every], "o", keys[0]),
-        ("curvature", "counting", SHARP[::every], "o", keys[1]),
-        ("curvature", "splitting", FLAT[::every], "s", keys[2]),
+        ("white", "counting", ends(WHITE, quick), "o", keys[0]),
+        ("curvature", "counting", ends(SHARP, quick), "o", keys[1]),
+        ("curvature", "splitting", ends(FLAT, quick), "s", keys[2]),
     ):
         found = escape.rates(
             ss.SGD, parabolas, parameters={"flatness": flat, "noise": [noise]}, learning_rate=SMALL_RATE,
@@ -204,7 +209,7 @@ def finish_axes(axes, name) -> None:
 
 def animate(path, quick, key) -> None:
     """Chains of the double well, their exits, and how many were to be expected."""
-    frames, chains, steps, burn_in, height = (20 if quick else 90), 500, 3, 150, 3.0
+    frames, chains, steps, burn_in, height = (12 if quick else 90), 500, 3, 150, 3.0
     well = double_well(height)
     sgd = ss.SGD(well.problem, ss.Hyperparameters(RATE))
     process = escape.Renewal(sgd, start=well.start, outside=well.outside, burn_in=burn_in)

@@ -191,7 +191,7 @@ def test_escape_from_a_minimum(tmp_path):
     text = run_example("escape_from_a_minimum", tmp_path)
     pattern = r"(white|curvature) +\S+ +(\S+) +(\S+) +(\S+) +\S+ +(\S+) +(\S+) to (\S+)$"
     rows = re.findall(pattern, text, re.MULTILINE)
-    assert len(rows) == 13
+    assert len(rows) == 10
     times = {}
     for noise, flatness, by, steps, ratio, low, high in rows:
         times.setdefault((noise, flatness != "-"), []).append(float(steps))
@@ -204,4 +204,4 @@ def test_escape_from_a_minimum(tmp_path):
     assert max(times["curvature", True]) > 1e4 * min(times["curvature", True])
     animation = (tmp_path / "escape_from_a_minimum.gif").read_bytes()
     assert animation[:6] == b"GIF89a"
-    assert 20_000 < len(animation) < 1_500_000
+    assert 20_000 < len(animation) < 300_000
