@@ -209,34 +209,23 @@ def finish_axes(axes, name) -> None:
 
 def animate(path, quick, key) -> None:
     """Chains of the double well, their exits, and how many were to be expected."""
-    frames, chains, steps, burn_in, height = (12 if quick else 90), 500, 3, 150, 3.0
-    well = double_well(height)
+    frames, chains, steps, burn_in = (12 if quick else 90), 500, 3, 150
+    well = double_well(COUNTED[0])
     sgd = ss.SGD(well.problem, ss.Hyperparameters(RATE))
     process = escape.Renewal(sgd, start=well.start, outside=well.outside, burn_in=burn_in)
     given = {"chains": chains, "key": key, "progress": False}
     result = ss.run(process, steps=burn_in, initial=well.start, **given)
     clock = np.arange(frames + 1) * steps
     expected = clock * chains / exact_steps(well, RATE)
-    figure, (landscape, counts) = ss.plot.figure(1, 2, width=4.4, height=3.4)
-    ss.plot.landscape(well.problem, bounds=(-1.7, 0.8), ax=landscape)
-    landscape.axvline(BORDER, color="grey", lw=0.8, ls="--")
-    landscape.text(BORDER + 0.03, 0.52, "outside:\nput back", fontsize=9)
-    landscape.set(xlabel="x", ylabel="loss L(x)", ylim=(-0.03, 0.6))
-    landscape.set_title(f"{chains} chains of SGD, ΔL/D = {height:g}")
-    counts.fill_between(
-        clock, expected - expected**0.5, expected + expected**0.5, color="black", alpha=0.12, lw=0
-    )
-    counts.plot(clock, expected, color="black", lw=1.2, label="expected: exact rate × time, ± √")
-    (count,) = counts.plot([], [], color=RED, lw=2, drawstyle="steps-post", label="counted")
-    counts.set(title="exits", xlabel="steps", xlim=(0, clock[-1]), ylim=(0, 1.5 * expected[-1]))
-    counts.legend(fontsize=9.5, loc="upper left", frameon=False)
+    figure, (landscape, counts) = stage(well, clock, expected)
+    landscape.set_title(f"{chains} chains of SGD, ΔL/D = {COUNTED[0]:g}")
     # each at a height of its own over the loss, so that they do not hide each other
     lift = 0.012 + 0.09 * np.random.default_rng(0).random(chains)
-    inside = landscape.scatter(np.zeros(chains), lift, s=9, color=BLUE, lw=0)
-    back = landscape.scatter(np.zeros(chains), lift, color=RED, lw=0)
-    exits = landscape.scatter(
-        np.full(chains, BORDER), float(well.problem.loss(BORDER)) + lift, color=RED, lw=0
-    )
+    border = np.full(chains, BORDER), float(well.problem.loss(BORDER)) + lift
+    inside = landscape.scatter(*border, s=9, color=BLUE, lw=0)
+    back, exits = (landscape.scatter(*border, color=RED, lw=0) for _ in range(2))
+    (count,) = counts.plot([], [], color=RED, lw=2, drawstyle="steps-post", label="counted")
+    counts.legend(fontsize=9.5, loc="upper left", frameon=False)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -244,11 +233,11 @@ def animate(path, quick, key) -> None:
     total, fresh = [0], np.zeros(chains)
     with writer.saving(figure, path, dpi=80):
         for _ in range(frames):
-            before = np.asarray(result.state.extra.number)
+            before = result.state.extra.number
             result = ss.run(process, steps=steps, initial=result, **given)
-            number = np.asarray(result.state.extra.number)
-            fresh = np.where(number > before, 1.0, np.maximum(fresh - 0.1, 0.0))
-            total.append(int(number.sum()))
+            left = np.asarray(result.state.extra.number > before)
+            fresh = np.where(left, 1.0, np.maximum(fresh - 0.1, 0.0))
+            total.append(int(result.state.extra.number.sum()))
             at = np.stack([result.theta, jax.vmap(well.problem.loss)(result.theta) + lift], axis=1)
             inside.set_offsets(at)
             back.set_offsets(at)
@@ -257,6 +246,20 @@ def animate(path, quick, key) -> None:
             count.set_data(clock[: len(total)], total)
             writer.grab_frame()
     print(f"\nanimation: {path}, {total[-1]} exits where {expected[-1]:.1f} are expected")
+
+
+def stage(well, clock, expected):
+    """A figure with what does not move: the loss, and the exits to be expected; returns it and its axes."""
+    figure, axes = ss.plot.figure(1, 2, width=4.4, height=3.4)
+    ss.plot.landscape(well.problem, bounds=(-1.7, 0.8), ax=axes[0])
+    axes[0].axvline(BORDER, color="grey", lw=0.8, ls="--")
+    axes[0].text(BORDER + 0.03, 0.52, "outside:\nput back", fontsize=9)
+    axes[0].set(xlabel="x", ylabel="loss L(x)", ylim=(-0.03, 0.6))
+    spread = expected**0.5
+    axes[1].fill_between(clock, expected - spread, expected + spread, color="black", alpha=0.12, lw=0)
+    axes[1].plot(clock, expected, color="black", lw=1.2, label="exact rate × time, ± 1 SD")
+    axes[1].set(title="exits", xlabel="steps", xlim=(0, clock[-1]), ylim=(0, 1.5 * expected[-1]))
+    return figure, axes
 
 
 if __name__ == "__main__":
