@@ -184,3 +184,24 @@ def test_weak_order(tmp_path):
         expected = 1 if name == "first order" or (held, name[-2:]) == ("η/B", " B") else 2
         # .15 for the next order at these η; rounding of the table
         assert abs(slope - expected) < 0.15 + 5.5 * error + 0.005, (held, name)
+
+
+def test_escape_from_a_minimum(tmp_path):
+    """Times within their intervals of the exact ones, and only curvature noise exponential in 1/k."""
+    text = run_example("escape_from_a_minimum", tmp_path)
+    pattern = r"(white|curvature) +\S+ +(\S+) +(\S+) +(\S+) +\S+ +(\S+) +(\S+) to (\S+)$"
+    rows = re.findall(pattern, text, re.MULTILINE)
+    assert len(rows) == 10
+    times = {}
+    for noise, flatness, by, steps, ratio, low, high in rows:
+        times.setdefault((noise, flatness != "-"), []).append(float(steps))
+        # 95 % is two standard errors to either side; splitting knows its own from 16 replicas only
+        errors = 8 if by == "splitting" else 5.5
+        assert abs(np.log(float(ratio))) < errors * np.log(float(high) / float(low)) / 4, (noise, flatness)
+    assert max(times["white", False]) > 1e12
+    # over a factor of 4.4 and of 5 in 1/k
+    assert max(times["white", True]) < 6 * min(times["white", True])
+    assert max(times["curvature", True]) > 1e4 * min(times["curvature", True])
+    animation = (tmp_path / "escape_from_a_minimum.gif").read_bytes()
+    assert animation[:6] == b"GIF89a"
+    assert 20_000 < len(animation) < 300_000
