@@ -7,6 +7,7 @@ from types import ModuleType as _ModuleType
 from sde_sgd import bayes as bayes
 from sde_sgd import curvature as curvature
 from sde_sgd import data as data
+from sde_sgd import escape as escape
 from sde_sgd import hyperparameters as hyperparameters
 from sde_sgd import problems as problems
 from sde_sgd import random as random

@@ -40,3 +40,15 @@ def over_steps(begin: Int[Array, ""], end: Int[Array, ""], body: Body[Carry], ca
         carry = lax.fori_loop(0, full, some, carry)
     result: Carry = lax.fori_loop(begin, end, body, carry)
     return result
+
+
+def alone(body: Body[Carry], step: Int[Array, ""], carry: Carry) -> Carry:
+    """`body(step, carry)`, made once where several things are made of it.
+
+    On a CPU XLA makes a step again for each of its uses, with all its random numbers; a loop of one turn,
+    whose length is not known, it leaves alone.
+    """
+    if _KNOWN.get():
+        return body(step, carry)
+    result: Carry = lax.fori_loop(step, step + 1, body, carry)
+    return result

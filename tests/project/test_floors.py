@@ -23,7 +23,7 @@ FLOORS = (
     ("curvature", "processes"),
     ("simulation", "theory"),
     ("statistics",),
-    ("bayes", "validity"),
+    ("bayes", "escape", "validity"),
     ("plot",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
