@@ -27,6 +27,7 @@ from scipy import optimize, stats
 import sde_sgd as ss
 from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
+from paper_checks.diffusion_theory._near import least_shown, near
 from paper_checks.diffusion_theory._paper import DIFFUSION_THEORY
 from paper_checks.three_factors._networks import noisy_digits, other_data
 
@@ -35,7 +36,6 @@ FEWEST = 2  # B whose kurtosis is the largest, for its exponent alone
 COORDINATES = 128
 GROUPS, BLOCK = 16, 10
 MARGIN, SLOPE_MARGIN = 0.05, 0.1
-LEVEL = 0.05
 FAINT = 1e-8  # of the largest variance; weights of pixels that are never lit have none
 TRAINING = (0.1, 16)  # η and B
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -71,9 +71,11 @@ def check(context: Context) -> Outcome:
     sizes = context.pick(smoke=(128, 8), quick=(128, 32, 8), full=(128, 32, 8))
     found = {size: [_noise(context, *point, size) for point in points] for size in (*sizes, FEWEST)}
     tests = len(points)
-    over = [_worst([_over(one, size, tests) for one in found[size]]) for size in sizes]
-    across = [_worst([_across(one, size, tests) for one in found[size]]) for size in sizes]
-    exponent = _worst([_exponent({size: found[size][at] for size in found}, tests) for at in range(tests)])
+    over = [least_shown([_over(one, size, tests) for one in found[size]]) for size in sizes]
+    across = [least_shown([_across(one, size, tests) for one in found[size]]) for size in sizes]
+    exponent = least_shown(
+        [_exponent({size: found[size][at] for size in found}, tests) for at in range(tests)]
+    )
     count = found[FEWEST][0].count
     control = _over(_heavy_tails(context, count), None, 1)
     return Outcome(
@@ -122,7 +124,8 @@ def _noise(context: Context, name: str, problem: Any, theta: Any, size: int) -> 
     def drawn(process: Any, what: str, chains: int) -> np.ndarray:
         result = context.run(f"{what} {name} {size}", process, chains=chains, steps=1, initial=theta)
         ends = np.concatenate([leaf.reshape(chains, -1) for leaf in jax.tree.leaves(result.theta)], axis=1)
-        return (np.asarray(ravel_pytree(theta)[0]) - ends) / LONG - rows.mean(axis=0).astype(np.float32)
+        moved = np.asarray(ravel_pytree(theta)[0]) - ends
+        return np.asarray(moved / LONG - rows.mean(axis=0).astype(np.float32))
 
     noise = drawn(context.sgd(problem, hyper), "SGD", count)
     same = drawn(gaussian, "Gaussian", few)
@@ -164,8 +167,7 @@ def _over(noise: Noise, size: int | None, tests: int) -> Measurement:
     alpha, error = 1 / mean, error / mean**2
     of = "" if size is None else f" at B = {size}"
     name = f"α of one coordinate over minibatches{of}: {noise.name}"
-    within = f"within {MARGIN:g} of 2, by two one-sided tests at level {LEVEL:g}"
-    return _judged(name, alpha, error, alpha - 2, MARGIN, GROUPS - 1, tests, noise.count, within)
+    return near(name, alpha, error, to=2.0, margin=MARGIN, n=noise.count, tests=tests, freedom=GROUPS - 1)
 
 
 def _across(noise: Noise, size: int, tests: int) -> Measurement:
@@ -178,9 +180,8 @@ def _across(noise: Noise, size: int, tests: int) -> Measurement:
         f"α across coordinates at B = {size}, {1 / means[0]:.2f} of SGD, minus {1 / means[1]:.2f} of "
         f"Gaussian noise: {noise.name}"
     )
-    within = f"within {MARGIN:g}, by two one-sided tests at level {LEVEL:g}"
     count = len(noise.across)
-    return _judged(name, difference, error, difference, MARGIN, count - 1, tests, 2 * count, within)
+    return near(name, difference, error, to=0.0, margin=MARGIN, n=2 * count, tests=tests, freedom=count - 1)
 
 
 def _exponent(sizes: dict[int, Noise], tests: int) -> Measurement:
@@ -192,10 +193,9 @@ def _exponent(sizes: dict[int, Noise], tests: int) -> Measurement:
     (_, power), covariance = optimize.curve_fit(_power_law, x, values, first, errors, absolute_sigma=True)
     error = float(covariance[1, 1] ** 0.5)
     one = sizes[FEWEST]
-    within = f"within {SLOPE_MARGIN:g} of −1, by two one-sided tests at level {LEVEL:g}"
     name = f"exponent of the excess kurtosis in B: {one.name}"
     count = one.count * len(sizes)
-    return _judged(name, power, error, power + 1, SLOPE_MARGIN, GROUPS - 1, tests, count, within)
+    return near(name, power, error, to=-1.0, margin=SLOPE_MARGIN, n=count, tests=tests, freedom=GROUPS - 1)
 
 
 def _power_law(x: np.ndarray, scale: float, power: float) -> np.ndarray:
@@ -204,33 +204,6 @@ def _power_law(x: np.ndarray, scale: float, power: float) -> np.ndarray:
 
 def _listed(values: Sequence[float], form: str) -> str:
     return ", ".join(f"{value:{form}}" for value in values)
-
-
-def _judged(
-    name: str,
-    estimate: float,
-    error: float,
-    deviation: float,
-    margin: float,
-    freedom: int,
-    tests: int,
-    count: int,
-    threshold: str,
-) -> Measurement:
-    p = float(min(1.0, tests * stats.t.sf((margin - abs(deviation)) / error, freedom)))
-    return Measurement(
-        name=name,
-        estimate=float(estimate),
-        standard_error=float(error),
-        n=count,
-        p=p,
-        threshold=threshold,
-        met=p < LEVEL,
-    )
-
-
-def _worst(found: list[Measurement]) -> Measurement:
-    return max(found, key=lambda one: one.p or 0.0)
 
 
 def _draw(found: dict[int, list[Noise]], heavy: float) -> Any:
