@@ -7,7 +7,7 @@ Thresholds, set before any run:
 - One coordinate over minibatches: α (harmonic mean over 128 coordinates) within .05 of 2, for each B.
   Student's t with 3 degrees of freedom, whose tails are heavy, is at 1.7.
 - Across the coordinates of one minibatch: α of the network's noise within .05 of that of Gaussian noise of
-  the same C; both are below 2 by about .1.
+  the same C; both were below 2 by about .1 in a trial.
 - Both by two one-sided tests at level .05, corrected for the points θ looked at; the worst point counts.
 - Excess kurtosis of one coordinate ∝ 1/B, as for sums of independent examples: exponent −1 ± .1, in the same
   way.
@@ -269,8 +269,8 @@ CARD = DIFFUSION_THEORY.at("section 2 and figure 2").card(
         points.
     """,
     reason="""
-        Effect size: heavy tails (Student's t₃) have α = 1.7, and what unequal variances do to Gaussian noise
-        is .1. The excess kurtosis of a mean of B independent numbers is that of one, over B.
+        Effect size: heavy tails (Student's t₃) have α = 1.7, and unequal variances made Gaussian noise look
+        .1 heavier in a trial. The excess kurtosis of a mean of B independent numbers is that of one, over B.
     """,
     control="One coordinate over as many draws of Student's t with 3 degrees of freedom.",
     check=check,

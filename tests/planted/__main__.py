@@ -27,7 +27,7 @@ LISTS = (
     "curvature",
     "statistics",
 )
-LISTS += ("validity", "plot", "escape")
+LISTS += ("validity", "plot", "escape", "cards")
 
 
 def listed() -> list[Fault]:
