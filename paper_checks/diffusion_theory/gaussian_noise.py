@@ -121,20 +121,22 @@ def _noise(context: Context, name: str, problem: Any, theta: Any, size: int) -> 
     loud = np.flatnonzero(variance >= np.median(variance[alive]))
     watched = rng.choice(loud, COORDINATES, replace=False)
 
-    def drawn(process: Any, what: str, chains: int) -> np.ndarray:
-        result = context.run(f"{what} {name} {size}", process, chains=chains, steps=1, initial=theta)
-        ends = np.concatenate([leaf.reshape(chains, -1) for leaf in jax.tree.leaves(result.theta)], axis=1)
-        moved = np.asarray(ravel_pytree(theta)[0]) - ends
-        return np.asarray(moved / LONG - rows.mean(axis=0).astype(np.float32))
+    begin, mean = np.asarray(ravel_pytree(theta)[0], np.float64), rows.mean(axis=0)
 
-    noise = drawn(context.sgd(problem, hyper), "SGD", count)
-    same = drawn(gaussian, "Gaussian", few)
-    groups = noise[:, watched].astype(np.float64).reshape(GROUPS, count // GROUPS, COORDINATES)
+    def ends(process: Any, what: str, chains: int) -> np.ndarray:
+        result = context.run(f"{what} {name} {size}", process, chains=chains, steps=1, initial=theta)
+        return np.concatenate([leaf.reshape(chains, -1) for leaf in jax.tree.leaves(result.theta)], axis=1)
+
+    def noise(at: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        return np.asarray((begin[columns] - at[:, columns]) / LONG - mean[columns])
+
+    sgd, same = ends(context.sgd(problem, hyper), "SGD", count), ends(gaussian, "Gaussian", few)
+    groups = noise(sgd, watched).reshape(GROUPS, count // GROUPS, COORDINATES)
     of_examples = stats.kurtosis(rows[:, watched], axis=0)
     return Noise(
         name=name,
-        across=np.array([_inverse(one[order]) for one in noise[:few]]),
-        gaussian=np.array([_inverse(one[order]) for one in same]),
+        across=np.array([_inverse(one) for one in noise(sgd[:few], order)]),
+        gaussian=np.array([_inverse(one) for one in noise(same, order)]),
         over=_over_minibatches(groups),
         kurtosis=stats.kurtosis(groups, axis=1, bias=False).mean(axis=1),
         expected=float(of_examples.mean() / size),
