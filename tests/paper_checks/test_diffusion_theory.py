@@ -22,6 +22,8 @@ from paper_checks.diffusion_theory import exponential_or_polynomial as laws
 from paper_checks.diffusion_theory._escapes import Escape
 from paper_checks.diffusion_theory._near import least_shown, near
 
+SCRIPT = pytest.mark.script
+
 
 def context(card_id, **faults):
     """At smoke scale."""
@@ -59,7 +61,10 @@ def test_a_covariance_that_is_the_hessian_but_for_a_constant_is_told_from_one_th
     assert covariance._furthest(both, -1) is both[1] and not both[1].met
 
 
-@pytest.mark.parametrize("arm", [_arms.ARMS[1], _arms.ARMS[3]], ids=lambda arm: arm.model)
+@pytest.mark.parametrize(
+    "arm",
+    [pytest.param(_arms.ARMS[1], id="logistic"), pytest.param(_arms.ARMS[3], id="network", marks=SCRIPT)],
+)
 def test_with_labels_of_the_model_the_covariance_is_the_fisher_information(arm):
     """Every μ is 1 but for sampling: of 2240 examples and more within 30 %, of 5 directions."""
     given = context("covariance")
