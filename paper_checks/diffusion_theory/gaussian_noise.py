@@ -12,6 +12,8 @@ Thresholds, set before any run:
 - Excess kurtosis of one coordinate ∝ 1/B, as for sums of independent examples: exponent −1 ± .1, in the same
   way.
 - Control: draws of Student's t₃ in the place of minibatches.
+
+Numbers of minibatches and coordinates were raised once, for power; no threshold was.
 """
 
 from collections.abc import Sequence
