@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from paper_checks import three_factors
+from paper_checks import diffusion_theory, three_factors
 from paper_checks._card import Card
 
-CARDS: tuple[Card, ...] = (*three_factors.CARDS,)
+CARDS: tuple[Card, ...] = (*three_factors.CARDS, *diffusion_theory.CARDS)
 
 
 def chosen(cards: Sequence[Card], only: Sequence[str] | None, paper: str | None) -> list[Card]:

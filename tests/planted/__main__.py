@@ -17,6 +17,7 @@ from planted._runner import Runner, remembered
 ROOT = Path(__file__).parents[2]
 LISTS = (
     "bayes",
+    "cards",
     "conventions",
     "engine",
     "parts",
