@@ -13,7 +13,7 @@ FAULTS = [
         _NEAR,
         "margin - abs(estimate - to)",
         "margin + abs(estimate - to)",
-        "paper_checks/test_diffusion_theory.py::"
+        "paper_checks/test_diffusion_cards.py::"
         "test_near_holds_its_level_at_the_margin_and_finds_what_is_within",
     ),
     Fault(
@@ -21,7 +21,7 @@ FAULTS = [
         _NEAR,
         "tests * stats.t.sf",
         "stats.t.sf",
-        "paper_checks/test_diffusion_theory.py::"
+        "paper_checks/test_diffusion_cards.py::"
         "test_near_holds_its_level_at_the_margin_and_finds_what_is_within",
     ),
     Fault(
@@ -29,21 +29,21 @@ FAULTS = [
         _ESCAPES,
         "np.log(self.found.time)",
         "np.log(self.found.steps)",
-        "paper_checks/test_diffusion_theory.py::test_a_time_of_escape_is_that_of_the_chain",
+        "paper_checks/test_diffusion_cards.py::test_a_time_of_escape_is_that_of_the_chain",
     ),
     Fault(
         "points of a line weigh by their errors",
         _ESCAPES,
         "** -2.0",
         "** 2.0",
-        "paper_checks/test_diffusion_theory.py::test_the_line_through_times_of_escape",
+        "paper_checks/test_diffusion_cards.py::test_the_line_through_times_of_escape",
     ),
     Fault(
         "a gradient covariance that is too small is close to the Hessian",
         _COVARIANCE,
         "np.abs(np.log(self.mu)).max(axis=1)",
         "np.log(self.mu).max(axis=1)",
-        "paper_checks/test_diffusion_theory.py::"
+        "paper_checks/test_diffusion_cards.py::"
         "test_a_covariance_that_is_the_hessian_but_for_a_constant_is_told_from_one_that_is",
     ),
     Fault(
@@ -51,6 +51,6 @@ FAULTS = [
         _LAWS,
         " + np.log(FACTORS) - law",
         " - law",
-        "paper_checks/test_diffusion_theory.py::test_the_two_laws_are_told_apart",
+        "paper_checks/test_diffusion_cards.py::test_the_two_laws_are_told_apart",
     ),
 ]
