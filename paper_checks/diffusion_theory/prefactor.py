@@ -11,8 +11,9 @@ Thresholds, set before any run:
 - Control: the test of the formula with T in the place of T/2, so half the exponent.
 
 Settings were changed after a first look, no threshold: four pairs of curvatures became three, at a smaller
-exponent, and the control is another one, as the first passed with the few exits of "smoke". SGD's own time was 7 % short at η = .01 and 4 % at .001. Where the noise jumps, a
-step goes on with the noise of where it began; at a given exponent that is worth O(√η). Hence η = .0002.
+exponent, and the control is another one, as the first passed with the few exits of "smoke". SGD's own time
+was 7 % short at η = .01 and 4 % at .001: where the noise jumps, a step goes on with the noise of where it
+began, which at a given exponent is worth O(√η). Hence η = .0002.
 """
 
 from dataclasses import dataclass
