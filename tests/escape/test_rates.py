@@ -64,7 +64,7 @@ def test_rates_of_data_momentum_and_the_sde():
     assert 0.5 < found.rate * exact() < 1.5
 
 
-@pytest.mark.slow
+@pytest.mark.script
 def test_intervals_hold_and_p_values_are_uniform():
     covered, p_values = 0, []
     process = renewal(burn_in=200)

@@ -59,6 +59,7 @@ def test_intervals_hold():
     assert abs(np.mean(ratios) - 1) < 3 * np.std(ratios) / 200**0.5
 
 
+@pytest.mark.script
 def test_counting_and_splitting_agree_in_the_plane():
     """On Müller and Brown's surface; where paths cross a level matters for what comes after."""
     plane = ss.problems.MullerBrown(noise_variance=120.0)

@@ -160,7 +160,7 @@ def test_kinds_of_processors_are_side_by_side(tmp_path, capsys):
         f"| {euler} | sde_sgd | 1 G chain-steps/s |  |",
         "|  | numba (x) | 500 M chain-steps/s | 2 |",
     ]
-    assert "HBM3: jax 0.11.2, the best of 2 rounds of 0.001 s (`make accelerator`)." in grown
+    assert "HBM3: jax 0.11.2, the best of 2 rounds of 0.001 s (`make accelerator`)" in grown
     page.write_text("# Title\n")
     for wrong, said in ((tmp_path, "must hold the lines"), (tmp_path / "empty", "which has none")):
         with pytest.raises(SystemExit):

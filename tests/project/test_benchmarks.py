@@ -360,6 +360,7 @@ def test_a_cpu_says_why_the_kernel_has_no_numbers():
     assert row.note in table([row])
 
 
+@pytest.mark.script
 def test_the_kernel_is_timed_beside_the_plain_loop(monkeypatch):
     """As on a GPU, but stepped through."""
     use = ss.chain_kernel
