@@ -101,8 +101,9 @@ class Paths:
         found, low = [self.first], 0.0
         while len(found) < _MOST_LEVELS:
             # of the highest that paths get, with no level to stop at
-            highest = np.sort(np.asarray(self._trial(np.inf).highest))
-            target = float(highest[int(np.floor((1 - share) * len(highest)))])
+            whole = self._trial(np.inf)
+            highest = np.asarray(whole.highest)
+            target = float(np.sort(highest)[int(np.floor((1 - share) * len(highest)))])
             if not np.isfinite(target):
                 _warn_unless_monotone(low)
                 return [*found, np.inf]
@@ -112,18 +113,17 @@ class Paths:
                     f"the paths that began at {found[-1]:.6g}. Give one that does, or more chains."
                 )
             found.append(target)
-            low = max(low, self._outside_below(target))
+            # outside with less of it than they should have by now
+            early = np.isinf(highest) & (self._raw_levels(whole.state) < target)
+            low = max(low, float(early.mean()))
             self.climb_to(target)
         raise ValueError(
             f"climb must lead outside, got to {found[-1]:.6g} in {_MOST_LEVELS} levels. Is there a way out?"
         )
 
-    def _outside_below(self, target: float) -> float:
-        """The share of paths that get outside with less of `climb` than there should be by then."""
-        last = self._trial(np.inf)
-        out = np.isinf(np.asarray(last.highest))
-        low = np.asarray(jax.vmap(self._ways.level)(last.state.theta)) < target
-        return float((out & low).mean())
+    def _raw_levels(self, state: ChainState) -> np.ndarray:
+        """Of every chain, outside too."""
+        return np.asarray(jax.vmap(self._ways.level)(state.theta))
 
     def _trial(self, level: float) -> Trial:
         home, target = jnp.asarray(self.home), jnp.asarray(level)

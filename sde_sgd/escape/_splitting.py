@@ -117,8 +117,9 @@ def by_splitting(
 
     Source: Allen, Warren, ten Wolde 2005, Phys. Rev. Lett. 94, 018104; Borrero, Escobedo 2008 for the levels.
     """
-    ways = _ways(process, start, outside, climb)
+    _settings.refuse_tracing("by_splitting", process, start, key)
     check_key(key)
+    ways = _ways(process, start, outside, climb)
     replicas = _checks.integer("replicas", replicas, at_least=4)
     chains = _checks.integer("chains", chains, at_least=32 * replicas, hint="32 of each replica.")
     share = float(_checks.scalar("share", share, above=0, below=1))
