@@ -164,7 +164,7 @@ def _warn_unless_monotone(share: float) -> None:
     if share > _NOT_MONOTONE:
         warn(
             f"climb does not rise all the way: {share:.0%} of the paths got outside with less of it than on "
-            f"the way. The rate is right, its error may be large; give a climb that rises to the end.",
+            f"the way, which makes its error large. Give one that rises to the end.",
             stacklevel=4,
         )
 

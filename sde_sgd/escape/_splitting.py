@@ -12,6 +12,7 @@ from jaxtyping import Array, Key, PyTree
 from sde_sgd import _checks
 from sde_sgd._platform import _settings
 from sde_sgd._platform._shown import Shown
+from sde_sgd._platform._telling import warn
 from sde_sgd._types import Observable, Scalar
 from sde_sgd.escape._outside import outside_of, start_inside
 from sde_sgd.escape._paths import Paths
@@ -22,6 +23,9 @@ from sde_sgd.processes._base import Process
 from sde_sgd.processes._langevin import Langevin
 from sde_sgd.processes._leimkuhler_matthews import LeimkuhlerMatthews
 from sde_sgd.random import check_key
+
+# spread of replicas over their mean beyond which few of them make the mean
+_FAR_APART = 0.7
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -90,15 +94,17 @@ def by_splitting(
     with replacement, for the next. The work grows with ln(1/rate), where counting takes 1/rate.
 
     A pilot run places the levels so that p_i ≈ `share`; the run that counts is independent of it, so that
-    the rate of each replica is unbiased. Replicas share nothing but the levels, which makes the error bar
-    honest: paths of one replica have ancestors in common and are not independent.
+    the rate of each replica is unbiased. Replicas share nothing but the levels, so that their spread is an
+    error bar: paths of one replica have ancestors in common and are not independent. What it cannot see
+    is a way out that all of them miss, as where `climb` rises along another one first.
 
     Args:
         process: as for `Renewal`, and such that θ and what it carries say all: not the default Langevin,
             which uses each normal number in two steps (give it solver=diffrax.Euler()).
         start, outside: as for `Renewal`.
         climb: how far out one chain is, from its parameters; by default the loss. It should rise all the way
-            out, best as the chance to get out from there does. Another one costs precision, not truth.
+            out, best as the chance to get out from there does. Another one costs precision, and where that is
+            little (you are warned) the rate comes out too low.
         chains: at once, in all replicas together.
         replicas: independent estimates, at least 4.
         share: wanted p_i.
@@ -109,7 +115,8 @@ def by_splitting(
     Returns:
         `SplittingRate`.
 
-    Warns if chains get outside where `climb` is below the level that they should have reached.
+    Warns if chains get outside where `climb` is below the level that they should have reached, and if
+    replicas differ by more than .7 of their mean.
 
     Raises:
         ValueError: as `by_renewal`; if `climb` does not rise, if paths neither fall back nor go on (a well on
@@ -140,6 +147,13 @@ def by_splitting(
             rates = rates * reached
     rate = float(rates.mean())
     error = float(rates.std(ddof=1) / replicas**0.5)
+    if rates.std(ddof=1) > _FAR_APART * rate:
+        warn(
+            f"replicas differ by {rates.std(ddof=1) / rate:.0%} of their mean: the ways out that count are "
+            f"found by few of them, so that the rate may be too low and its interval too short. Give more "
+            f"chains, or a climb that follows the way out.",
+            stacklevel=2,
+        )
     reach = scipy.stats.t.isf((1 - level) / 2, replicas - 1) * error / rate
     eta = float(np.max(np.asarray(process.hyper.effective_learning_rate)))
     return SplittingRate(

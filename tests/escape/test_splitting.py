@@ -10,7 +10,7 @@ from helpers import refused
 
 import sde_sgd as ss
 from sde_sgd import escape
-from sde_sgd.escape import _trials
+from sde_sgd.escape import _splitting, _trials
 from sde_sgd.escape._outside import outside_of
 
 KEY = jax.random.key(3)
@@ -109,6 +109,13 @@ def test_a_climb_that_falls_on_the_way_is_told():
     with pytest.warns(UserWarning, match="climb does not rise all the way"):
         found = split(1.0, climb=None)
     assert abs(np.log(found.rate / exact(1.0))) < 1.0
+
+
+def test_replicas_that_differ_are_told(monkeypatch):
+    monkeypatch.setattr(_splitting, "_FAR_APART", 0.2)
+    with pytest.warns(UserWarning, match="replicas differ by"):
+        found = split(0.7, chains=1_024)
+    assert found.replicas.std(ddof=1) / found.rate > 0.2
 
 
 def test_what_splitting_cannot_do_is_refused():
