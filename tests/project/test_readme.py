@@ -49,25 +49,31 @@ def test_all_python_of_the_readme_runs_in_order_in_one_process(tmp_path):
     assert {"wells.png", "sweep.png", "loss.png", "diagnosis.png"} <= made
 
 
-@pytest.mark.script
-def test_the_python_of_the_page_on_clusters_runs(tmp_path):
-    """Its five jobs one after the other, then what puts them together."""
-    page = (ROOT / "docs" / "cluster.md").read_text()
-    job, merge = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    jobs = "\n".join(f"import sys\nsys.argv = ['job', '{number}']\n{job}" for number in range(5))
-    script = tmp_path / "cluster.py"
-    script.write_text(f"{jobs}\n{merge}\nassert (result['loss'] > 0).all()\n")
+def said_by(program, folder):
+    """What a program prints that runs in a folder of its own."""
+    script = folder / "program.py"
+    script.write_text(program)
     done = subprocess.run(
         [sys.executable, script],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder)},
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert re.findall(r"SweepPart\(part=\((\d), 5\), chain: (\d+)", done.stdout)[-1] == ("4", "16")
+    return done.stdout
+
+
+@pytest.mark.script
+def test_the_python_of_the_page_on_clusters_runs(tmp_path):
+    """Its five jobs one after the other, then what puts them together."""
+    page = (ROOT / "docs" / "cluster.md").read_text()
+    job, merge = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    jobs = "\n".join(f"import sys\nsys.argv = ['job', '{number}']\n{job}" for number in range(5))
+    said = said_by(f"{jobs}\n{merge}\nassert (result['loss'] > 0).all()\n", tmp_path)
+    assert re.findall(r"SweepPart\(part=\((\d), 5\), chain: (\d+)", said)[-1] == ("4", "16")
     assert (tmp_path / "results" / "digits.nc").exists()
 
 
@@ -77,19 +83,8 @@ def test_the_python_of_the_page_on_escape_runs(tmp_path):
     (block,) = re.findall(
         r"^```python\n(.*?)^```$", (ROOT / "docs" / "escape.md").read_text(), re.MULTILINE | re.DOTALL
     )
-    done = subprocess.run(
-        [sys.executable, "-c", block],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    counted, split, exact = (
-        float(line) for line in re.findall(r"^\D*([\d.]+e-\d+)", done.stdout, re.MULTILINE)
-    )
+    said = said_by(block, tmp_path)
+    counted, split, exact = (float(line) for line in re.findall(r"^\D*([\d.]+e-\d+)", said, re.MULTILINE))
     assert abs(counted / exact - 1) < 0.08
     assert abs(split / exact - 1) < 0.2
 
