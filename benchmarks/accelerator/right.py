@@ -14,6 +14,8 @@ from benchmarks.accelerator._step import Found, Skip
 _ROUNDING = 1e-4
 # products of float32 that are rounded to 10 bits are off by some 1e-3
 _PRECISE = 1e-5
+# beyond the top of the double well, where hardly a chain falls back
+_BORDER = 0.5
 
 
 def chains_against_cpu(smoke: bool) -> Found:
@@ -148,6 +150,36 @@ def exact_noise(smoke: bool) -> Found:
     told = f"largest of {exact.size} entries off by {z:.2f} SE, wrong from 5 on"
     lines = [f"covariance of {draws:,} increments against C(θ): {told}"]
     return Found(lines, {"largest_z": z, "entries": exact.size}, right=z < 5)
+
+
+def escape_rates(smoke: bool) -> Found:
+    """Rates of escape from the double well, by counting and by splitting, against the exact chain's."""
+    chains, exits, paths, rare = (1_000, 200, 1_024, 0.03) if smoke else (100_000, 20_000, 65_536, 0.0125)
+    problem = ss.problems.DoubleWell(noise_variance=2.0)
+    lines, facts, right = [], {}, True
+    for name, rate in {"counting": 0.05, "splitting": rare}.items():
+        hyper = ss.Hyperparameters(rate)
+        process, key = ss.SGD(problem, hyper), jax.random.key(6)
+        exact = 1 / ss.theory.chain_passage_time(problem, hyper, target=_BORDER, start=-1.0).steps
+        if name == "counting":
+            measured = ss.escape.by_renewal(
+                process, start=-1.0, outside=_beyond, chains=chains, exits=exits, key=key
+            ).rate
+            error = exact / exits**0.5
+        else:
+            split = ss.escape.by_splitting(
+                process, start=-1.0, outside=_beyond, climb=jnp.asarray, chains=paths, key=key
+            )
+            measured, error = split.rate, split.standard_error
+        z = (measured - exact) / error
+        facts[name] = {"rate": measured, "error": error, "exact": exact}
+        lines.append(f"{name}: {measured:.4g} ± {error:.2g} a step, exact {exact:.4g} (wrong from 4.5 SE)")
+        right &= abs(z) < 4.5
+    return Found(lines, facts, right=right)
+
+
+def _beyond(x: jax.Array) -> jax.Array:
+    return jnp.greater(x, _BORDER)
 
 
 def precision(smoke: bool) -> Found:

@@ -15,6 +15,7 @@ from benchmarks import (
     digits_mlp,
     digits_mlp_sde,
     ensemble_size,
+    escape,
     exact_noise_step,
     lanczos,
     matrix_products,
@@ -130,6 +131,11 @@ def curvature(smoke: bool) -> Found:
     ours = Contender("sde_sgd", lanczos.repeated(*lanczos.over_runs(problem, thetas, lanczos.PRODUCTS)), runs)
     name = f"lanczos, {lanczos.EIGENVALUES} eigenvalues by {lanczos.PRODUCTS} products, {runs:,} runs"
     return found(compare(name, "runs", ours, (), effort(smoke)))
+
+
+def exits(smoke: bool) -> Found:
+    """Chains that are put back where they leave, beside chains that do not leave."""
+    return found(escape.beside_plain(effort(smoke)))
 
 
 def residual_network(smoke: bool) -> Found:
