@@ -23,7 +23,7 @@ def steps(out: Path) -> list[Step]:
         Step("pieces", 45, right.in_pieces),
         Step("double-well-law", 45, right.double_well_law),
         Step("exact-noise", 30, right.exact_noise),
-        Step("escape-rates", 45, right.escape_rates),
+        Step("escape-rates", 25, right.escape_rates),
         Step("precision", 45, right.precision),
         Step("invariance", 90, partial(scripts.invariance, out=out), _FIGURE),
         Step("ceilings", 45, speed.ceilings),
