@@ -6,6 +6,7 @@ from paper_checks.diffusion_theory import (
     exponential_or_polynomial,
     gaussian_noise,
     prefactor,
+    rival_laws,
     sgd_sharpness,
     white_noise,
 )
@@ -17,4 +18,5 @@ CARDS: tuple[Card, ...] = (
     sgd_sharpness.CARD,
     prefactor.CARD,
     exponential_or_polynomial.CARD,
+    rival_laws.CARD,
 )
