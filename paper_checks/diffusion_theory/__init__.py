@@ -7,6 +7,7 @@ from paper_checks.diffusion_theory import (
     gaussian_noise,
     prefactor,
     rival_laws,
+    saddle,
     sgd_sharpness,
     white_noise,
 )
@@ -19,4 +20,5 @@ CARDS: tuple[Card, ...] = (
     prefactor.CARD,
     exponential_or_polynomial.CARD,
     rival_laws.CARD,
+    saddle.CARD,
 )
