@@ -120,7 +120,8 @@ def _draw(curved: list[Escape], white: list[Escape], exponent: float, power: flo
     left.set_title("time to leave a well; lines: laws")
     right.set_ylabel("ln τ minus the law")
     right.set_title("what each law leaves over; green: ± 0.1")
-    right.legend(fontsize=9)
+    right.legend(fontsize=8.5, loc="upper center")
+    right.set_ylim(-0.45, 0.6)
     for ax in (left, right):
         ax.set_xscale("log")
         ax.set_xticks(FACTORS, [f"{one:.2g}" for one in FACTORS])

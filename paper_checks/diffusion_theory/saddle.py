@@ -260,9 +260,9 @@ CARD = DIFFUSION_THEORY.at("theorems 3.1 and 3.2 in many dimensions").card(
     paper_setting="Theory: eigenvectors as at the minimum, and across the way curvatures that do not change.",
     our_setting="""
         SGD with white noise at ΔL/D = 3, 3.75, 4.5, 5.25. A valley of four parameters that couple,
-        (x² − 1)²/4 + ½Σ k(y − sx)², k = .15, .2, .25, s = 1, η = .03; and (but for smoke) the surface of Müller and
-        Brown from its deepest minimum, η = .002. 8192 chains that are put back when they leave; about 10 000
-        exits each (smoke 5000, full 40 000).
+        (x² − 1)²/4 + ½Σ k(y − sx)², k = .15, .2, .25, s = 1, η = .03; and (but for smoke) the surface of
+        Müller and Brown from its deepest minimum, η = .002. 8192 chains that are put back when they leave;
+        about 10 000 exits each (smoke 5000, full 40 000).
     """,
     statistic="""
         ln of the mean time over Kramers' with both determinants, extrapolated to D → 0; the same over
@@ -270,8 +270,8 @@ CARD = DIFFUSION_THEORY.at("theorems 3.1 and 3.2 in many dimensions").card(
     """,
     threshold="Within .15, on both surfaces, by two one-sided tests at level .05, corrected for two.",
     reason="""
-        Effect size: the two formulas differ by .27 in ln in the valley, by .09 on the other surface. What is
-        left out is of order D, hence the extrapolation.
+        Effect size: the two formulas differ by .27 in ln in the valley, by .09 on the other surface. What
+        is left out is of order D, hence the extrapolation.
     """,
     control="The formula with T in the place of T/2: half the exponent.",
     check=check,
