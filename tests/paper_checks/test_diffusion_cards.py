@@ -15,6 +15,7 @@ from paper_checks.diffusion_theory import (
     covariance,
     gaussian_noise,
     prefactor,
+    saddle,
     sgd_sharpness,
     white_noise,
 )
@@ -151,7 +152,12 @@ def unmet(card, **faults):
 @pytest.mark.script
 @pytest.mark.parametrize(
     ("card", "red"),
-    [(sgd_sharpness.CARD, [0, 1, 2]), (prefactor.CARD, [0, 1]), (laws.CARD, [0, 1, 2])],
+    [
+        (sgd_sharpness.CARD, [0, 1, 2]),
+        (prefactor.CARD, [0, 1]),
+        (laws.CARD, [0, 1, 2]),
+        (saddle.CARD, [0, 1]),
+    ],
     ids=lambda one: getattr(one, "id", None),
 )
 def test_half_the_noise_is_noticed(card, red):

@@ -5,6 +5,9 @@ from planted._fault import Fault
 _COVARIANCE = "paper_checks/diffusion_theory/covariance.py"
 _ESCAPES = "paper_checks/diffusion_theory/_escapes.py"
 _LAWS = "paper_checks/diffusion_theory/exponential_or_polynomial.py"
+_RIVALS = "paper_checks/diffusion_theory/rival_laws.py"
+_CIRCLE = "paper_checks/diffusion_theory/_circle.py"
+_SADDLE = "paper_checks/diffusion_theory/saddle.py"
 _NEAR = "paper_checks/diffusion_theory/_near.py"
 
 FAULTS = [
@@ -52,5 +55,41 @@ FAULTS = [
         " + np.log(FACTORS) - law",
         " - law",
         "paper_checks/test_diffusion_cards.py::test_the_two_laws_are_told_apart",
+    ),
+    Fault(
+        "the AIC of two laws the other way round",
+        _RIVALS,
+        "_hat(arm, arm.exponential) - _hat(arm, arm.power)",
+        "_hat(arm, arm.power) - _hat(arm, arm.exponential)",
+        "paper_checks/test_rival_laws_and_saddle.py::test_either_law_can_win_whatever_its_slope[1.0]",
+    ),
+    Fault(
+        "an error of a difference of AIC that is half of it",
+        _RIVALS,
+        "np.sqrt(4 * spread @ spread + 2 * np.sum(q * q))",
+        "np.sqrt(spread @ spread + 2 * np.sum(q * q))",
+        "paper_checks/test_rival_laws_and_saddle.py::"
+        "test_the_standard_error_of_a_difference_of_aic_is_its_spread",
+    ),
+    Fault(
+        "labels of the model's opposite",
+        _CIRCLE,
+        "np.exp(-length * inputs[:, 0])",
+        "np.exp(length * inputs[:, 0])",
+        "paper_checks/test_rival_laws_and_saddle.py::test_the_cross_entropy_about_the_circle",
+    ),
+    Fault(
+        "noise in the targets of half the variance",
+        _CIRCLE,
+        "2 / np.sqrt(ratio - 1)",
+        "np.sqrt(2 / (ratio - 1))",
+        "paper_checks/test_rival_laws_and_saddle.py::test_the_square_loss_about_the_circle[1.4]",
+    ),
+    Fault(
+        "an extrapolation to D → 0 over ΔL/D",
+        _SADDLE,
+        "design = np.stack([np.ones_like(EXPONENTS), 1 / EXPONENTS]",
+        "design = np.stack([np.ones_like(EXPONENTS), EXPONENTS]",
+        "paper_checks/test_rival_laws_and_saddle.py::test_what_is_of_order_d_is_taken_away",
     ),
 ]
