@@ -24,5 +24,10 @@ from sde_sgd.curvature._slices import Plane as Plane
 from sde_sgd.curvature._slices import interpolation as interpolation
 from sde_sgd.curvature._slices import plane as plane
 from sde_sgd.curvature._slices import random_direction as random_direction
+from sde_sgd.curvature._steps import Change as Change
+from sde_sgd.curvature._steps import StepEffect as StepEffect
+from sde_sgd.curvature._steps import cosines as cosines
+from sde_sgd.curvature._steps import step_effect as step_effect
+from sde_sgd.curvature._steps import subspace_overlap as subspace_overlap
 
 __dir__ = _names.public(globals())

@@ -23,6 +23,7 @@ DATA = ss.data.Dataset(np.linspace(-1, 1, 24).reshape(12, 2), np.arange(12) % 3,
 LINE = ss.problems.linear_regression(ss.data.Dataset(np.ones((12, 1)), np.linspace(-1, 1, 12)))
 NET = ss.problems.mlp(DATA, hidden=(3,))
 THETA = NET.init(KEY)
+NET_SIZE = sum(leaf.size for leaf in jax.tree.leaves(THETA))
 X = np.random.default_rng(0).normal(size=60)
 CURVES = X.reshape(6, 10)
 LAW = stats.norm()
@@ -75,6 +76,8 @@ BAD = {
 numbers = {"problem": WELL, "hyper": HYPER}
 hot = {"problem": WELL, "hyper": HOT}
 samples = {"sample": X, "reference": LAW}
+# one direction of length 1
+UNITS = jax.tree.map(lambda leaf: jnp.full((1, *leaf.shape), NET_SIZE**-0.5), THETA)
 curved = {"problem": NET, "theta": THETA, "key": KEY}
 square = {"hessian": MATRIX, "gradient_covariance": MATRIX, "hyper": HYPER}
 # function → arguments that are right, all of which are then made wrong, one by one
@@ -205,6 +208,16 @@ CALLS: dict[str, dict[str, Any]] = {
     "curvature.interpolation": {"problem": NET, "a": THETA, "b": THETA, "alphas": [0.0, 1.0]},
     "curvature.plane": {**curved, "radius": 1.0, "points": 2, "normalise": "filter"},
     "curvature.random_direction": {**curved, "normalise": "filter"},
+    "curvature.step_effect": {
+        **curved,
+        "step": THETA,
+        "vectors": UNITS,
+        "multiples": [0.5, 1.0],
+        "samples": 2,
+        "subset": 5,
+    },
+    "curvature.cosines": {"vector": THETA, "vectors": UNITS},
+    "curvature.subspace_overlap": {"vectors": UNITS, "others": UNITS},
     "plot.heat_map": {"values": np.eye(2), "learning_rate": [0.1, 0.2], "batch_size": [1, 2], "ax": None},
     "plot.histograms": {"SGD": X, "bins": 10, "observable": None, "ax": None},
     "plot.landscape": {

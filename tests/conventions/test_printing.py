@@ -78,6 +78,11 @@ def diagnosed() -> Any:
     return filled(ss.validity.Diagnosis, problem=WELL, hyper=PLAIN, causes=(cause(),))
 
 
+def change() -> Any:
+    """Along one direction, at two multiples."""
+    return ss.curvature.Change(*(jnp.asarray(one) for one in (1.0, [0.0, 1.0], 2.0, 3.0, [2.0, 4.0])))
+
+
 def estimate() -> Any:
     return ss.curvature.Estimate(jnp.float32(12.25), jnp.float32(0.5))
 
@@ -278,6 +283,14 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
     ss.curvature.Plane: (
         lambda: ss.curvature.Plane(jnp.linspace(-1, 1, 3), jnp.ones((3, 3)), (THETA, THETA)),
         ["[-1, 0, 1]", "float32[3, 3]"],
+    ),
+    ss.curvature.Change: (
+        change,
+        ["length=", "exact=[0, 1]", "slope=2"],
+    ),
+    ss.curvature.StepEffect: (
+        lambda: ss.curvature.StepEffect(jnp.array([0.5, 1.0]), *[change()] * 5),
+        ["multiples=[0.5, 1]", "top=Change(length="],
     ),
     ss.curvature.Observable: (
         lambda: ss.curvature.Observable(ss.curvature.trace, NET, key=KEY, samples=4),

@@ -8,6 +8,7 @@ _ESTIMATES = "sde_sgd/curvature/_estimates.py"
 _OPERATORS = "sde_sgd/curvature/_operators.py"
 _QUADRATURE = "sde_sgd/curvature/_quadrature.py"
 _SLICES = "sde_sgd/curvature/_slices.py"
+_STEPS = "sde_sgd/curvature/_steps.py"
 
 FAULTS = [
     Fault(
@@ -179,5 +180,40 @@ FAULTS = [
         "self.examples = check_subset(problem, subset, jax.random.fold_in(key, 1))",
         "self.examples = check_subset(problem, None if np.ndim(subset) == 0 else subset, key)",
         "curvature/test_curvature_by_hand.py::test_a_subset_that_is_recorded_is_the_one_drawn",
+    ),
+    Fault(
+        "a step across the sharpest directions with them in it",
+        _STEPS,
+        "jnp.stack([top, flat - top, flat])",
+        "jnp.stack([top, flat, flat])",
+        "curvature/test_steps.py::test_every_part_on_a_quadratic",
+    ),
+    Fault(
+        "a quadratic without its half",
+        _STEPS,
+        "0.5 * alphas**2",
+        "alphas**2",
+        "curvature/test_steps.py::test_every_part_on_a_quadratic",
+    ),
+    Fault(
+        "random directions as long as the whole step",
+        _STEPS,
+        "norm(drawn, axis=1)[:, None] * norm(top)",
+        "norm(drawn, axis=1)[:, None] * norm(flat)",
+        "curvature/test_steps.py::test_random_directions_are_as_long_as_the_top_and_point_anywhere",
+    ),
+    Fault(
+        "a step's own batch is all examples",
+        _STEPS,
+        "loss = loss_of(problem, examples)",
+        "loss = loss_of(problem, None)",
+        "curvature/test_steps.py::test_on_a_network_with_its_own_batch_and_nested_parameters",
+    ),
+    Fault(
+        "an overlap of subspaces by the sum of cosines",
+        _STEPS,
+        "jnp.sum((rows[0] @ rows[1].T) ** 2)",
+        "jnp.sum(jnp.abs(rows[0] @ rows[1].T))",
+        "curvature/test_steps.py::test_overlap_of_subspaces",
     ),
 ]
