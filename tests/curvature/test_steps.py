@@ -1,4 +1,4 @@
-"""What the parts of a step do to the loss: by hand on quadratics, and on a network."""
+"""What the parts of a step do to the loss: by hand on quadratics, and on a regression."""
 
 import functools
 
@@ -70,14 +70,14 @@ def test_a_step_of_two_over_the_curvature_is_a_wall_to_wall_step():
 
 
 @functools.cache
-def network():
-    net = ss.problems.mlp(ss.data.teacher(64, key=KEY, inputs=4, classes=3), hidden=(5,))
+def regression():
+    net = ss.problems.softmax_regression(ss.data.teacher(64, key=KEY, inputs=4, classes=3))
     return net, net.init(KEY)
 
 
-def test_on_a_network_with_its_own_batch_and_nested_parameters():
+def test_on_a_regression_with_its_own_batch_and_nested_parameters():
     """The quadratic is what the exact change tends to; a batch's loss is the batch's."""
-    net, theta = network()
+    net, theta = regression()
     batch = jnp.arange(8)
     slope = jax.grad(lambda at: net.example_losses(at, batch).mean())(theta)
     step = jax.tree.map(lambda leaf: -0.1 * leaf, slope)

@@ -207,7 +207,7 @@ FAULTS = [
         _STEPS,
         "loss = loss_of(problem, examples)",
         "loss = loss_of(problem, None)",
-        "curvature/test_steps.py::test_on_a_network_with_its_own_batch_and_nested_parameters",
+        "curvature/test_steps.py::test_on_a_regression_with_its_own_batch_and_nested_parameters",
     ),
     Fault(
         "an overlap of subspaces by the sum of cosines",
