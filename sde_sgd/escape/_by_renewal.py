@@ -4,22 +4,33 @@ import math
 from functools import partial
 
 import jax
-from jaxtyping import Array, Key, PyTree
+import numpy as np
+from jaxtyping import Array, Float, Key, PyTree
 
 from sde_sgd import _checks
 from sde_sgd._platform._devices import Devices
 from sde_sgd._platform._telling import warn
+from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Observable, Scalar
 from sde_sgd.escape._rate import EscapeRate, rate
 from sde_sgd.escape._renewal import Renewal
 from sde_sgd.escape._stability import refuse_unstable
+from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import LAST_STEP, Process
-from sde_sgd.simulation import run
+from sde_sgd.simulation import Result, run
 
 # exits from which the pilot knows how long to go on
 _PILOT_EXITS, _PILOT_STEPS = 50, 64
 # p below which exits are no Poisson process
-_NO_ESCAPE = 1e-6
+_NO_ESCAPE = 1e-4
+# chains whose loss says whether the start is forgotten: fewer say nothing, more cost and add nothing
+_TOLD, _LOOKED_AT = 16, 4096
+# standard errors by which the mean loss may change where it has come to rest, and beyond which it has not
+_AT_REST, _ON_ITS_WAY = 2.0, 5.0
+# by this part of a run the start should be forgotten: what leaves comes from the tails, which are slower
+_EARLY = 8
+# time constants of the velocity after which it is found again
+_CONSTANTS = 10
 
 
 def by_renewal(
@@ -47,8 +58,9 @@ def by_renewal(
         process, start, outside: as for `Renewal`.
         chains: number of chains.
         steps: the horizon K of each chain after the burn-in; or
-        exits: about so many in all: a pilot run finds how many steps that takes, and is the burn-in of the
-            run that is counted, so that where it stopped does not bias the rate.
+        exits: about so many in all, or more: a pilot run goes on until the mean loss of the chains stays
+            and finds how many steps the exits take. It is the burn-in of the run that is counted, so that
+            where it stopped does not bias the rate, and that run is as long at least.
         most_steps: of each chain in all, with `exits`.
         burn_in: with `steps`, steps before anything is counted; by default K/4.
         key: of the random numbers.
@@ -58,7 +70,8 @@ def by_renewal(
     Returns:
         `EscapeRate`; without any exit an upper bound.
 
-    Warns where exits are no Poisson process: the border lies inside the well, or next to the start.
+    Warns where the mean loss of the chains still changes by the end, so that they have not forgotten their
+    start, and where exits are no Poisson process: the border lies inside the well, or next to the start.
 
     Raises:
         ValueError: as `Renewal` and `run`, for an η at which SGD is unstable at the start, and unless one of
@@ -73,34 +86,82 @@ def by_renewal(
         horizon = _checks.integer("steps", steps, at_least=1)
         waits = -(-horizon // 4) if burn_in is None else _checks.integer("burn_in", burn_in, at_least=0)
         counted = Renewal(process, start=start, outside=outside, burn_in=waits)
-        whole = go(counted, steps=waits + horizon, key=key, initial=first.start)
-        return _told(rate(whole, level=level))
+        begun = go(counted, steps=-(-(waits + horizon) // _EARLY), key=key, initial=first.start)
+        whole = go(counted, steps=waits + horizon - begun.steps, key=key, initial=begun)
+        return _told(rate(whole, level=level), begun, whole)
     if burn_in is not None:
         raise ValueError(f"burn_in must be left out with exits, got {burn_in!r}: the pilot run is that.")
     wanted = _checks.integer("exits", exits, at_least=1)
     most = _checks.integer("most_steps", most_steps, at_least=4 * _PILOT_STEPS, at_most=LAST_STEP)
-    pilot = go(first, steps=_PILOT_STEPS, key=key, initial=first.start)
-    while rate(pilot).exits < _PILOT_EXITS and pilot.steps <= most // 4:
-        pilot = go(first, steps=pilot.steps, key=key, initial=pilot)
-    found = rate(pilot)
+    before = go(first, steps=_PILOT_STEPS // 2, key=key, initial=first.start)
+    pilot = go(first, steps=before.steps, key=key, initial=before)
+    while pilot.steps <= most // 4 and (
+        _late_exits(before, pilot) < _PILOT_EXITS or _moved(before, pilot) > _AT_REST
+    ):
+        before, pilot = pilot, go(first, steps=pilot.steps, key=key, initial=pilot)
+    late = _late_exits(before, pilot) / (chains * (pilot.steps - before.steps))
     left = most - pilot.steps
-    # the velocities that are left behind are found again within the pilot's first steps
-    waits = min(_PILOT_STEPS, left // 2)
+    # the velocities that are left behind are found again within these steps
+    waits = min(max(_PILOT_STEPS, _velocity(process)), left // 2)
     horizon = left - waits
-    if found.exits:
-        horizon = min(horizon, math.ceil(wanted / found.rate / chains))
+    if late:
+        # as long as it took to forget the start: exits that come in bursts show
+        horizon = min(horizon, max(pilot.steps, math.ceil(wanted / late / chains)))
     counted = Renewal(process, start=start, outside=outside, burn_in=waits)
     main = go(counted, steps=waits + horizon, key=jax.random.fold_in(key, 1), initial=pilot.theta)
-    return _told(rate(main, level=level))
+    return _told(rate(main, level=level), pilot, main)
 
 
-def _told(found: EscapeRate) -> EscapeRate:
-    """The same, with a warning where chains do not forget the well before they leave."""
+def _late_exits(before: Result, after: Result) -> int:
+    """Those since an earlier end of the same run: what the start was has less to do with them."""
+    return rate(after).exits - rate(before).exits
+
+
+def _velocity(process: Process) -> int:
+    """Steps after which a velocity is forgotten: some 1/(1 − m)."""
+    slowest = float(np.max(np.asarray(process.hyper.momentum)))
+    return math.ceil(_CONSTANTS / (1 - slowest))
+
+
+def _moved(before: Result, after: Result) -> float:
+    """By how many of its standard errors the mean loss has changed; 0 where too few chains say nothing."""
+    chains = jax.tree.leaves(after.theta)[0].shape[0]
+    if chains < _TOLD:
+        return 0.0
+    one, other = (
+        np.asarray(
+            _losses(after.process.problem, jax.tree.map(lambda leaf: leaf[:_LOOKED_AT], result.theta)),
+            np.float64,
+        )
+        for result in (before, after)
+    )
+    error = float(np.hypot(one.std(), other.std())) / len(one) ** 0.5
+    change = abs(float(other.mean() - one.mean()))
+    return change / error if change > 0 and error > 0 else 0.0
+
+
+@_traces.jit
+def _losses(problem: Problem, theta: PyTree) -> Float[Array, " chains"]:
+    result: Array = jax.vmap(problem.loss)(theta)
+    return result
+
+
+def _told(found: EscapeRate, before: Result, after: Result) -> EscapeRate:
+    """The same, with a warning where chains have not forgotten their start, or do not before they leave."""
+    if _moved(before, after) > _ON_ITS_WAY:
+        warn(
+            f"steps may be too few to forget the start: the mean loss of the chains still changes between "
+            f"steps {before.steps} and {after.steps}, so that the rate is not that of the well. Give more, "
+            f"or exits=... in their place.",
+            stacklevel=3,
+        )
+        return found
     test = found.exponential
     if test is not None and test.rejects(_NO_ESCAPE):
         warn(
-            f"outside may lie within the well, or start next to it: exits are no Poisson process "
-            f"(p = {test.p:.1g}), so there is no one rate. Draw the border beyond the top of the barrier.",
+            f"outside may lie within the well, or start next to it, or steps may be too few to forget the "
+            f"start: exits are no Poisson process (p = {test.p:.1g}), so there is no one rate. Draw the "
+            f"border beyond the top of the barrier, or give more steps.",
             stacklevel=3,
         )
     return found

@@ -21,7 +21,7 @@ class Outside(eqx.Module):
     Attributes:
         leaves: true for the parameters of one chain that is outside, or None for a level of the loss.
         loss: L(θ) where `leaves` is None.
-        level: outside is L(θ) ≥ this.
+        level: outside is L(θ) ≥ this, or NaN.
     """
 
     leaves: Observable | None
@@ -35,7 +35,7 @@ class Outside(eqx.Module):
         else:
             assert self.loss is not None
             assert self.level is not None
-            found = jax.vmap(self.loss)(theta) >= self.level
+            found = ~(jax.vmap(self.loss)(theta) < self.level)  # NaN is outside
         return found | ~_tree.finite_chains(theta)
 
     def of_one(self, theta: PyTree) -> Bool[Array, ""]:

@@ -85,7 +85,8 @@ def rate(result: Result, *, level: float = 0.95, chains: Numbers | None = None) 
     the border (a small p), or wells that are left as fast as they are forgotten.
 
     Args:
-        result: of `run(Renewal(...))`.
+        result: of `run(Renewal(...))`. A run that goes on from another one counts its exits too: give both
+            the same Renewal.
         level: confidence of the interval.
         chains: bool or numbers, shape `(n,)`: of these chains only, as where they differ in η.
 
@@ -93,11 +94,17 @@ def rate(result: Result, *, level: float = 0.95, chains: Numbers | None = None) 
         `EscapeRate`, with NaN and an upper bound where no chain left.
 
     Raises:
-        ValueError: for another result, one that ended before its burn-in, or chains of several η.
+        ValueError: for another result, one that ended before its burn-in or whose chains were stopped, or
+            chains of several η.
 
     Source: Garwood 1936, Biometrika 28, 437.
     """
     exits, renewal = _exits(result)
+    if (np.asarray(result.stopped_at) >= 0).any():
+        raise ValueError(
+            "result must be of a run without stop and stop_loss: steps that chains no longer made would "
+            "count as waited for. What they are to leave is `outside` of the Renewal."
+        )
     level = float(_checks.scalar("level", level, above=0, below=1))
     count, first = np.asarray(exits.number, np.int64), np.asarray(exits.first, np.int64)
     which = slice(None) if chains is None else _which(chains, len(count))

@@ -1,5 +1,6 @@
 """Rates of escape over a grid of wells, learning rates and batch sizes."""
 
+import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,13 @@ class Well(Shown):
 MakeWell: TypeAlias = Callable[..., Well]
 Found: TypeAlias = EscapeRate | SplittingRate
 
+# what the dataset holds, and what is not an option but one for each point
+_TAKEN = {
+    "batch_size", "learning_rate", "rate", "low", "high", "steps", "time", "standard_error", "exits",
+    "p_exponential",
+}  # fmt: skip
+_OF_A_POINT = {"process", "start", "outside", "climb", "key"}
+
 
 def rates(
     process: MakeProcess,
@@ -83,14 +91,22 @@ def rates(
     _checks.choice("by", by, ("renewal", "splitting"))
     check_key(key)
     axes: dict[str, list[Any]] = {name: list(values) for name, values in (parameters or {}).items()}
-    taken = sorted({"batch_size", "learning_rate"} & set(axes))
+    taken = sorted(_TAKEN & set(axes))
     if taken or not all(axes.values()):
         raise ValueError(
-            f"parameters must be name → values, some of each and none called batch_size or learning_rate, "
-            f"got {_checks.short(parameters)}."
+            f"parameters must be name → values, some of each and none called as what the dataset holds, "
+            f"{', '.join(sorted(_TAKEN))}, got {_checks.short(parameters)}."
         )
     for name, values in (("batch_size", batch_size), ("learning_rate", learning_rate)):
         axes[name] = np.atleast_1d(np.asarray(values)).tolist()
+        if not axes[name]:
+            raise ValueError(f"{name} must be one value or several, got none.")
+    known = set(inspect.signature(by_renewal if by == "renewal" else by_splitting).parameters) - _OF_A_POINT
+    if not set(options) <= known:
+        raise ValueError(
+            f"options must be among {', '.join(sorted(known))} for by={by!r}, got "
+            f"{', '.join(sorted(set(options) - known))}; start, outside and climb belong to the Well."
+        )
     found = []
     for number, point in enumerate(itertools.product(*axes.values())):
         *own, size, rate = point

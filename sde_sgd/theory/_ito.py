@@ -85,6 +85,10 @@ def ito_bounds(line: Line, setting: Setting, *, tail: float) -> tuple[float, flo
     return low, ito_edge(line, setting, minima[-1], 1.0, tail=tail)
 
 
+# beyond this exponent nothing is left of a law in float64
+_NO_WEIGHT = 700.0
+
+
 def ito_edge(line: Line, setting: Setting, start: float, sign: float, *, tail: float) -> float:
     """Beyond which lies no more than `tail` of the probability on one side (`sign`) of a point.
 
@@ -92,7 +96,7 @@ def ito_edge(line: Line, setting: Setting, start: float, sign: float, *, tail: f
         ValueError: if it cannot be normalised.
     """
     distance = np.concatenate([[0.0], np.geomspace(1e-4, 1e6, 3001)])
-    exponents = _exponents(line, setting, start + sign * distance)
+    exponents = _exponents(line, setting, start + sign * distance, outwards=True)
     mass = np.exp(-(exponents - exponents.min()))
     cells = 0.5 * (mass[1:] + mass[:-1]) * np.diff(distance)
     beyond = np.cumsum(cells[::-1])[::-1]
@@ -111,23 +115,32 @@ def ito_edge(line: Line, setting: Setting, start: float, sign: float, *, tail: f
     return float(start + sign * distance[int(np.argmax(inside))])
 
 
-def _exponents(line: Line, setting: Setting, grid: np.ndarray) -> np.ndarray:
-    """−ln p up to a constant: (2B/η')∫L'/σ² + ln σ², by four Gauss points in each cell."""
+def _exponents(line: Line, setting: Setting, grid: np.ndarray, *, outwards: bool = False) -> np.ndarray:
+    """−ln p up to a constant: (2B/η')∫L'/σ² + ln σ², by four Gauss points in each cell.
+
+    With `outwards` the noise may vanish where no probability is left, as that of data is lost to rounding far
+    out; p is 0 from there on.
+    """
     half = np.diff(grid) / 2
     nodes = (grid[:-1] + half)[:, None] + half[:, None] * _NODES
     slope = line.derivatives(nodes.ravel())[1].reshape(nodes.shape)
     variance = line.noise_variance(nodes.ravel()).reshape(nodes.shape)
     ends = line.noise_variance(grid)
-    smallest = min(variance.min(), ends.min())
-    if not smallest > 0:
-        at = grid[ends.argmin()] if ends.min() <= 0 else nodes.ravel()[variance.argmin()]
+    none = ~(np.minimum(variance.min(axis=1), ends[1:]) > 0)
+    last = int(none.argmax()) if none.any() else len(half)
+    weights = np.where(variance > 0, variance, np.nan)
+    integral = np.concatenate([[0.0], np.cumsum(half * ((slope / weights) @ _WEIGHTS))])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        exponents = 2 * setting.batch / setting.effective_rate * integral + np.log(ends)
+    exponents = np.where(np.isfinite(exponents), exponents, np.inf)
+    exponents[last + 1 :] = np.inf
+    if last < len(half) and not (outwards and exponents[last] > exponents[: last + 1].min() + _NO_WEIGHT):
+        at = nodes[last, variance[last].argmin()] if not variance[last].min() > 0 else grid[last + 1]
         raise ValueError(
             f"the noise must not vanish, but does at {at:.4g}: the SDE cannot pass there, and the law "
             f"depends on the side it started from. Give bounds within which it does not vanish."
         )
-    integral = np.concatenate([[0.0], np.cumsum(half * ((slope / variance) @ _WEIGHTS))])
-    exponents = 2 * setting.batch / setting.effective_rate * integral + np.log(ends)
-    return np.where(np.isfinite(exponents), exponents, np.inf)
+    return exponents
 
 
 def _core(line: Line, setting: Setting, low: float, high: float) -> float:

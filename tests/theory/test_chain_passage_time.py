@@ -133,7 +133,7 @@ def test_both_ways_and_high_barriers():
 def test_bad_input():
     with refused(match=r"learning_rate must be < 1 at start = -1, where L'' = 2, got 1.5: SGD is unstable"):
         theory.chain_passage_time(well(0.1, 1.5), hyper(1.5), target=1)
-    with refused(match="learning_rate must be larger for the passage of the chain from -1 to 1, got 1e-06"):
+    with refused(match="learning_rate must be such that 2501 points hold .* from -1 to 1, got 1e-06"):
         theory.chain_passage_time(well(0.1, 1e-6), hyper(1e-6), target=1)
     with refused(match="momentum must be 0 for chain_passage_time"):
         theory.chain_passage_time(well(0.1, 0.1), ss.Hyperparameters(0.1, 4, momentum=0.5), target=1)

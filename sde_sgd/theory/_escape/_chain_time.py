@@ -71,9 +71,10 @@ def chain_passage_time(
         density *= _FINER
     if not error <= refused:
         raise ValueError(
-            f"learning_rate must be larger for the passage of the chain from {way.start:g} to "
-            f"{way.target:g}, got {way.setting.rate:g}: its steps are too small for {_MOST} points. Use "
-            f"mean_passage_time, whose error is O(η)."
+            f"learning_rate must be such that {_MOST} points hold the passage of the chain from "
+            f"{way.start:g} to {way.target:g}, got {way.setting.rate:g}: its steps are too small, or so "
+            f"large that they overshoot. Use mean_passage_time for small ones, whose error is O(η), and "
+            f"escape.by_renewal else."
         )
     return PassageTime(steps * way.setting.rate, steps, way.start, way.target, error)
 
@@ -135,7 +136,8 @@ def _by_panels(way: Way, density: float) -> float | None:
     below = (low - mean) / spread
     kernel[:, 0] += np.where(below > -_FAR, scipy.special.ndtr(below), 0.0)
     leaving = scipy.special.ndtr((mean - end) / spread)
-    kernel *= ((1 - leaving) / kernel.sum(axis=1))[:, None]
+    with np.errstate(invalid="ignore"):  # steps beyond all panels: no number, and refused
+        kernel *= ((1 - leaving) / kernel.sum(axis=1))[:, None]
     return _from_start(kernel, leaving)
 
 

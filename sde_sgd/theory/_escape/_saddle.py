@@ -13,6 +13,7 @@ from sde_sgd._platform._shown import Shown, parameters, short
 from sde_sgd.curvature._operators import check_theta, parameter_count
 from sde_sgd.problems._base import Problem
 from sde_sgd.theory._escape._root import UnsettledError, dense_root, krylov_root
+from sde_sgd.theory._linear._matrix_free import hessian_operator
 from sde_sgd.theory._potential import in_float64
 
 # parameters whose dense Hessian is made
@@ -68,6 +69,7 @@ def find_saddle(problem: Problem, guess: PyTree) -> StationaryPoint:
 
 def saddle_near(problem: Problem, guess: PyTree, name: str) -> StationaryPoint:
     """The same for an argument of another name."""
+    guess = check_theta(problem, guess, name)
     found = stationary_point(problem, guess, name)
     curvatures = found.eigenvalues
     below = int((curvatures < 0).sum())
@@ -86,6 +88,7 @@ def saddle_near(problem: Problem, guess: PyTree, name: str) -> StationaryPoint:
 
 def minimum_near(problem: Problem, guess: PyTree, name: str) -> StationaryPoint:
     """The same for a minimum."""
+    guess = check_theta(problem, guess, name)
     found = stationary_point(problem, guess, name)
     if not found.eigenvalues[0] > 0 or _is_flat(found.eigenvalues):
         raise ValueError(
@@ -115,11 +118,19 @@ def stationary_point(problem: Problem, guess: Any, name: str) -> StationaryPoint
                 f"restrict the problem to the directions that matter."
             ) from failure
         theta = jax.tree.map(np.asarray, unravel(jnp.asarray(found.place)))
+        along = np.random.default_rng(0).normal(size=flat.size)
+        around = hessian_operator(in_float64(problem), unravel(flat)) @ (along / np.linalg.norm(along))
     scale = np.abs(found.eigenvalues).max() * max(1.0, float(np.abs(found.place).max()))
     if not np.abs(found.gradient).max() <= _STILL * scale:
         raise ValueError(
             f"{name} must lie near a stationary point, got {parameters(guess)}: the search from there ends "
             f"with a gradient of {np.abs(found.gradient).max():.2g}. Start closer to one."
+        )
+    if not np.abs(found.eigenvalues).max() > _FLAT * np.linalg.norm(around):
+        raise ValueError(
+            f"{name} must lie near a stationary point with a curvature, got {parameters(guess)}: from there "
+            f"the gradient vanishes at {parameters(theta)}, a point with flat directions alone, where the "
+            f"eigenvalues are {short(found.eigenvalues)}. Add an l2 term, or start near another one."
         )
     return StationaryPoint(theta, found.loss, found.eigenvalues, found.direction)
 
