@@ -3,6 +3,7 @@
 from paper_checks._card import Card
 from paper_checks.diffusion_theory import (
     covariance,
+    data,
     exponential_or_polynomial,
     gaussian_noise,
     prefactor,
@@ -17,4 +18,5 @@ CARDS: tuple[Card, ...] = (
     sgd_sharpness.CARD,
     prefactor.CARD,
     exponential_or_polynomial.CARD,
+    data.CARD,
 )

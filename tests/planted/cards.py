@@ -2,8 +2,10 @@
 
 from planted._fault import Fault
 
+_BOWLS = "paper_checks/diffusion_theory/_bowls.py"
 _COVARIANCE = "paper_checks/diffusion_theory/covariance.py"
 _ESCAPES = "paper_checks/diffusion_theory/_escapes.py"
+_FORMS = "paper_checks/diffusion_theory/_forms.py"
 _LAWS = "paper_checks/diffusion_theory/exponential_or_polynomial.py"
 _NEAR = "paper_checks/diffusion_theory/_near.py"
 
@@ -52,5 +54,26 @@ FAULTS = [
         " + np.log(FACTORS) - law",
         " - law",
         "paper_checks/test_diffusion_cards.py::test_the_two_laws_are_told_apart",
+    ),
+    Fault(
+        "forms of times fitted as if all errors were equal",
+        _FORMS,
+        "/ self.errors[:, None]",
+        "",
+        "paper_checks/test_diffusion_cards.py::test_each_form_of_times_is_found_where_it_is_true",
+    ),
+    Fault(
+        "a power law is ahead where the exponential is",
+        _FORMS,
+        "self.power.aic - self.exponential.aic",
+        "self.exponential.aic - self.power.aic",
+        "paper_checks/test_diffusion_cards.py::test_each_form_of_times_is_found_where_it_is_true",
+    ),
+    Fault(
+        "the level of a bowl for twice the mean loss",
+        _BOWLS,
+        "0.5 * np.trace",
+        "np.trace",
+        "paper_checks/test_diffusion_cards.py::test_the_level_is_what_the_parabola_reaches_on_average",
     ),
 ]
