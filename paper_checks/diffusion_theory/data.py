@@ -13,8 +13,11 @@ scale that decides:
 - Control: a level of .12 of the mean loss, that is reached by diffusion: τ ∝ B.
 
 Slopes are set beside those of L's parabola with Gaussian noise of the measured covariance C, and of C = H.
-They inform. A first look, at other sizes and levels, set the levels by what runs cost, and the range of x; no
-threshold. The sweep of the rescaled 1/k is left out: in SGD it is that of 1/η with another unit of θ.
+They inform. The sweep of the rescaled 1/k is left out: in SGD it is that of 1/η with another unit of θ.
+
+After a first run, of another seed, the range of x was made wider, 2.25 for 2, as the AIC was 21 in one sweep,
+and the levels of the regressions lower, 2.4 for 3 times the mean loss; no threshold was changed. In that run
+R² of the network over B was .984: which side of .99 it is on depends on the minimum.
 """
 
 from collections.abc import Callable
@@ -109,17 +112,17 @@ def check(context: Context) -> Outcome:
         ),
         control=_evidence([Sweep(bowls[0].arm.name, "B, low level", {DATA: low})]),
         summary=(
-            f"Exponential in B and 1/η rather than a power law, with R² of {straight.estimate:.4f} or more; "
-            f"from one end to the other the slope of ln τ changes by up to {abs(bent.estimate):.0%}. It is "
-            f"{_span(sweeps, MEASURED)} times that of the parabola with the measured C, and "
-            f"{_span(sweeps, EQUAL)} times that with C = H."
+            f"In B and 1/η an exponential is ahead of a power law by an AIC of {main.estimate:.0f} or more, "
+            f"R² is {straight.estimate:.3f} or more; in the least straight sweep the slope of ln τ changes "
+            f"by {abs(bent.estimate):.0%}. Slopes are {_span(sweeps, MEASURED)} times those of the parabola "
+            f"with the measured C, and {_span(sweeps, EQUAL)} times those with C = H."
         ),
         figure=_draw(sweeps, low),
     )
 
 
 def _sweep(context: Context, at: Bowl, over: str) -> Sweep:
-    exits = context.pick(smoke=400, quick=400 if at.arm.trained else 1000, full=5000)
+    exits = context.pick(smoke=400, quick=300 if at.arm.trained else 700, full=5000)
     sizes = _sizes(context)
     hypers = [
         ss.Hyperparameters(at.rate, size) if over == "B" else ss.Hyperparameters(at.rate * SIZE / size, SIZE)
@@ -192,7 +195,7 @@ def _bend(sweeps: list[Sweep]) -> Measurement:
 
 def _slopes(sweeps: list[Sweep], kind: str) -> Measurement:
     """The sweep whose slope is furthest from that of a parabola."""
-    furthest = max(sweeps, key=lambda one: abs(np.log(one.ratio(kind)[0])))
+    furthest = max(sweeps, key=lambda one: abs(one.ratio(kind)[0] - 1))
     ratio, error = furthest.ratio(kind)
     return Measurement(
         name=f"slope over that of the parabola, {kind}, furthest of {len(sweeps)}: {furthest.name}",
@@ -269,10 +272,11 @@ CARD = DIFFUSION_THEORY.at("figures 4 and 5").card(
     """,
     our_setting="""
         SGD with minibatches: logistic regression on 256 examples of breast cancer (6 principal components)
-        and on wine (176; 4 components; 3 classes), and a tanh network 6-6-10 on 128 digits, trained; L2 of
-        .02, .02 and .01. B = 8 to 18 at η λ_max = .2, and η from there to 8/18 of it at B = 8, five points
-        each. The level is 2.4, 2.4 and 1.3 times the mean loss above the minimum at B = 8. 256 chains
-        (network: 64) that are put back when they leave; 1000 exits each or more (network 400, full 5000).
+        and on wine (176; 4 components; 3 classes), and a tanh network 6-6-10 on 128 digits, trained, at
+        another minimum for each seed; L2 of .02, .02 and .01. B = 8 to 18 at η λ_max = .2, and η from there
+        to 8/18 of it at B = 8, five points each. The level is 2.4, 2.4 and 1.3 times the mean loss above the
+        minimum at B = 8. 256 chains (network: 64) that are put back when they leave; 700 exits each or more
+        (network 300, full 5000).
         Smoke: breast cancer alone, three points, 400 exits.
     """,
     statistic="""
