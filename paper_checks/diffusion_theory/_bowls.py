@@ -16,7 +16,7 @@ from paper_checks._context import Context
 
 SIZE = 8  # the smallest B
 STABLE = 0.2  # η λ_max at the largest η
-BURN_IN = 500  # steps: 50 relaxation times of the sharpest direction at half the largest η
+BURN_IN = 500  # steps: 44 relaxation times of the sharpest direction at the smallest η of the sweeps
 TRAINING, DESCENT = 5000, 20_000  # steps
 PILOT, LONGEST = 256, 200_000  # steps of a first look, and after which no more are made
 ENOUGH, MOST = 30, 4.0  # exits that say how many steps more it takes, and the most at once, over those made
