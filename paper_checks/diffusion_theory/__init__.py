@@ -3,6 +3,7 @@
 from paper_checks._card import Card
 from paper_checks.diffusion_theory import (
     covariance,
+    data,
     exponential_or_polynomial,
     gaussian_noise,
     prefactor,
@@ -19,6 +20,7 @@ CARDS: tuple[Card, ...] = (
     sgd_sharpness.CARD,
     prefactor.CARD,
     exponential_or_polynomial.CARD,
+    data.CARD,
     rival_laws.CARD,
     saddle.CARD,
 )

@@ -11,8 +11,10 @@ import sde_sgd as ss
 from paper_checks._context import Context, Laws, folded
 from paper_checks.diffusion_theory import (
     _arms,
+    _bowls,
     _escapes,
     covariance,
+    data,
     gaussian_noise,
     prefactor,
     saddle,
@@ -21,6 +23,7 @@ from paper_checks.diffusion_theory import (
 )
 from paper_checks.diffusion_theory import exponential_or_polynomial as laws
 from paper_checks.diffusion_theory._escapes import Escape
+from paper_checks.diffusion_theory._forms import Times
 from paper_checks.diffusion_theory._near import least_shown, near
 
 SCRIPT = pytest.mark.script
@@ -84,9 +87,9 @@ def test_the_index_of_gaussian_and_of_heavy_tailed_draws():
     assert gaussian_noise._over(heavy, None, 1).met is False
 
 
-def made_up(log_time, exits=10_000):
-    """An escape that took so long, in SDE time with η = 1."""
-    rate = ss.escape.EscapeRate(
+def made_up_rate(log_time, exits=10_000):
+    """Of an escape that took so many steps, with η = 1."""
+    return ss.escape.EscapeRate(
         rate=float(np.exp(-log_time)),
         interval=(0.0, 1.0),
         exits=exits,
@@ -95,7 +98,11 @@ def made_up(log_time, exits=10_000):
         exponential=None,
         learning_rate=1.0,
     )
-    return Escape(rate, 1.0)
+
+
+def made_up(log_time, exits=10_000):
+    """An escape that took so long, in SDE time with η = 1."""
+    return Escape(made_up_rate(log_time, exits), 1.0)
 
 
 def test_the_line_through_times_of_escape():
@@ -113,6 +120,87 @@ def test_the_two_laws_are_told_apart():
     assert not laws._law("", power, 6.5 / k).met
     assert laws._law("", power, -4 * np.log(k)).met
     assert not laws._law("", exponential, -4 * np.log(k)).met
+
+
+SIZES = np.array(data.SIZES) / max(data.SIZES)
+
+
+def over_sizes(form, seed=0, exits=1000):
+    """Times of escape of a form over x, with the errors of so many exits."""
+    noise = np.random.default_rng(seed).normal(size=len(SIZES)) * exits**-0.5
+    times = Times(SIZES, [made_up_rate(one, exits) for one in form(SIZES) + noise])
+    return data.Sweep("made up", "B", {data.DATA: times})
+
+
+def straight(x):
+    return 2 + 6 * x
+
+
+def power_law(x):
+    return 7 + 4 * np.log(x)
+
+
+def bent(x):
+    """A bowl of twelve directions: c = 6."""
+    return 12 * x - 6 * np.log(x)
+
+
+def test_each_form_of_times_is_found_where_it_is_true():
+    """Over 200 seeds; the threshold of an AIC of 10 lies more than three standard errors off."""
+    for seed in range(200):
+        assert data._evidence([over_sizes(straight, seed)]).met
+        assert not data._evidence([over_sizes(power_law, seed)]).met
+    exact = over_sizes(bent, exits=10**10).data
+    assert exact.prefactor.coefficients[2] == pytest.approx(6, abs=0.01)
+    reach = 6 * (1 / SIZES[0] - 1)
+    assert exact.bend[0] == pytest.approx(reach / exact.slope[0], rel=1e-3)
+
+
+def test_the_errors_of_a_fit_are_those_of_many_seeds():
+    """Slope and bend scatter as they say, ± 5 standard errors of 400 seeds; so does χ² by its 3 degrees."""
+    found = [over_sizes(straight, seed).data for seed in range(400)]
+    for name in ("slope", "bend"):
+        values, errors = np.array([getattr(one, name) for one in found]).T
+        assert abs(values.std() / errors.mean() - 1) < 5 / 800**0.5
+    chi = np.array([one.exponential.chi_squared for one in found])
+    assert abs(chi.mean() - 3) < 5 * (6 / 400) ** 0.5
+
+
+def test_what_is_bent_is_not_straight_and_the_worst_sweep_counts():
+    flat, curved = over_sizes(straight, exits=4000), over_sizes(bent, exits=4000)
+    assert data._bend([flat]).met
+    assert not data._bend([flat, curved]).met
+    assert data._bend([flat, curved]).estimate == curved.data.bend[0]
+    both = [flat, over_sizes(power_law, exits=4000)]
+    assert data._evidence(both).estimate == both[1].data.evidence < 0
+    assert data._r_squared(both).estimate == both[1].data.r_squared
+    assert data._r_squared([flat]).met
+
+
+def test_the_level_is_what_the_parabola_reaches_on_average():
+    """½ Tr HΣ is B times less at B times more, and L's mean over SGD at small η, within 5 %."""
+    given = context("data")
+    at = _bowls.bowl(given, data.ARMS[0])
+    small = ss.Hyperparameters(0.1 * at.rate, 8)
+    assert at.mean_loss(small) == pytest.approx(2 * at.mean_loss(ss.Hyperparameters(0.1 * at.rate, 16)))
+    assert at.height == pytest.approx(2.4 * 10 * at.mean_loss(small))
+    process = given.sgd(at.problem, small)
+    result = given.run("level", process, chains=2000, steps=1000, initial=at.minimum)
+    losses = np.asarray(jax.vmap(at.problem.loss)(result.theta)) - at.loss
+    error = float(losses.std()) / 2000**0.5
+    expected = at.mean_loss(small)
+    assert float(losses.mean()) == pytest.approx(expected, abs=0.05 * expected + 5 * error)
+
+
+def test_as_many_chains_leave_as_are_asked_for(monkeypatch):
+    """And a bowl without a way out is given up."""
+    monkeypatch.setattr(_bowls, "LONGEST", 1000)
+    given = context("data")
+    at = _bowls.bowl(given, data.ARMS[0])
+    hyper = ss.Hyperparameters(at.rate, 8)
+    assert _bowls.leave(given, "enough", at, hyper, 300, at.height).exits >= 300
+    found = _bowls.leave_parabola(given, "none", at, hyper, 300, 1e-6 * at.covariance)
+    assert not found.exits
 
 
 def twice_the_batch(problem, hyper, **options):
@@ -162,6 +250,16 @@ def unmet(card, **faults):
 )
 def test_half_the_noise_is_noticed(card, red):
     assert unmet(card, sgd=twice_the_batch) == red
+
+
+@pytest.mark.script
+def test_noise_that_does_not_fall_with_the_batch_size_is_noticed():
+    """Times over B are flat then: neither form is ahead, and nothing is straight."""
+
+    def same(problem, hyper, **options):
+        return ss.SGD(problem, ss.Hyperparameters(hyper.learning_rate, 8), **options)
+
+    assert unmet(data.CARD, sgd=same)[:2] == [0, 1]
 
 
 @pytest.mark.script

@@ -2,8 +2,10 @@
 
 from planted._fault import Fault
 
+_BOWLS = "paper_checks/diffusion_theory/_bowls.py"
 _COVARIANCE = "paper_checks/diffusion_theory/covariance.py"
 _ESCAPES = "paper_checks/diffusion_theory/_escapes.py"
+_FORMS = "paper_checks/diffusion_theory/_forms.py"
 _LAWS = "paper_checks/diffusion_theory/exponential_or_polynomial.py"
 _RIVALS = "paper_checks/diffusion_theory/rival_laws.py"
 _CIRCLE = "paper_checks/diffusion_theory/_circle.py"
@@ -91,5 +93,24 @@ FAULTS = [
         "design = np.stack([np.ones_like(EXPONENTS), 1 / EXPONENTS]",
         "design = np.stack([np.ones_like(EXPONENTS), EXPONENTS]",
         "paper_checks/test_rival_laws_and_saddle.py::test_what_is_of_order_d_is_taken_away",
+        "forms of times fitted as if all errors were equal",
+        _FORMS,
+        "/ self.errors[:, None]",
+        "",
+        "paper_checks/test_diffusion_cards.py::test_each_form_of_times_is_found_where_it_is_true",
+    ),
+    Fault(
+        "a power law is ahead where the exponential is",
+        _FORMS,
+        "self.power.aic - self.exponential.aic",
+        "self.exponential.aic - self.power.aic",
+        "paper_checks/test_diffusion_cards.py::test_each_form_of_times_is_found_where_it_is_true",
+    ),
+    Fault(
+        "the level of a bowl for twice the mean loss",
+        _BOWLS,
+        "0.5 * np.trace",
+        "np.trace",
+        "paper_checks/test_diffusion_cards.py::test_the_level_is_what_the_parabola_reaches_on_average",
     ),
 ]
