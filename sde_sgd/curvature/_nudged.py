@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key
 
 from sde_sgd import _checks
 from sde_sgd._platform._shown import described
@@ -39,14 +39,13 @@ class Nudged(NamedTuple):
     Attributes:
         inner: its own state, which knows nothing of what its steps are scaled by.
         number: of steps so far.
-        directions: E, orthonormal, shaped as the parameters with a leading axis of k; zeros before the
-            first step.
+        directions: Eᵀ, orthonormal rows over the raveled parameters; zeros before the first step.
         key: from which random directions are drawn; None without.
     """
 
     inner: Any
     number: Int[Array, ""]
-    directions: PyTree
+    directions: Float[Array, "k d"]
     key: Key[Array, ""] | None
 
     def __repr__(self) -> str:
@@ -132,8 +131,8 @@ def nudged(
 
         def init(params: Any) -> Nudged:
             check_theta(problem, params, "params")
-            zeros = jax.tree.map(lambda leaf: jnp.zeros((k, *leaf.shape), leaf.dtype), params)
-            return Nudged(base.init(params), jnp.zeros((), jnp.int32), zeros, key if drawn else None)
+            none = jnp.zeros((k, size), ravel_pytree(params)[0].dtype)
+            return Nudged(base.init(params), jnp.zeros((), jnp.int32), none, key if drawn else None)
 
         def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Nudged]:
             if params is None:
@@ -148,18 +147,13 @@ def nudged(
     return made
 
 
-def _scaled(step: Any, directions: Any, along: float, across: float) -> Any:
+def _scaled(step: Any, directions: Float[Array, "k d"], along: float, across: float) -> Any:
     """across · v + (along − across) E Eᵀv."""
     if along == across == 1:
         return step  # to the last bit: a product with 0 would round the step before it is added to θ
+    v, unravel = ravel_pytree(step)
     with precise():
-        parts = jax.tree.map(lambda rows, leaf: jnp.tensordot(rows, leaf, leaf.ndim), directions, step)
-        lengths = (along - across) * jax.tree.reduce(jnp.add, parts)
-        return jax.tree.map(
-            lambda rows, leaf: across * leaf + jnp.tensordot(lengths.astype(leaf.dtype), rows, 1),
-            directions,
-            step,
-        )
+        return unravel(across * v + (along - across) * ((directions @ v) @ directions))
 
 
 def _refresh(search: _Search, every: int) -> Callable[[Int[Array, ""], Any, Any, Key[Array, ""]], Any]:
@@ -171,8 +165,7 @@ def _refresh(search: _Search, every: int) -> Callable[[Int[Array, ""], Any, Any,
 
     def anew(number: Any, theta: Any, old: Any, key: Any) -> Any:
         with precise():
-            rows = jax.vmap(lambda tree: ravel_pytree(tree)[0])(old)
-            return jax.vmap(ravel_pytree(theta)[1])(search(number, theta, rows, key))
+            return search(number, theta, old, key)
 
     def kept(number: Any, theta: Any, old: Any, key: Any) -> Any:
         del number, theta, key

@@ -264,8 +264,8 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
         ["[1.5, 0.5] ± [0.25, 0.125]", "4 arrays"],
     ),
     ss.curvature.Nudged: (
-        lambda: ss.curvature.Nudged((), jnp.int32(7), jnp.ones((3, 2, 4)), None),
-        ["number=7", "directions=float32[3, 2, 4]"],
+        lambda: ss.curvature.Nudged((), jnp.int32(7), jnp.ones((3, 8)), None),
+        ["number=7", "directions=float32[3, 8]"],
     ),
     ss.curvature.Alignment: (
         lambda: ss.curvature.Alignment(estimate(), *(jnp.array([1.5, k]) for k in range(5))),

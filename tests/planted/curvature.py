@@ -184,8 +184,8 @@ FAULTS = [
     Fault(
         "γ − 1 without the 1",
         _NUDGED,
-        "lengths = (along - across) * ",
-        "lengths = along * ",
+        "(along - across) * ((directions",
+        "along * ((directions",
         "curvature/test_nudged.py::test_each_mode_of_a_quadratic_contracts_at_its_own_rate",
     ),
     Fault(
