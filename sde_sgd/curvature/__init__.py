@@ -11,6 +11,8 @@ from sde_sgd.curvature._eigenpairs import top_eigenpairs as top_eigenpairs
 from sde_sgd.curvature._estimates import Estimate as Estimate
 from sde_sgd.curvature._estimates import frobenius_norm as frobenius_norm
 from sde_sgd.curvature._estimates import trace as trace
+from sde_sgd.curvature._nudged import Nudged as Nudged
+from sde_sgd.curvature._nudged import nudged as nudged
 from sde_sgd.curvature._observables import Observable as Observable
 from sde_sgd.curvature._observables import Sharpness as Sharpness
 from sde_sgd.curvature._operators import covariance_product as covariance_product

@@ -104,8 +104,8 @@ def _top_eigenpairs(given: Asked, k: int, products: int, which: str) -> Eigenpai
 def tridiagonal(made: Operator, products: int, key: Key[Array, ""]) -> Tridiagonal:
     """Lanczos from a random start."""
     begin, more = jax.random.split(key)
-    start = jax.random.normal(begin, made.origin.shape, made.origin.dtype)
-    return lanczos(made.product, start, products, more)
+    start, another = (jax.random.normal(key, made.origin.shape, made.origin.dtype) for key in (begin, more))
+    return lanczos(made.product, start, products, another)
 
 
 def foremost(

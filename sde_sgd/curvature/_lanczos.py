@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
 from sde_sgd.curvature._jacobi import symmetric_eigh
 from sde_sgd.curvature._scale import power_of_two
@@ -46,7 +45,7 @@ class Tridiagonal(NamedTuple):
 
 
 def lanczos(
-    product: Callable[[Array], Array], start: Float[Array, " d"], products: int, key: Key[Array, ""]
+    product: Callable[[Array], Array], start: Float[Array, " d"], products: int, another: Float[Array, " d"]
 ) -> Tridiagonal:
     r"""`products` steps of Lanczos' recurrence from `start`, with full re-orthogonalisation.
 
@@ -66,7 +65,8 @@ def lanczos(
         product: v ↦ A v.
         start: any vector but zero.
         products: m, 1 <= m <= d.
-        key: draws fresh directions.
+        another: a random vector, from which all fresh directions are made: drawing one in every step would
+            take a tenth of a small network's product.
 
     Returns:
         `Tridiagonal`.
@@ -74,8 +74,6 @@ def lanczos(
     Source: Paige 1972; Parlett 1998, *The symmetric eigenvalue problem*, sections 6.9 and 13.
     """
     dtype = start.dtype
-    # one draw for all of them: drawing in every step would take a tenth of a small network's product
-    another = jax.random.normal(key, start.shape, dtype)
     tolerance = 10 * jnp.finfo(dtype).eps
     tiny = jnp.finfo(dtype).tiny
 

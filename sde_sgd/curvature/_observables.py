@@ -10,11 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt32
 
 from sde_sgd._platform._shown import Shown
-from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers, Theta
 from sde_sgd.curvature._eigenpairs import Eigenpairs, check_products, top_eigenpairs
 from sde_sgd.curvature._estimates import Estimate
-from sde_sgd.curvature._operators import check_matrix, check_subset, parameter_count
+from sde_sgd.curvature._operators import check_matrix, check_subset, parameter_count, parameters_of
 from sde_sgd.curvature._quadrature import SpectralDensity
 from sde_sgd.problems._base import Problem
 from sde_sgd.random import check_key
@@ -58,7 +57,7 @@ class Sharpness(Shown, eqx.Module):
         subset: Numbers | None = None,
         key: Key[Array, ""] | None = None,
     ):
-        theta = _parameters(problem)
+        theta = parameters_of(problem)
         key = jax.random.key(0) if key is None else key
         check_key(key)
         check_matrix(problem, matrix)
@@ -109,7 +108,7 @@ class Observable(Shown, eqx.Module):
     ):
         if not callable(function):
             raise ValueError(f"function must be one such as curvature.trace, got {function!r}.")
-        theta = _parameters(problem)
+        theta = parameters_of(problem)
         check_key(key)
         if "subset" in options:
             options["subset"] = check_subset(problem, options["subset"], jax.random.fold_in(key, 1))
@@ -130,13 +129,6 @@ class Observable(Shown, eqx.Module):
             return found.density
         result: Array = found
         return result
-
-
-def _parameters(problem: Any) -> Any:
-    """The shapes of one chain's parameters."""
-    if not isinstance(problem, Problem):
-        raise ValueError(f"problem must be a sde_sgd problem, got {problem!r}.")
-    return _traces.parameter_shapes(problem.init)
 
 
 def _leaf(value: Any) -> Any:

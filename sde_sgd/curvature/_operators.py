@@ -174,15 +174,24 @@ def loss_of(problem: Problem, examples: Int[Array, " batch"] | None) -> Callable
     return lambda theta: jnp.mean(problem.example_losses(theta, examples))
 
 
+def parameters_of(problem: Any) -> Any:
+    """The shapes of one chain's parameters.
+
+    Raises:
+        ValueError: if `problem` is no problem.
+    """
+    if not isinstance(problem, Problem):
+        raise ValueError(f"problem must be a sde_sgd problem, got {short(problem)}.")
+    return _traces.parameter_shapes(problem.init)
+
+
 def check_theta(problem: Any, theta: Any, name: str = "theta") -> Any:
     """Return the parameters of one chain as arrays, or refuse what is not that.
 
     Raises:
         ValueError: if `problem` is no problem, or the shapes are not those of its parameters.
     """
-    if not isinstance(problem, Problem):
-        raise ValueError(f"problem must be a sde_sgd problem, got {short(problem)}.")
-    expected = _traces.parameter_shapes(problem.init)
+    expected = parameters_of(problem)
     if not all(isinstance(leaf, _Leaf) for leaf in jax.tree.leaves(theta)):
         raise ValueError(
             f"{name} must be the parameters of one chain, of shapes {_tree.describe(expected)}, got "

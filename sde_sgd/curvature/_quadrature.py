@@ -154,7 +154,8 @@ def quadrature(
 
     def one(draw: Key[Array, ""]) -> tuple[Array, Array]:
         begin, more = jax.random.split(draw)
-        nodes, columns = lanczos(made.product, signs(begin, made.origin), products, more).eigh()
+        another = jax.random.normal(more, made.origin.shape, made.origin.dtype)
+        nodes, columns = lanczos(made.product, signs(begin, made.origin), products, another).eigh()
         return nodes, columns[0] ** 2
 
     result: tuple[Float[Array, "samples m"], Float[Array, "samples m"]] = lax.map(

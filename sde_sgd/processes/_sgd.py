@@ -43,7 +43,8 @@ class SGD(MinibatchProcess):
             default; where B divides N it is "shuffle", to the last bit).
         optimizer: a function of the learning rate that returns an optax transformation, such as
             `optax.adam` or `functools.partial(optax.sgd, nesterov=True, momentum=0.9)`. It is
-            given each chain's η. Default: heavy ball with `hyper.momentum`. Where it draws random numbers,
+            given each chain's η. `curvature.nudged` wraps any of them, to scale its steps along the sharpest
+            directions. Default: heavy ball with `hyper.momentum`. Where it draws random numbers,
             as `optax.noisy_sgd` does, the keys in its state are mixed with the run's key and the chain's
             number, so that chains have noise of their own. What needs the loss beside the gradient, or keeps
             η in its state (`optax.inject_hyperparams`), is refused.

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from helpers import untyped
 from scipy import stats
@@ -203,6 +204,18 @@ CALLS: dict[str, dict[str, Any]] = {
     "curvature.hvp": {"problem": NET, "theta": THETA, "vector": THETA},
     "curvature.gauss_newton_product": {"problem": NET, "theta": THETA, "vector": THETA},
     "curvature.covariance_product": {"problem": NET, "theta": THETA, "vector": THETA},
+    "curvature.nudged": {
+        "optimizer": optax.sgd,
+        "problem": NET,
+        "k": 2,
+        "every": 5,
+        "factor": 0.1,
+        "rest": 1.0,
+        "directions": "sharpest",
+        "products": 4,
+        "subset": 5,
+        "key": KEY,
+    },
     "curvature.spectral_density": {**curved, "samples": 2, "products": 3, "grid": [0.0, 1.0], "width": 0.1},
     "curvature.log_determinant": {**curved, "samples": 2, "products": 3, "shift": 100.0},
     "curvature.interpolation": {"problem": NET, "a": THETA, "b": THETA, "alphas": [0.0, 1.0]},

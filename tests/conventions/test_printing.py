@@ -268,6 +268,10 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
         lambda: ss.curvature.Eigenpairs(jnp.array([1.5, 0.5]), THETA, jnp.array([0.25, 0.125])),
         ["[1.5, 0.5] ± [0.25, 0.125]", "4 arrays"],
     ),
+    ss.curvature.Nudged: (
+        lambda: ss.curvature.Nudged((), jnp.int32(7), jnp.ones((3, 8)), None),
+        ["number=7", "directions=float32[3, 8]"],
+    ),
     ss.curvature.Alignment: (
         lambda: ss.curvature.Alignment(estimate(), *(jnp.array([1.5, k]) for k in range(5))),
         ["cosine=Estimate(12.25", "ratios=[1.5, 3]"],

@@ -51,7 +51,8 @@ def test_foremost_of_a_diagonal_matrix():
 
 
 def test_a_krylov_space_that_ends_has_no_remainder():
-    found = _lanczos.lanczos(lambda vector: 2 * vector, jnp.array([1.0, 2.0, 3.0]), 3, KEY)
+    start, another = jnp.array([1.0, 2.0, 3.0]), jax.random.normal(KEY, (3,))
+    found = _lanczos.lanczos(lambda vector: 2 * vector, start, 3, another)
     np.testing.assert_allclose(found.unit * found.diagonal, 2, rtol=1e-6)
     np.testing.assert_array_equal(found.off_diagonal, 0)
     np.testing.assert_allclose(found.basis @ found.basis.T, np.eye(3), atol=1e-6)

@@ -5,6 +5,7 @@ from planted._fault import Fault
 _COVARIANCE = "sde_sgd/curvature/_covariance.py"
 _EIGEN = "sde_sgd/curvature/_eigenpairs.py"
 _ESTIMATES = "sde_sgd/curvature/_estimates.py"
+_NUDGED = "sde_sgd/curvature/_nudged.py"
 _OPERATORS = "sde_sgd/curvature/_operators.py"
 _QUADRATURE = "sde_sgd/curvature/_quadrature.py"
 _SLICES = "sde_sgd/curvature/_slices.py"
@@ -215,5 +216,38 @@ FAULTS = [
         "jnp.sum((rows[0] @ rows[1].T) ** 2)",
         "jnp.sum(jnp.abs(rows[0] @ rows[1].T))",
         "curvature/test_steps.py::test_overlap_of_subspaces",
+        "γ − 1 without the 1",
+        _NUDGED,
+        "(along - across) * ((directions",
+        "along * ((directions",
+        "curvature/test_nudged.py::test_each_mode_of_a_quadratic_contracts_at_its_own_rate",
+    ),
+    Fault(
+        "every chain pays for its products at every step",
+        _NUDGED,
+        "refresh = jax.custom_batching.custom_vmap(one)",
+        "return one",
+        "curvature/test_nudged.py::test_steps_between_refreshes_make_no_hessian_products",
+    ),
+    Fault(
+        "directions that are found once and for all",
+        _NUDGED,
+        "return lax.cond(number % every == 0, anew",
+        "return lax.cond(number == 0, anew",
+        "curvature/test_nudged.py::test_it_is_an_optax_transformation_of_any_pytree",
+    ),
+    Fault(
+        "random directions of one refresh are those of the next",
+        _NUDGED,
+        "drawn = jax.random.normal(jax.random.fold_in(key, number), old.shape, old.dtype)",
+        "drawn = jax.random.normal(jax.random.key(0), old.shape, old.dtype)",
+        "curvature/test_nudged.py::test_random_directions_are_orthonormal_and_every_chain_draws_its_own",
+    ),
+    Fault(
+        "the optimizer looks at all examples where a subset was given",
+        _NUDGED,
+        'made = operator(problem, theta, "hessian", examples)',
+        'made = operator(problem, theta, "hessian", None)',
+        "curvature/test_nudged.py::test_directions_of_a_subset_of_the_examples",
     ),
 ]
