@@ -93,6 +93,8 @@ FAULTS = [
         "design = np.stack([np.ones_like(EXPONENTS), 1 / EXPONENTS]",
         "design = np.stack([np.ones_like(EXPONENTS), EXPONENTS]",
         "paper_checks/test_rival_laws_and_saddle.py::test_what_is_of_order_d_is_taken_away",
+    ),
+    Fault(
         "forms of times fitted as if all errors were equal",
         _FORMS,
         "/ self.errors[:, None]",

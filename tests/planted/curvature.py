@@ -216,6 +216,8 @@ FAULTS = [
         "jnp.sum((rows[0] @ rows[1].T) ** 2)",
         "jnp.sum(jnp.abs(rows[0] @ rows[1].T))",
         "curvature/test_steps.py::test_overlap_of_subspaces",
+    ),
+    Fault(
         "γ − 1 without the 1",
         _NUDGED,
         "(along - across) * ((directions",
