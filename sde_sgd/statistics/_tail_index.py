@@ -10,7 +10,7 @@ from sde_sgd._types import Numbers
 
 _FEWEST = 8
 # share of the values on one side of 0 beyond which sums grow by their mean, not by their spread
-_LOPSIDED = 0.75
+_LOPSIDED = 0.95
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,8 +51,8 @@ def tail_index(values: Numbers, *, block: int | None = None) -> TailIndex:
         `TailIndex`. Values beyond the last whole block are left out.
 
     Raises:
-        ValueError: for wrong shapes, values or sums that are 0, more than three quarters of the values on
-            one side of 0, or fewer than 8 blocks.
+        ValueError: for wrong shapes, values or sums that are 0, nearly all values on one side of 0, or
+            fewer than 8 blocks.
 
     Source: Mohammadi, Mohammadpour, Ogata 2015, Metrika 78, 549, corollary 2.4; used by Simsekli, Sagun,
     Gurbuzbalaban 2019 (arXiv:1901.06053).
