@@ -144,6 +144,7 @@ WAVY = ss.problems.from_loss(
 )
 
 
+@pytest.mark.script
 def test_it_is_an_optax_transformation_of_any_pytree():
     """v' = v − EEᵀv + γEEᵀv with E of the Hessian where it was last refreshed."""
     base = optax.chain(optax.scale_by_adam(), optax.scale(-0.2))
@@ -239,6 +240,7 @@ def test_the_directions_are_those_of_the_exact_hessian_at_every_refresh(seed, ra
     assert max(angles) < 1e-2, angles
 
 
+@pytest.mark.script
 def test_directions_of_a_subset_of_the_examples():
     chosen = np.array([0, 3, 4, 8])
     state = moved(NET, nudged(optax.sgd, NET, 2, every=10, subset=chosen), 3, chains=1)

@@ -75,6 +75,7 @@ def regression():
     return net, net.init(KEY)
 
 
+@pytest.mark.script
 def test_on_a_regression_with_its_own_batch_and_nested_parameters():
     """The quadratic is what the exact change tends to; a batch's loss is the batch's."""
     net, theta = regression()

@@ -48,6 +48,7 @@ def test_the_rate_is_one_over_the_mean_passage_of_the_chain():
     assert low < found.steps < high
 
 
+@pytest.mark.script
 def test_rates_of_data_momentum_and_the_sde():
     data = ss.problems.TiltedNoiseData(WELL, dataset_size=64, noise_variance=2.0, key=jax.random.key(1))
     sde = ss.Langevin(WELL, HYPER, solver=diffrax.Euler(), substeps=1)
@@ -172,6 +173,7 @@ def test_first_exits_are_censored_and_keep_their_places():
         few.coordinates(np.ones((2, 3)))
 
 
+@pytest.mark.script
 def test_exits_of_the_plane_leave_over_its_saddle():
     plane = ss.problems.MullerBrown(noise_variance=1.0)
     process = ss.SGD(plane, ss.Hyperparameters(2e-4, 1))

@@ -79,6 +79,7 @@ def test_with_labels_of_the_model_the_covariance_is_the_fisher_information(arm):
     np.testing.assert_allclose(near_one.generalised, np.ones(5), atol=0.3)
 
 
+@pytest.mark.script
 def test_the_index_of_gaussian_and_of_heavy_tailed_draws():
     """Over "minibatches" that are Gaussian α is 2, of Student's t₃ it is not: the control."""
     draws = np.random.default_rng(0).normal(size=(16, 500, 32))

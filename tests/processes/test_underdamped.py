@@ -108,6 +108,7 @@ def test_the_transient_is_that_of_the_damped_oscillator(on_data, order):
     assert 0.75 * 2**order < own[0] / own[1] < 1.25 * 2**order
 
 
+@pytest.mark.script
 def test_weak_error_falls_with_the_square_root_of_the_rate():
     """Common noise, fixed friction ½, oscillator time 2: E θ² of SGD against the SDE's."""
 

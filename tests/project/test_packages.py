@@ -45,6 +45,7 @@ def said_as_it_should(out):
     assert histograms == curves == heat_map == figure
 
 
+@pytest.mark.script
 def test_computing_works_where_the_others_are_not_installed():
     said_as_it_should(finished(launch("--hide", script="without_packages.py", PYTHONPATH=str(ROOT)))[0])
 

@@ -149,6 +149,7 @@ def test_sweeps_use_it_in_jobs_side_by_side(launched):
             np.testing.assert_array_equal(kernel.to_xarray()[name], values)
 
 
+@pytest.mark.script
 def test_the_provenance_tells_it_and_repeats_the_run():
     process = langevin(WELL)
     plain, kernel = ss.run(process, chains=5, steps=3, key=KEY), by_kernel(process, chains=5, steps=3)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from helpers import refused
 
 import sde_sgd as ss
@@ -77,6 +78,7 @@ def uniform(theta):
     return 0 * theta + jax.random.uniform(jax.random.key(0), (7,))[0]
 
 
+@pytest.mark.script
 def test_settings_of_random_numbers_are_part_of_a_program():
     before = observed(uniform)
     with jax.threefry_partitionable(not jax.config.jax_threefry_partitionable):
@@ -86,6 +88,7 @@ def test_settings_of_random_numbers_are_part_of_a_program():
     assert (inside != before).any()
 
 
+@pytest.mark.script
 def test_jobs_side_by_side_have_the_settings_of_their_caller():
     options = {"batch_size": [1, 2], "learning_rate": [0.05], "steps": 2, "record": {"f": uniform}}
     options["key"] = jax.random.key(0, impl="threefry2x32")

@@ -79,6 +79,7 @@ def test_a_sweep_of_networks_in_five_parts_one_of_them_killed(tmp_path, blocks):
     same(ss.merge_sweeps(folder), whole)
 
 
+@pytest.mark.script
 def test_parts_of_networks_are_whole_groups_of_runs(key):
     """Without `chunk`: a group for each B."""
     problem = ss.problems.mlp(class_data(size=24), hidden=(6,))

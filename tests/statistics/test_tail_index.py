@@ -27,7 +27,8 @@ def test_the_error_is_the_spread():
 
 def test_by_hand():
     """Blocks of 2: sums of 2x, so that 1/α = 1 exactly; what is left over does not count."""
-    found = tail_index([*np.repeat(np.arange(1.0, 9.0), 2), 100.0], block=2)
+    signs = np.repeat([1.0, -1.0], 8)
+    found = tail_index([*signs * np.repeat(np.arange(1.0, 9.0), 2), 100.0], block=2)
     np.testing.assert_allclose([found.alpha, found.standard_error], [1, 0], atol=1e-12)
     assert (found.block, found.n) == (2, 16)
 

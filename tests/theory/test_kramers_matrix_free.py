@@ -75,6 +75,7 @@ def limit(samples, count=1):
     return stats.t.isf(ALARM / (2 * count), samples - 1)
 
 
+@pytest.mark.script
 def test_many_parameters_in_closed_form():
     """ln of the prefactor is 48, as the saddle changes the curvature in 599 directions."""
     problem = turned(MANY)

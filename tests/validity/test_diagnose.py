@@ -72,6 +72,7 @@ def test_no_false_alarm_with_other_keys(name, seed):
     assert diagnosed(name, seed).sde_holds
 
 
+@pytest.mark.script
 @pytest.mark.parametrize("name", ["fine", "a step too large", "shuffled", "anisotropic"])
 def test_the_measured_temperatures_are_the_corrected_ones(name):
     """In the double well the curvature is not the same everywhere, so there to O(η) only."""
