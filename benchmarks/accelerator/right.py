@@ -162,10 +162,10 @@ def escape_rates(smoke: bool) -> Found:
         process, key = ss.SGD(problem, hyper), jax.random.key(6)
         exact = 1 / ss.theory.chain_passage_time(problem, hyper, target=_BORDER, start=-1.0).steps
         if name == "counting":
-            measured = ss.escape.by_renewal(
+            counted = ss.escape.by_renewal(
                 process, start=-1.0, outside=_beyond, chains=chains, exits=exits, key=key
-            ).rate
-            error = exact / exits**0.5
+            )
+            measured, error = counted.rate, exact * counted.relative_error
         else:
             split = ss.escape.by_splitting(
                 process, start=-1.0, outside=_beyond, climb=jnp.asarray, chains=paths, key=key

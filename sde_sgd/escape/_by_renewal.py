@@ -87,7 +87,8 @@ def by_renewal(
         waits = -(-horizon // 4) if burn_in is None else _checks.integer("burn_in", burn_in, at_least=0)
         counted = Renewal(process, start=start, outside=outside, burn_in=waits)
         begun = go(counted, steps=-(-(waits + horizon) // _EARLY), key=key, initial=first.start)
-        whole = go(counted, steps=waits + horizon - begun.steps, key=key, initial=begun)
+        left = waits + horizon - begun.steps
+        whole = go(counted, steps=left, key=key, initial=begun) if left else begun
         return _told(rate(whole, level=level), begun, whole)
     if burn_in is not None:
         raise ValueError(f"burn_in must be left out with exits, got {burn_in!r}: the pilot run is that.")

@@ -132,3 +132,10 @@ def test_values_on_one_side_have_no_index():
         with refused(match="values must be symmetric about 0, but 400 of 400 are above it"):
             ss.statistics.tail_index(values)
     assert ss.statistics.tail_index(drawn).alpha > 1.4
+
+
+def test_one_step_without_a_burn_in_is_a_run():
+    found = escape.by_renewal(
+        SGD, start=-1.0, outside=outside, chains=64, steps=1, burn_in=0, key=KEY, progress=False
+    )
+    assert (found.exits, found.exposure) == (0, 64)
