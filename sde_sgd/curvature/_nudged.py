@@ -94,7 +94,7 @@ def nudged(
         factor: γ >= 0, of the step along E.
         rest: of the step across E, >= 0; 1 but for the control.
         directions: "sharpest" or "random".
-        products: of one refresh, twice as many of the first, at most d; by default max(25, 5k) or d.
+        products: of one refresh, twice as many of the first, at most d; by default max(15, 3k) or d.
         subset: a number of examples to draw once, or their indices; by default all.
         key: draws the vectors (and the subset, if a number is given); by default a fixed one. Under `SGD` the
             run's key and the chain's number are mixed into it.
@@ -111,7 +111,7 @@ def nudged(
     _check_optimizer(optimizer)
     size = parameter_count(parameters_of(problem))
     if products is None:
-        products = min(size, max(25, 5 * _checks.integer("k", k, at_least=1)))
+        products = min(size, max(15, 3 * _checks.integer("k", k, at_least=1)))
     k, products = check_products(k, products, size)
     every = _checks.integer("every", every, at_least=1, at_most=_MOST, hint="1 refreshes at every step.")
     along, across = (
