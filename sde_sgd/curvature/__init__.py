@@ -7,6 +7,8 @@ from sde_sgd.curvature._covariance import Alignment as Alignment
 from sde_sgd.curvature._covariance import alignment as alignment
 from sde_sgd.curvature._covariance import covariance_spectrum as covariance_spectrum
 from sde_sgd.curvature._eigenpairs import Eigenpairs as Eigenpairs
+from sde_sgd.curvature._eigenpairs import condition_number as condition_number
+from sde_sgd.curvature._eigenpairs import spectral_norm as spectral_norm
 from sde_sgd.curvature._eigenpairs import top_eigenpairs as top_eigenpairs
 from sde_sgd.curvature._estimates import Estimate as Estimate
 from sde_sgd.curvature._estimates import frobenius_norm as frobenius_norm

@@ -78,6 +78,67 @@ def top_eigenpairs(
     return result
 
 
+def spectral_norm(
+    problem: Problem,
+    theta: Theta,
+    *,
+    products: int | None = None,
+    matrix: Literal["hessian", "gauss_newton", "covariance"] = "hessian",
+    subset: Numbers | None = None,
+    key: Key[Array, ""],
+) -> Float[Array, "..."]:
+    r"""|A| = max_i |λ_i|, the largest of the eigenvalues by magnitude.
+
+    In a run: `record={"norm": Observable(spectral_norm, net, key=key)}`.
+
+    Args:
+        problem, theta, products, matrix, subset, key: as in `top_eigenpairs`.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: as in `trace`.
+    """
+    options: Any = {"products": products, "matrix": matrix, "subset": subset, "key": key}
+    return jnp.abs(top_eigenpairs(problem, theta, 1, which="magnitude", **options).values[..., 0])
+
+
+def condition_number(
+    problem: Problem,
+    theta: Theta,
+    k: int = 10,
+    *,
+    products: int | None = None,
+    matrix: Literal["hessian", "gauss_newton", "covariance"] = "hessian",
+    subset: Numbers | None = None,
+    key: Key[Array, ""],
+) -> Float[Array, "..."]:
+    r"""λ_1/λ_k: how ill-conditioned the k sharpest directions are.
+
+    The whole Hessian of a network is singular for all one can tell, so its own condition number says
+    nothing. In a run: `record={"condition": Observable(condition_number, net, k=10, key=key)}`.
+
+    Args:
+        problem, theta, products, matrix, subset, key: as in `top_eigenpairs`.
+        k: 2 <= k <= products.
+
+    Returns:
+        A scalar; NaN where λ_k is not above 0.
+
+    Raises:
+        ValueError: as in `trace`.
+
+    Source: Jastrzębski, Szymczak, Fort, Arpit, Tabor, Cho, Geras 2020, *The break-even point on optimization
+    trajectories of deep neural networks* (arXiv:2002.09572), with the ratio turned round: λ_K*/λ_1 there.
+    """
+    k = _checks.integer("k", k, at_least=2)
+    options: Any = {"products": products, "matrix": matrix, "subset": subset, "key": key}
+    values = top_eigenpairs(problem, theta, k, **options).values
+    last = values[..., -1]
+    return jnp.where(last > 0, values[..., 0] / jnp.where(last > 0, last, 1), jnp.nan)
+
+
 def check_products(k: Any, products: Any, size: int) -> tuple[int, int]:
     """k and the number of products for a matrix of `size` rows, or a refusal."""
     k = _checks.integer("k", k, at_least=1)

@@ -152,7 +152,12 @@ def job_of(
 
 
 def _check_gathers(asked: _length.Length, every: Any) -> None:
-    """Refuse statistics over no sample."""
+    """Refuse statistics over no sample, or over samples that lie unevenly."""
+    if _length.is_list(every):
+        raise ValueError(
+            f"every must be one distance for moments and histograms, which weigh all samples alike, got "
+            f"{_checks.short(list(every))}. Give them a run of their own, or record the observables."
+        )
     if not asked.last_mark:
         raise ValueError(
             f"every must be at most the length of the run, {asked.steps} steps, for moments and histograms "

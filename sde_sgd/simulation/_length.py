@@ -1,9 +1,11 @@
 """How long a run is: steps, epochs or SDE time, and where its samples lie, all in steps."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 
 from sde_sgd import _checks, _samplings
@@ -36,11 +38,12 @@ def in_steps(process: Process, *, steps: Any, epochs: Any, time: Any, every: Any
     """The length of a run in steps, from one of steps, epochs kB/N (k/⌈N/B⌉ for sampling="shuffle_all")
     and SDE time ηk/(1 − m).
 
-    `every` and `burn_in` are in the unit of the length. Samples lie at the nearest step.
+    `every` and `burn_in` are in the unit of the length: how far apart samples are, or where they lie. Samples
+    lie at the nearest step.
 
     Raises:
         ValueError: unless exactly one length is given and makes sense, and for samples less than a step
-            apart.
+            apart, not rising, or beyond the end.
     """
     given = {"steps": steps, "epochs": epochs, "time": time}
     names = [name for name, value in given.items() if value is not None]
@@ -58,6 +61,14 @@ def in_steps(process: Process, *, steps: Any, epochs: Any, time: Any, every: Any
     begin = _check_burn_in(_in_range("burn_in", burn_in * rate), whole, f"{burn_in:g} {unit}")
     if every is None:
         return Length(whole, range(whole, whole + 1, whole), begin)
+    if is_list(every):
+        marks = nearest(np.asarray(rising(every, length, unit)) * rate)
+        if np.any(np.diff(marks, prepend=0) < 1):
+            raise ValueError(
+                f"every must hold places at least one step apart, which is {1 / rate:g} {unit}, got "
+                f"{_checks.short(list(every))}."
+            )
+        return Length(whole, as_marks(np.minimum(marks, whole)), begin)
     every = _checks.scalar("every", every, above=0)
     apart = every * rate
     if abs(apart - round(apart)) < 1e-6 * apart:  # rates have gone through float32
@@ -71,9 +82,38 @@ def in_steps(process: Process, *, steps: Any, epochs: Any, time: Any, every: Any
 
 def _of_steps(steps: Any, every: Any, burn_in: Any) -> Length:
     steps = _in_range("steps", _checks.integer("steps", steps, at_least=1))
-    every = steps if every is None else _checks.integer("every", every, at_least=1)
     burn_in = _check_burn_in(_checks.integer("burn_in", burn_in, at_least=0), steps)
+    if is_list(every):
+        return Length(steps, as_marks(rising(every, steps, "steps")), burn_in)
+    every = steps if every is None else _checks.integer("every", every, at_least=1)
     return Length(steps, range(every, steps + 1, every), burn_in)
+
+
+def is_list(values: Any) -> bool:
+    """Whether it is a sequence or an array with an axis."""
+    if isinstance(values, np.ndarray | jax.Array):
+        return values.ndim > 0
+    return isinstance(values, Sequence) and not isinstance(values, str)
+
+
+def rising(every: Any, length: float, unit: str) -> tuple[Any, ...]:
+    """The places of samples, in the unit of the length, without the start.
+
+    Raises:
+        ValueError: unless they rise from above 0 to the length at most; steps are whole.
+    """
+    if unit == "steps":
+        places: Any = [_checks.integer("every", place, at_least=1) for place in every]
+    else:
+        places = [float(_checks.scalar("every", place, above=0)) for place in every]
+    if not places or not np.all(np.diff(places) > 0):
+        raise ValueError(
+            f"every must be one distance, or rising places of samples such as [1, 2, 5, 10], got "
+            f"{_checks.short(list(every))}."
+        )
+    if places[-1] > length * (1 + 1e-9):
+        raise ValueError(f"every must hold places up to the length, {length:g} {unit}, got {places[-1]:g}.")
+    return tuple(places)
 
 
 def _check_burn_in(burn_in: int, steps: int, given: str = "") -> int:

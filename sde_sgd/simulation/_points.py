@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 
 from sde_sgd import _checks, _samplings
 from sde_sgd.problems._base import Problem
 from sde_sgd.processes._base import LAST_STEP
 from sde_sgd.schedules import Schedule, Stage, nearest
+from sde_sgd.simulation._length import is_list
 
 
 @dataclass(frozen=True)
@@ -22,24 +22,33 @@ class Clock:
     Attributes:
         unit: "epochs", "time" or "steps".
         length: of every run, in that unit.
-        every: between samples, in that unit.
+        every: between samples, in that unit, or where they lie.
     """
 
     unit: str
     length: float
-    every: float
+    every: float | tuple[float, ...]
 
     @property
     def grid(self) -> np.ndarray:
         """Where the samples lie, start and end included."""
+        if isinstance(self.every, tuple):
+            return np.asarray([0.0, *self.every, *([self.length] if self.has_rest else [])])
         even = np.arange(math.floor(self.length / self.every + 1e-9) + 1) * self.every
         return np.append(even, self.length) if self.has_rest else even
 
     @property
     def has_rest(self) -> bool:
-        """Whether the end lies between two places of evenly spaced samples."""
+        """Whether the end is none of the places that were asked for."""
+        if isinstance(self.every, tuple):
+            return self.length - self.every[-1] > 1e-9 * self.length
         parts = self.length / self.every
         return parts - math.floor(parts + 1e-9) > 1e-9 * parts
+
+    @property
+    def told(self) -> str:
+        """`every`, for messages."""
+        return _checks.short(list(self.every)) if isinstance(self.every, tuple) else f"{self.every:g}"
 
     @property
     def dimension(self) -> str:
@@ -100,7 +109,7 @@ def settings(axes: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[dict[s
     for name, values in given.items():
         if isinstance(values, Mapping):
             grid[name] = list(values)
-        elif _is_list(values):
+        elif is_list(values):
             grid[name] = [_checks.scalar(name, value) for value in values]
         else:
             fixed[name] = values
@@ -221,9 +230,10 @@ def _legs(stages: Sequence[Stage], rates: Sequence[float], clock: Clock) -> tupl
     whole = float(sum(stage.length * rate for stage, rate in zip(stages, rates, strict=True)))
     if not whole < LAST_STEP + 0.5:  # nor would its samples have room
         raise ValueError(_too_long(stages, rates, whole, clock))
-    if clock.length / clock.every > whole + 1:
+    told = f"every = {clock.told} {clock.unit}"
+    if not isinstance(clock.every, tuple) and clock.length / clock.every > whole + 1:
         stage, rate = min(zip(stages, rates, strict=True), key=lambda pair: pair[1])
-        raise ValueError(f"every = {clock.every:g} {clock.unit} {_too_short(stage, rate)}")
+        raise ValueError(f"{told} {_too_short(stage, rate)}")
     near, begin, done = 1e-9 * clock.length, 0.0, 0.0
     ends, samples = [0], [np.zeros(1, int)]
     for stage, rate in zip(stages, rates, strict=True):
@@ -235,7 +245,7 @@ def _legs(stages: Sequence[Stage], rates: Sequence[float], clock: Clock) -> tupl
         if clock.has_rest and end >= clock.length - near:
             apart = apart[:-1]  # what is left after the last sample may be less than a step
         if np.any(apart < 1):
-            raise ValueError(f"every = {clock.every:g} {clock.unit} {_too_short(stage, rate)}")
+            raise ValueError(f"{told} {_too_short(stage, rate)}")
         if ends[-1] <= ends[-2]:
             raise ValueError(f"a length of {stage.length:g} {clock.unit} {_too_short(stage, rate)}")
         samples.append(np.concatenate([samples[-1][-1:], at]))
@@ -270,9 +280,3 @@ def _too_long(stages: Sequence[Stage], rates: Sequence[float], steps: float, clo
         f"batch_size {stage.batch_size} and learning_rate {stage.learning_rate} a step is {1 / rate:g}. "
         f"{way_out}."
     )
-
-
-def _is_list(values: Any) -> bool:
-    if isinstance(values, np.ndarray | jax.Array):
-        return values.ndim > 0
-    return isinstance(values, Sequence) and not isinstance(values, str)

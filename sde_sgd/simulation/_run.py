@@ -13,7 +13,7 @@ from sde_sgd._platform._progress import Progress
 from sde_sgd._platform.checkpoints._checkpoint import Checkpoint
 from sde_sgd._platform.checkpoints._session import open_session
 from sde_sgd._platform.checkpoints._store import open_store
-from sde_sgd._types import FilePath, Observable, Records
+from sde_sgd._types import FilePath, Numbers, Observable, Records
 from sde_sgd.processes._base import Process
 from sde_sgd.simulation._asked import make_recorder
 from sde_sgd.simulation._engine import simulate
@@ -40,7 +40,7 @@ def run(
     record: Records | None = None,
     moments: Records | None = None,
     histograms: Mapping[str, Histogram] | Histogram | None = None,
-    every: float | None = None,
+    every: Numbers | None = None,
     burn_in: float = 0,
     stop_loss: float | None = None,
     stop: Observable | None = None,
@@ -75,7 +75,8 @@ def run(
         histograms: name → `Histogram`, or one `Histogram`, over the samples after `burn_in`.
         every: between samples, in the unit of the length; by default the whole run, so only the end is
             looked at. Where it does not divide the length, the end is recorded too, but moments and
-            histograms do not take it: they weigh samples evenly, which are evenly spaced.
+            histograms do not take it: they weigh samples evenly, which are evenly spaced. For `record` alone
+            a rising list of places will do, dense where much happens: [1, 2, 3, 5, 10, 20, 50].
         burn_in: before statistics are gathered, in the unit of the length.
         stop_loss: a chain stays where it is from the first sample with L(θ) ≤ this, and statistics
             take no more of it; the run ends when all have (or have diverged).
@@ -174,7 +175,7 @@ def predict_memory(
     record: Records | None = None,
     moments: Records | None = None,
     histograms: Mapping[str, Histogram] | Histogram | None = None,
-    every: float | None = None,
+    every: Numbers | None = None,
     devices: Devices | None = None,
     data_devices: int = 1,
 ) -> MemoryPrediction:

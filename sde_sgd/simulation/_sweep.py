@@ -45,7 +45,7 @@ def sweep(
     epochs: float | None = None,
     time: float | None = None,
     steps: int | None = None,
-    every: float | None = None,
+    every: Numbers | None = None,
     stop_loss: float | None = None,
     stop: Observable | None = None,
     record: Records | None = None,
@@ -78,7 +78,7 @@ def sweep(
     epochs: float | None = None,
     time: float | None = None,
     steps: int | None = None,
-    every: float | None = None,
+    every: Numbers | None = None,
     stop_loss: float | None = None,
     stop: Observable | None = None,
     record: Records | None = None,
@@ -110,7 +110,7 @@ def sweep(
     epochs: float | None = None,
     time: float | None = None,
     steps: int | None = None,
-    every: float | None = None,
+    every: Numbers | None = None,
     stop_loss: float | None = None,
     stop: Observable | None = None,
     record: Records | None = None,
@@ -152,7 +152,7 @@ def sweep(
         epochs, time, steps: how long: equal epochs kB/N, or k/⌈N/B⌉ with sampling="shuffle_all"; equal SDE
             time ηk/(1 − m); or equal steps.
         every: between samples, in the same unit; by default only start and end. The end is a sample too where
-            `every` does not divide the length.
+            `every` does not divide the length. A rising list of places will do too, as in `run`.
         stop_loss: a run stays where it is from the first sample with L(θ) ≤ this.
         stop: the same for any condition, a function of one chain's parameters, as in `run`.
         record: name → function of one chain's parameters, or a method of the problem by its name;

@@ -18,6 +18,7 @@ from sde_sgd.processes._base import Process
 from sde_sgd.schedules import Schedule
 from sde_sgd.simulation import _start
 from sde_sgd.simulation._asked import make_recorder, named
+from sde_sgd.simulation._length import is_list, rising
 from sde_sgd.simulation._making import MakeProcess, SamplingOf, made
 from sde_sgd.simulation._outcome import Outcome
 from sde_sgd.simulation._points import Clock, Leg, Point, complete, listed_runs, make_point, settings
@@ -226,6 +227,10 @@ def clock_of(schedule: Any, epochs: Any, time: Any, steps: Any, every: Any) -> C
         raise ValueError(f"give one of epochs, time and steps, got {sorted(named) or 'none'}.")
     ((unit, length),) = named.items()
     length = _checks.scalar(unit, length, above=0)
+    if is_list(every):
+        if steps is not None:
+            length = _checks.integer("steps", length, at_least=1)
+        return Clock(unit, float(length), tuple(float(place) for place in rising(every, length, unit)))
     every = length if every is None else _checks.scalar("every", every, above=0)
     if steps is not None:
         length = _checks.integer("steps", length, at_least=1)

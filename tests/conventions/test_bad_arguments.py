@@ -200,6 +200,8 @@ CALLS: dict[str, dict[str, Any]] = {
     },
     "curvature.trace": {**curved, "samples": 4, "method": "hutchinson", "matrix": "hessian", "subset": 5},
     "curvature.top_eigenpairs": {**curved, "k": 1, "products": 3, "which": "largest", "matrix": "hessian"},
+    "curvature.spectral_norm": {**curved, "products": 3, "matrix": "hessian", "subset": 5},
+    "curvature.condition_number": {**curved, "k": 2, "products": 3, "matrix": "hessian", "subset": 5},
     "curvature.layer_blocks": {**curved, "k": 1, "products": 2, "samples": 2, "by": "layer"},
     "curvature.hvp": {"problem": NET, "theta": THETA, "vector": THETA},
     "curvature.gauss_newton_product": {"problem": NET, "theta": THETA, "vector": THETA},

@@ -186,3 +186,39 @@ def test_a_subset_that_is_recorded_is_the_one_drawn():
 def test_examples_that_are_not_there_are_refused(indices):
     with helpers.refused(match="subset must hold indices from 0 to 5"):
         curvature.covariance_product(RISK, W, jax.tree.map(jnp.ones_like, W), subset=indices)
+
+
+def saddle_loss(theta, x, y):
+    del y
+    return (theta[0] ** 2 - 3.0 * theta[1] ** 2) / 2 * x[0]
+
+
+SADDLE = ss.problems.from_loss(
+    saddle_loss, ss.data.Dataset(np.ones((4, 1)), np.ones(4)), init=lambda _: jnp.ones(2)
+)
+
+
+def test_the_spectral_norm_is_of_the_largest_magnitude():
+    """Of a saddle it is that of the way down."""
+    assert float(curvature.spectral_norm(BOWL, jnp.ones(3), key=KEY)) == pytest.approx(4.0, rel=1e-5)
+    assert float(curvature.spectral_norm(SADDLE, jnp.ones(2), key=KEY)) == pytest.approx(3.0, rel=1e-5)
+
+
+def test_the_condition_number_is_that_of_the_sharpest_directions():
+    found = [float(curvature.condition_number(BOWL, jnp.ones(3), k, products=3, key=KEY)) for k in (2, 3)]
+    assert found == pytest.approx([2.0, 4.0], rel=1e-5)
+    assert np.isnan(float(curvature.condition_number(SADDLE, jnp.ones(2), 2, products=2, key=KEY)))
+    with helpers.refused(match="k must be an integer >= 2, got 1"):
+        curvature.condition_number(BOWL, jnp.ones(3), 1, key=KEY)
+
+
+def test_norm_and_condition_in_a_run():
+    """Both differ from chain to chain by nothing on a quadratic, and follow the samples asked for."""
+    record = {
+        "norm": curvature.Observable(curvature.spectral_norm, BOWL, key=KEY),
+        "condition": curvature.Observable(curvature.condition_number, BOWL, key=KEY, k=3),
+    }
+    process = ss.SGD(BOWL, ss.Hyperparameters(0.1, 2))
+    found = ss.run(process, chains=2, steps=8, every=[1, 2, 5], key=KEY, record=record)
+    for values in found.record.values():
+        np.testing.assert_allclose(values, np.full((5, 2), 4.0), rtol=1e-5)
