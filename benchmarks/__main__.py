@@ -23,6 +23,7 @@ from benchmarks import (
     mixed_sweep,
     mlp_ceiling,
     random_numbers,
+    sharpest_directions,
     two_processes,
     wide_vectors,
 )
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Row]]] = {
     "lanczos": lanczos.measure,
     "mlp_ceiling": lambda effort: mlp_ceiling.measure(effort.long()),
     "mixed_sweep": mixed_sweep.measure,
+    "sharpest_directions": sharpest_directions.measure,
     "two_processes": two_processes.measure,
     "random_numbers": random_numbers.measure,
     "copy_bandwidth": copy_bandwidth.measure,
