@@ -205,3 +205,22 @@ def test_escape_from_a_minimum(tmp_path):
     animation = (tmp_path / "escape_from_a_minimum.gif").read_bytes()
     assert animation[:6] == b"GIF89a"
     assert 20_000 < len(animation) < 300_000
+
+
+def test_the_sharpest_directions(tmp_path):
+    """λ₁ climbs to 2/η with all examples, and steps that are longer along it make it smaller."""
+    text = run_example("sharpest_directions", tmp_path)
+    assert (tmp_path / "nudged_sgd.png").stat().st_size > 20_000
+    peaks = {
+        (float(rate), int(size)): float(peak)
+        for rate, size, peak in re.findall(r"^ +(0\.\d+) +(\d+) +(\d+\.\d+) +\d+ +\d", text, re.MULTILINE)
+    }
+    assert len(peaks) == 4
+    # gradient descent is above 2/η for a few steps at a time, and below it soon after
+    assert 0.8 * 2 / 0.4 < peaks[0.4, 1280] < 1.3 * 2 / 0.4
+    assert peaks[0.4, 16] < 0.8 * 2 / 0.4
+    assert peaks[0.4, 16] < peaks[0.1, 16]
+    along = dict(re.findall(r"^ +(.*\S) +-?\d+\.\d+ +\S+ +(-?\d+\.\d+) +\S+$", text, re.MULTILINE))
+    assert float(along["the 5 sharpest"]) > 5 * abs(float(along["as long as along the 5, at random"]))
+    ends = dict(re.findall(r"^ +(\S.*\S) +\d\.\d+ +(\d+\.\d+) +0\.\d+$", text, re.MULTILINE))
+    assert float(ends["γ = 2"]) < float(ends["SGD"]) < float(ends["nudged, γ = 0.01"])
