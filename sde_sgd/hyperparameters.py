@@ -157,7 +157,7 @@ class Hyperparameters(Shown, eqx.Module):
 
         On L = λθ²/2 its roots solve r² − (1 + m − ηλ) r + m = 0, and one of them passes −1 there.
 
-        Source: Cohen, Kaur, Li, Kolter, Talwalkar 2021 (arXiv:2103.00065), section 2 and appendix B.
+        Source: Cohen, Kaur, Li, Kolter, Talwalkar 2021 (arXiv:2103.00065), section 2.
         """
         return 2.0 * (1.0 + self.momentum) / self.learning_rate
 
