@@ -31,6 +31,7 @@ from sde_sgd.hyperparameters import Hyperparameters as Hyperparameters
 from sde_sgd.processes import SGD as SGD
 from sde_sgd.processes import SGLD as SGLD
 from sde_sgd.processes import SVAG as SVAG
+from sde_sgd.processes import CentralFlow as CentralFlow
 from sde_sgd.processes import ChainState as ChainState
 from sde_sgd.processes import Diffusion as Diffusion
 from sde_sgd.processes import Langevin as Langevin

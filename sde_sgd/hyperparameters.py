@@ -151,6 +151,16 @@ class Hyperparameters(Shown, eqx.Module):
         """η / ((1 − m) B), the noise-to-step ratio the papers call η/B."""
         return self.effective_learning_rate / self.batch_size
 
+    @property
+    def edge_of_stability(self) -> Float[Array, "*chains"]:
+        """2(1 + m)/η, above which a curvature makes heavy-ball gradient descent unstable on a quadratic.
+
+        On L = λθ²/2 its roots solve r² − (1 + m − ηλ) r + m = 0, and one of them passes −1 there.
+
+        Source: Cohen, Kaur, Li, Kolter, Talwalkar 2021 (arXiv:2103.00065), section 2.
+        """
+        return 2.0 * (1.0 + self.momentum) / self.learning_rate
+
     def temperature(self, noise_variance: ArrayLike) -> Array:
         """T = η σ² / ((1 − m) B) for the per-example gradient variance σ² per coordinate."""
         return temperature(self.learning_rate, self.batch_size, noise_variance, self.momentum)

@@ -56,5 +56,7 @@ PROCESSES = {
     "white noise": lambda: ss.WhiteNoiseGD(WELL, MOMENTUM),
     "SGLD on data": lambda: ss.SGLD(DATA, HYPER, temperature=0.1, sampling="shuffle"),
     "SVAG": lambda: ss.SVAG(WELL, HYPER, l=3),
+    "central flow": lambda: ss.CentralFlow(WELL, HYPER),
+    "central flow on data": lambda: ss.CentralFlow(DATA, ss.Hyperparameters(0.05, 24), k=2, substeps=2),
     "Langevin in the plane": lambda: ss.Langevin(ss.problems.MullerBrown(scale=1e-3), HYPER),
 }

@@ -24,8 +24,8 @@ def refuse_unstable(process: Process, start: PyTree) -> None:
     size = sum(leaf.size for leaf in jax.tree.leaves(start))
     pairs = top_eigenpairs(process.problem, start, products=min(_PRODUCTS, size), key=jax.random.key(0))
     sharpness = float(np.asarray(pairs.values)[0])
-    rate, momentum = (np.asarray(value) for value in (process.hyper.learning_rate, process.hyper.momentum))
-    excess: Any = rate * sharpness / (2 * (1 + momentum))
+    rate = np.asarray(process.hyper.learning_rate)
+    excess: Any = sharpness / np.asarray(process.hyper.edge_of_stability)
     if sharpness > 0 and excess.max() > 1:
         raise ValueError(
             f"learning_rate must be < {float(rate.max() / excess.max()):.3g} at start, where λ₁ = "

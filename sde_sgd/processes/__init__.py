@@ -3,6 +3,7 @@
 from sde_sgd._platform import _names
 from sde_sgd.processes._base import ChainState as ChainState
 from sde_sgd.processes._base import Process as Process
+from sde_sgd.processes._central_flow import CentralFlow as CentralFlow
 from sde_sgd.processes._diffusion import Diffusion as Diffusion
 from sde_sgd.processes._langevin import Langevin as Langevin
 from sde_sgd.processes._leimkuhler_matthews import LeimkuhlerMatthews as LeimkuhlerMatthews

@@ -50,6 +50,17 @@ def test_finite_population_factor(batch: int, size: int, factor: float) -> None:
     assert hp.finite_population_factor(batch, size) == pytest.approx(factor, rel=1e-15)
 
 
+def test_the_edge_of_stability_is_where_heavy_balls_root_is_minus_one() -> None:
+    """One for each chain; just below it the roots of r² − (1 + m − ηλ) r + m are inside the circle."""
+    hyper = ss.Hyperparameters([0.1, 0.4], 8, [0.0, 0.9])
+    edges = np.asarray(hyper.edge_of_stability, np.float64)
+    np.testing.assert_allclose(edges, [20.0, 9.5], rtol=1e-6)
+    for rate, momentum, edge in zip([0.1, 0.4], [0.0, 0.9], edges, strict=True):
+        for share, stable in ((0.99, True), (1.01, False)):
+            roots = np.roots([1.0, -(1 + momentum - rate * share * edge), momentum])
+            assert (np.abs(roots).max() < 1) == stable
+
+
 def test_noise_scale_limits() -> None:
     assert float(hp.noise_scale(0.1, 64, 64)) == 0.0
     np.testing.assert_allclose(hp.noise_scale(0.1, 1, 10**6, 0.5), 0.2 * 1e6, rtol=2e-6)

@@ -140,6 +140,7 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
     ),
     ss.SGLD: (lambda: ss.SGLD(WELL, PLAIN, temperature=0.5), ["temperature=0.5", "batch_size=8"]),
     ss.SVAG: (lambda: ss.SVAG(WELL, PLAIN, l=4), ["l=4", "learning_rate=0.125"]),
+    ss.CentralFlow: (lambda: ss.CentralFlow(WELL, PLAIN), ["k=1", "substeps=4", "learning_rate=0.125"]),
     ss.ChainState: (lambda: result().state, ["theta=[", "chain=[0, 1, 2, 3, 4, 5]"]),
     ss.Langevin: (lambda: ss.Langevin(WELL, HYPER), ["learning_rate=0.125", "momentum=0.75", "substep"]),
     ss.LeimkuhlerMatthews: (ss.LeimkuhlerMatthews, []),

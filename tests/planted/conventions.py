@@ -415,4 +415,11 @@ FAULTS = [
         "    if kept and array.dtype == np.float32:\n        numbers = as_kept(array)",
         "conventions/test_hyperparameters.py::test_numbers_are_checked_as_they_are_kept",
     ),
+    Fault(
+        "the edge of stability at 2(1 − m)/η",
+        "sde_sgd/hyperparameters.py",
+        "2.0 * (1.0 + self.momentum) / self.learning_rate",
+        "2.0 * (1.0 - self.momentum) / self.learning_rate",
+        "conventions/test_hyperparameters.py::test_the_edge_of_stability_is_where_heavy_balls_root_is_minus_one",
+    ),
 ]

@@ -252,4 +252,11 @@ FAULTS = [
         'made = operator(problem, theta, "hessian", None)',
         "curvature/test_nudged.py::test_directions_of_a_subset_of_the_examples",
     ),
+    Fault(
+        "a band of directions goes on from its last one alone",
+        "sde_sgd/curvature/_band.py",
+        "images[jnp.maximum(j - band, 0)]",
+        "images[jnp.maximum(j - 1, 0)]",
+        "curvature/test_band.py::test_all_of_several_equal_eigenvalues_are_found_near_their_directions",
+    ),
 ]

@@ -3,6 +3,7 @@
 from planted._fault import Fault
 
 _BASE = "sde_sgd/processes/_base.py"
+_CENTRAL = "sde_sgd/processes/_central_flow.py"
 _DRAWS = "sde_sgd/processes/_draws.py"
 _BALL = "sde_sgd/processes/_heavy_ball.py"
 _SVAG = "sde_sgd/processes/_svag.py"
@@ -288,5 +289,40 @@ FAULTS = [
         'memory = own_keys.of_each_chain(memory, like, words["minibatch"], state.chain)',
         'memory = own_keys.of_each_chain(memory, like, words["minibatch"], 0 * state.chain)',
         "processes/test_processes.py::test_an_optimizer_shakes_every_chain_with_noise_of_its_own",
+    ),
+    Fault(
+        "the swings push the central flow twice as hard",
+        _CENTRAL,
+        "-(slope + 0.5 * push)",
+        "-(slope + push)",
+        "processes/test_central_flow.py::test_along_a_circle_of_constant_curvature_as_in_the_closed_form",
+    ),
+    Fault(
+        "the central flow forgets the room below the edge",
+        _CENTRAL,
+        "jnp.diag(edge - values[: self.k])",
+        "jnp.diag(0 * values[: self.k])",
+        "processes/test_central_flow.py::test_along_a_circle_of_constant_curvature_as_in_the_closed_form",
+    ),
+    Fault(
+        "Euler's slope for Heun's in the central flow",
+        _CENTRAL,
+        "gradient(flat - time * slope)",
+        "gradient(flat)",
+        "processes/test_central_flow.py::test_below_the_edge_it_is_gradient_flow",
+    ),
+    Fault(
+        "more directions at the edge than k pass unnoticed",
+        _CENTRAL,
+        "(1 - _BELOW) * edge",
+        "2 * edge",
+        "processes/test_central_flow.py::test_more_directions_at_the_edge_than_k_end_the_chain",
+    ),
+    Fault(
+        "the mean loss counts the swings twice",
+        _CENTRAL,
+        "self.problem.loss(theta) + 0.5 * jnp.sum(",
+        "self.problem.loss(theta) + jnp.sum(",
+        "processes/test_central_flow.py::test_what_the_flow_predicts_at_a_place",
     ),
 ]

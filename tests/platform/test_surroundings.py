@@ -71,6 +71,7 @@ def test_ranks_that_may_not_be_promoted_are_not(usual):
             ss.Langevin(softmax, HYPER),
             ss.UnderdampedLangevin(WELL, HEAVY),
             ss.SVAG(softmax, HYPER, l=2),
+            ss.CentralFlow(softmax, ss.Hyperparameters(0.1, 128), k=2),
         ):
             go(process, steps=2)
         go(ss.SGD(softmax, ss.Hyperparameters(np.full(4, 0.1), 8, 0.5), sampling="shuffle"), steps=2)
