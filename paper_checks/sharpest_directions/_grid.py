@@ -139,7 +139,7 @@ def arms(context: Context) -> dict[str, Arm]:
         rates=(0.04, 0.08, 0.16),
         sizes=context.pick(smoke=(8, 32), quick=(8, 32), full=(8, 32, 128)),
         time=40.0,
-        every=context.pick(smoke=2.0, quick=2.0, full=1.0),
+        every=context.pick(smoke=2.5, quick=2.5, full=1.0),
         gain=CONVOLUTIONAL_GAIN,
         standard=2.0,
         seeds=context.pick(smoke=4, quick=5, full=24),
@@ -188,7 +188,7 @@ def records(context: Context, problem: Any, examples: int) -> dict[str, Any]:
     return {
         "loss": problem.loss,
         "top": ss.curvature.Sharpness(
-            problem, k=TOP, subset=examples, products=context.pick(smoke=10, quick=12, full=20)
+            problem, k=TOP, subset=examples, products=context.pick(smoke=8, quick=10, full=20)
         ),
         "trace": ss.curvature.Observable(
             ss.curvature.trace,
