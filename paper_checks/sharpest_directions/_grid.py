@@ -102,13 +102,17 @@ class Grid:
         begun = np.maximum.accumulate(self.loss <= self.levels[0], axis=-1)
         return np.asarray((self.curves[what] * begun).sum(axis=-1) / begun.sum(axis=-1))
 
-    def at_equal_loss(self, what: str) -> np.ndarray:
-        """A curve's mean over where a run first falls to each of `levels`, shape (η, B, seeds)."""
+    def at_levels(self, what: str) -> np.ndarray:
+        """A curve where a run first falls to each of `levels`, shape (η, B, seeds, levels)."""
         values = self.curves[what]
-        found = np.empty(values.shape[:-1])
-        for run in np.ndindex(found.shape):
-            found[run] = np.mean([crossing(self.loss[run], values[run], level) for level in self.levels])
+        found = np.empty((*values.shape[:-1], LEVELS))
+        for run in np.ndindex(values.shape[:-1]):
+            found[run] = [crossing(self.loss[run], values[run], level) for level in self.levels]
         return found
+
+    def at_equal_loss(self, what: str) -> np.ndarray:
+        """The mean over `levels`, shape (η, B, seeds)."""
+        return np.asarray(self.at_levels(what).mean(axis=-1))
 
 
 def crossing(losses: np.ndarray, values: np.ndarray, level: float) -> float:

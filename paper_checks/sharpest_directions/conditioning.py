@@ -116,24 +116,20 @@ def _draw(made: list[Grid]) -> Any:
     figure, axes = ss.plot.figure(2, len(made), width=3.7, height=2.9, squeeze=False)
     for column, grid in enumerate(made):
         corners = ((0, -1, "#0072B2"), (-1, -1, "#009E73"), (0, 0, "#E69F00"), (-1, 0, "#D55E00"))
-        begun = np.arange(grid.loss.shape[-1])
         for row, what in enumerate(JUDGED):
             ax = axes[row, column]
+            logs = grid.at_levels(what)
             for i, j, colour in corners:
-                losses = grid.loss[i, j].mean(axis=0)
-                shown = losses <= grid.levels[0] if row else begun >= 0
-                logs = grid.curves[what][i, j].mean(axis=0)
+                mean = np.exp(logs[i, j].mean(axis=0))
+                error = mean * logs[i, j].std(axis=0, ddof=1) / np.sqrt(logs.shape[2])
                 label = f"η = {grid.rates[i]:g}, B = {grid.sizes[j]}"
-                ax.plot(losses[shown], np.exp(logs[shown]), color=colour, lw=1.8, label=label)
-            for level in grid.levels:
-                ax.axvline(level, color="black", lw=0.5, alpha=0.4)
-            low, high = float(grid.levels.min()), float(grid.levels.max())
-            ax.set_xlim(high + 0.35 * (high - low), low - 0.1 * (high - low))
+                ax.errorbar(grid.levels, mean, 2 * error, fmt="o-", ms=4, color=colour, lw=1.8, label=label)
+            ax.invert_xaxis()
             ax.set_ylim(0, None)
             ax.set_xlabel("training loss, falling to the right")
         axes[0, column].set_title(grid.name, fontsize=11)
     for row, what in enumerate(JUDGED):
-        axes[row, 0].set_ylabel(what)
+        axes[row, 0].set_ylabel(f"{what} ± 2 standard errors")
     for ax in axes[0]:
         ax.legend(fontsize=8)
     return figure
