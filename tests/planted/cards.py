@@ -10,6 +10,9 @@ _LAWS = "paper_checks/diffusion_theory/exponential_or_polynomial.py"
 _RIVALS = "paper_checks/diffusion_theory/rival_laws.py"
 _CIRCLE = "paper_checks/diffusion_theory/_circle.py"
 _SADDLE = "paper_checks/diffusion_theory/saddle.py"
+_CURVATURE_GRID = "paper_checks/sharpest_directions/_grid.py"
+_EDGE = "paper_checks/sharpest_directions/edge.py"
+_GROWTH = "paper_checks/sharpest_directions/growth.py"
 _NEAR = "paper_checks/diffusion_theory/_near.py"
 
 FAULTS = [
@@ -114,5 +117,28 @@ FAULTS = [
         "0.5 * np.trace",
         "np.trace",
         "paper_checks/test_diffusion_cards.py::test_the_level_is_what_the_parabola_reaches_on_average",
+    ),
+    Fault(
+        "the peak of a run is its own largest value",
+        _GROWTH,
+        "curves.sum(axis=0) - curves",
+        "curves",
+        "paper_checks/test_sharpest_directions_peaks.py::"
+        "test_a_peak_is_not_read_where_chance_makes_it_largest",
+    ),
+    Fault(
+        "runs at one loss are compared at the sample after it",
+        _CURVATURE_GRID,
+        "np.interp(level, losses[pair], values[pair])",
+        "values[after]",
+        "paper_checks/test_sharpest_directions_peaks.py::test_a_crossing_is_the_first",
+    ),
+    Fault(
+        "a setting is predicted from itself too",
+        _EDGE,
+        " / (1 - np.diag(hat))",
+        "",
+        "paper_checks/test_sharpest_directions_peaks.py::"
+        "test_the_error_of_a_left_out_setting_is_that_of_a_fit_without_it",
     ),
 ]
