@@ -11,6 +11,8 @@ _RIVALS = "paper_checks/diffusion_theory/rival_laws.py"
 _CIRCLE = "paper_checks/diffusion_theory/_circle.py"
 _SADDLE = "paper_checks/diffusion_theory/saddle.py"
 _NEAR = "paper_checks/diffusion_theory/_near.py"
+_STEP = "paper_checks/sharpest_directions/step_length.py"
+_SATURATED = "paper_checks/sharpest_directions/saturation.py"
 
 FAULTS = [
     Fault(
@@ -114,5 +116,27 @@ FAULTS = [
         "0.5 * np.trace",
         "np.trace",
         "paper_checks/test_diffusion_cards.py::test_the_level_is_what_the_parabola_reaches_on_average",
+    ),
+    Fault(
+        "the step along the sharpest directions is judged by the arm that shows it most",
+        _STEP,
+        "max(tested, key=lambda arm: (tested[arm], found[arm].best))",
+        "min(tested, key=lambda arm: (tested[arm], found[arm].best))",
+        "paper_checks/test_step_cards.py::test_a_step_that_is_too_long_and_one_that_is_not",
+    ),
+    Fault(
+        "the best multiple of a step is half of what it is",
+        _STEP,
+        "return float(-self.slope.mean() / self.curvature.mean())",
+        "return float(-0.5 * self.slope.mean() / self.curvature.mean())",
+        "paper_checks/test_step_cards.py::test_a_step_that_is_too_long_and_one_that_is_not",
+    ),
+    Fault(
+        "saturation and curvature are ranked over all rates of a network",
+        _SATURATED,
+        "x, y = (one - one.mean(axis=1, keepdims=True) for one in ranks)",
+        "x, y = (one - one.mean() for one in (first, second))",
+        "paper_checks/test_step_cards.py::"
+        "test_correlation_within_rows_does_not_see_what_differs_between_them",
     ),
 ]
