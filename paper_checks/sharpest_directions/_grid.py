@@ -18,7 +18,8 @@ from paper_checks.sharpest_directions import _networks
 TOP = 5  # eigenvalues that are followed
 LEVELS = 5  # of the loss, at which runs are compared
 MLP, CONVOLUTIONAL = "MLP", "convolutional"
-LABELS = {"clean labels": _networks.CLEAN, "noisy labels": _networks.NOISY}
+CLEAN, NOISY = "clean labels", "noisy labels"
+LABELS = {CLEAN: _networks.CLEAN, NOISY: _networks.NOISY}
 CONVOLUTIONAL_GAIN = 0.8  # of weights that leave the plateau within the run
 
 
@@ -35,6 +36,7 @@ class Arm:
         standard: a start that is not small, for a control.
         seeds: runs of each setting.
         examples: on which the curvature is measured, the same ones everywhere.
+        labels: names of the labellings.
     """
 
     make: Callable[[float, float], Any]
@@ -46,6 +48,7 @@ class Arm:
     standard: float
     seeds: int
     examples: int
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -135,19 +138,21 @@ def arms(context: Context) -> dict[str, Arm]:
         every=context.pick(smoke=8.0, quick=3.0, full=1.5),
         gain=_networks.SMALL,
         standard=1.0,
-        seeds=context.pick(smoke=4, quick=6, full=24),
+        seeds=context.pick(smoke=4, quick=8, full=24),
         examples=context.pick(smoke=160, quick=256, full=1280),
+        labels=context.pick(smoke=(CLEAN,), quick=(CLEAN, NOISY), full=(CLEAN, NOISY)),
     )
     convolutional = Arm(
         make=lambda noise, gain: _networks.convolutional(noise, channels=channels, gain=gain, size=size),
         rates=(0.04, 0.08, 0.16),
         sizes=context.pick(smoke=(8, 32), quick=(8, 32), full=(8, 32, 128)),
         time=40.0,
-        every=context.pick(smoke=2.5, quick=2.5, full=1.0),
+        every=context.pick(smoke=4.0, quick=4.0, full=1.0),
         gain=CONVOLUTIONAL_GAIN,
         standard=2.0,
         seeds=context.pick(smoke=4, quick=5, full=24),
         examples=context.pick(smoke=160, quick=160, full=1280),
+        labels=context.pick(smoke=(NOISY,), quick=(NOISY,), full=(CLEAN, NOISY)),
     )
     return context.pick(
         smoke={MLP: mlp},
@@ -158,8 +163,11 @@ def arms(context: Context) -> dict[str, Arm]:
 
 def grids(context: Context) -> list[Grid]:
     """The grid of every network with every labelling of this scale."""
-    labels = list(LABELS)[: context.pick(smoke=1, quick=2, full=2)]
-    return [_grid(context, network, arm, label) for network, arm in arms(context).items() for label in labels]
+    return [
+        _grid(context, network, arm, label)
+        for network, arm in arms(context).items()
+        for label in arm.labels
+    ]
 
 
 def _grid(context: Context, network: str, arm: Arm, label: str) -> Grid:

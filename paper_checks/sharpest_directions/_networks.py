@@ -5,7 +5,8 @@ eigenvalue first grows. Data and labels are the same for every seed of a run: th
 and batches.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +46,12 @@ def convolutional(
         channels: of the first two convolutions; the third has twice as many.
         gain: weights start from N(0, 2 gain²/fan_in), the last ones without the 2.
     """
+    return ss.problems.EmpiricalRisk(_convolve, _digits(size, label_noise), init=_start(channels, gain))
+
+
+@functools.cache
+def _start(channels: int, gain: float) -> Callable[[jax.Array], Layers]:
+    """Starting weights: one function for both kinds of labels, so that they share programs."""
     widths = (1, channels, channels, 2 * channels)
     fan_in = [9 * width for width in widths[:-1]] + [2 * channels * (SIDE // 4) ** 2, 32]
     fan_out = [*widths[1:], 32, 10]
@@ -57,16 +64,27 @@ def convolutional(
             layers[str(number)] = {"weight": spread * drawn, "bias": jnp.zeros((out,))}
         return layers
 
-    return ss.problems.EmpiricalRisk(_convolve, _digits(size, label_noise), init=init)
+    return init
+
+
+def rectified(theta: Layers, inputs: jax.Array) -> list[jax.Array]:
+    """The rectified values of each hidden layer of the convolutional network, channels on the last axis."""
+    return _through(theta, inputs)[0]
 
 
 def _convolve(theta: Layers, inputs: jax.Array) -> jax.Array:
+    return _through(theta, inputs)[1]
+
+
+def _through(theta: Layers, inputs: jax.Array) -> tuple[list[jax.Array], jax.Array]:
+    layers = []
     hidden = inputs.reshape(-1, SIDE, SIDE, 1)
     for number, halved in (("0", False), ("1", True), ("2", True)):
         hidden = jax.nn.relu(_affine(_patches(hidden), theta[number]))
+        layers.append(hidden)
         hidden = _half(hidden) if halved else hidden
     flat = jax.nn.relu(_affine(hidden.reshape(len(hidden), -1), theta["3"]))
-    return _affine(flat, theta["4"])
+    return [*layers, flat], _affine(flat, theta["4"])
 
 
 def _affine(hidden: jax.Array, layer: dict[str, jax.Array]) -> jax.Array:

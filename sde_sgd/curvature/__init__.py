@@ -23,6 +23,8 @@ from sde_sgd.curvature._operators import hvp as hvp
 from sde_sgd.curvature._quadrature import SpectralDensity as SpectralDensity
 from sde_sgd.curvature._quadrature import log_determinant as log_determinant
 from sde_sgd.curvature._quadrature import spectral_density as spectral_density
+from sde_sgd.curvature._saturation import Saturation as Saturation
+from sde_sgd.curvature._saturation import saturation as saturation
 from sde_sgd.curvature._slices import Line as Line
 from sde_sgd.curvature._slices import Plane as Plane
 from sde_sgd.curvature._slices import interpolation as interpolation

@@ -138,7 +138,7 @@ def cosines(vector: Theta, vectors: PyTree) -> Float[Array, " k"]:
         ValueError: if the shapes do not fit.
     """
     vector = _checks.floating("vector", vector)
-    rows = _rows("vectors", vectors, vector)
+    rows = vector_rows("vectors", vectors, vector)
     flat = ravel_pytree(vector)[0]
     return rows @ (flat / norm(flat)) / norm(rows, axis=1)
 
@@ -164,7 +164,7 @@ def subspace_overlap(vectors: PyTree, others: PyTree) -> Float[Array, ""]:
     return jnp.sum((rows[0] @ rows[1].T) ** 2) / len(rows[0])
 
 
-def _rows(name: str, vectors: Any, like: Any) -> Float[Array, "k d"]:
+def vector_rows(name: str, vectors: Any, like: Any) -> Float[Array, "k d"]:
     """Vectors as rows, or a refusal of what is not shaped as the parameters with one more axis."""
     vectors = _checks.floating(name, vectors)
     wanted = [np.shape(leaf) for leaf in jax.tree.leaves(like)]
@@ -185,7 +185,7 @@ def _rows(name: str, vectors: Any, like: Any) -> Float[Array, "k d"]:
 
 def _orthonormal(like: Any, vectors: Any, name: str = "vectors") -> Float[Array, "k d"]:
     """Vectors as rows, or a refusal where it is known that they are not orthonormal."""
-    rows = _rows(name, vectors, like)
+    rows = vector_rows(name, vectors, like)
     if _checks.is_concrete(rows):
         given = np.asarray(rows, np.float64)
         off = float(np.abs(given @ given.T - np.eye(len(given))).max())

@@ -56,16 +56,25 @@ class DenseNetwork(Shown, eqx.Module):
         return layers
 
     def __call__(self, theta: Layers, inputs: Num[Array, "batch ..."]) -> Float[Array, "batch out"]:
+        return self._layers(theta, inputs)[-1]
+
+    def hidden(self, theta: Layers, inputs: Num[Array, "batch ..."]) -> list[Float[Array, "batch units"]]:
+        """The activated values φ(…) of every hidden layer, the first layer first."""
+        return self._layers(theta, inputs)[:-1]
+
+    def _layers(self, theta: Layers, inputs: Array) -> list[Array]:
         hidden = inputs.reshape(inputs.shape[0], -1)
         if not jnp.issubdtype(hidden.dtype, jnp.floating):  # here integers are numbers, not ids
             hidden = hidden.astype(theta[0]["weight"].dtype)
+        values = []
         for number, layer in enumerate(theta):
             hidden = hidden @ layer["weight"]
             if self.bias:
                 hidden = hidden + layer["bias"][None]
             if number < len(theta) - 1:
                 hidden = ACTIVATIONS[self.activation](hidden)
-        return hidden
+            values.append(hidden)
+        return values
 
 
 def mlp(

@@ -297,6 +297,10 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
         lambda: ss.curvature.StepEffect(jnp.array([0.5, 1.0]), *[change()] * 5),
         ["multiples=[0.5, 1]", "top=Change(length="],
     ),
+    ss.curvature.Saturation: (
+        lambda: ss.curvature.Saturation(jnp.array(0.25), jnp.array([0.5, 0.0]), jnp.array([0.5, 0.0])),
+        ["fraction=0.25", "layers=[0.5, 0]", "always="],
+    ),
     ss.curvature.Observable: (
         lambda: ss.curvature.Observable(ss.curvature.trace, NET, key=KEY, samples=4),
         ["trace", "'samples': 4"],

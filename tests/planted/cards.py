@@ -14,6 +14,8 @@ _CURVATURE_GRID = "paper_checks/sharpest_directions/_grid.py"
 _EDGE = "paper_checks/sharpest_directions/edge.py"
 _GROWTH = "paper_checks/sharpest_directions/growth.py"
 _NEAR = "paper_checks/diffusion_theory/_near.py"
+_STEP = "paper_checks/sharpest_directions/step_length.py"
+_SATURATED = "paper_checks/sharpest_directions/saturation.py"
 
 FAULTS = [
     Fault(
@@ -140,5 +142,27 @@ FAULTS = [
         "",
         "paper_checks/test_sharpest_directions_peaks.py::"
         "test_the_error_of_a_left_out_setting_is_that_of_a_fit_without_it",
+    ),
+    Fault(
+        "the step along the sharpest directions is judged by the arm that shows it most",
+        _STEP,
+        "max(tested, key=lambda arm: (tested[arm], found[arm].best))",
+        "min(tested, key=lambda arm: (tested[arm], found[arm].best))",
+        "paper_checks/test_step_cards.py::test_a_step_that_is_too_long_and_one_that_is_not",
+    ),
+    Fault(
+        "the best multiple of a step is half of what it is",
+        _STEP,
+        "return float(-self.slope.mean() / self.curvature.mean())",
+        "return float(-0.5 * self.slope.mean() / self.curvature.mean())",
+        "paper_checks/test_step_cards.py::test_a_step_that_is_too_long_and_one_that_is_not",
+    ),
+    Fault(
+        "saturation and curvature are ranked over all rates of a network",
+        _SATURATED,
+        "x, y = (one - one.mean(axis=1, keepdims=True) for one in ranks)",
+        "x, y = (one - one.mean() for one in (first, second))",
+        "paper_checks/test_step_cards.py::"
+        "test_correlation_within_rows_does_not_see_what_differs_between_them",
     ),
 ]

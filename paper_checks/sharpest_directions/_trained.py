@@ -1,0 +1,129 @@
+"""Networks trained once for the cards that look at their steps, gradients and units on the way.
+
+Parameters and the K sharpest directions are kept at a few epochs, for each η and seed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from scipy import stats
+
+import sde_sgd as ss
+from paper_checks._context import Context
+from paper_checks.sharpest_directions import _networks
+from paper_checks.sharpest_directions._networks import CLEAN, NOISY
+
+K = 5
+BATCH = 16
+RATES = (0.04, 0.08, 0.16)
+MIDDLE = 1  # of RATES
+GAIN = 0.7  # of the convolutional network's starting weights: at .5 it waits for ten epochs
+GROWN = 0.9  # of the loss at the start: below it curvature has grown
+LEVEL = 0.05
+_UNRAVEL: dict[str, Callable[[jax.Array], Any]] = {}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A network on some labels, trained at every η.
+
+    Attributes:
+        name: for tables.
+        kind: of its units, "tanh" or "relu".
+        problem: what was trained.
+        examples: which of them curvature and the "full" loss are looked at on.
+        result: with dimensions (learning_rate, seed, epoch): loss, sharpness, theta, vectors.
+    """
+
+    name: str
+    kind: str
+    problem: Any
+    examples: np.ndarray
+    result: ss.SweepResult
+
+    def values(self, what: str) -> np.ndarray:
+        """Shape (rates, seeds, epochs, …)."""
+        return np.asarray(self.result[what].values)
+
+    @property
+    def rates(self) -> np.ndarray:
+        """Every η, rising."""
+        return np.asarray(self.result["learning_rate"].values, np.float64)
+
+    @property
+    def middle(self) -> int:
+        """Which of `rates` is the one that one η is enough for."""
+        return int(np.argmin(np.abs(self.rates - RATES[MIDDLE])))
+
+    @property
+    def epochs(self) -> np.ndarray:
+        """At which it was looked at."""
+        return np.asarray(self.result["epoch"].values, np.float64)
+
+    def grown(self, rate: int) -> np.ndarray:
+        """Indices of the epochs at which the mean loss over seeds is below GROWN of that at the start."""
+        mean = self.values("loss")[rate].mean(axis=0)
+        return np.flatnonzero(mean < GROWN * mean[0])
+
+    @property
+    def unravel(self) -> Callable[[jax.Array], Any]:
+        """Parameters from a vector: one function for both kinds of labels, so that they share programs."""
+        if self.kind not in _UNRAVEL:
+            _UNRAVEL[self.kind] = ravel_pytree(self.problem.init(jax.random.key(0)))[1]
+        return _UNRAVEL[self.kind]
+
+
+def arms(context: Context) -> list[Arm]:
+    """Both networks on clean and on noisy labels; at smoke the tanh network on clean ones."""
+    kinds = [("tanh", CLEAN)] if context.scale == "smoke" else [(k, n) for k in KINDS for n in (CLEAN, NOISY)]
+    return [_arm(context, kind, noise) for kind, noise in kinds]
+
+
+KINDS = {"tanh": "MLP", "relu": "convolutional"}
+
+
+def _arm(context: Context, kind: str, noise: float) -> Arm:
+    name = f"{KINDS[kind]}, {'noisy' if noise else 'clean'} labels"
+    size: int = context.pick(smoke=640, quick=1280 if kind == "tanh" else 640, full=1280)
+    if kind == "tanh":
+        problem = _networks.mlp(noise, size=size)
+    else:
+        problem = _networks.convolutional(noise, gain=GAIN, size=size)
+    examples = np.arange(context.pick(smoke=128, quick=512 if kind == "tanh" else 256, full=size))
+
+    def vectors(theta: Any) -> jax.Array:
+        pairs = ss.curvature.top_eigenpairs(
+            problem, theta, K, products=20, subset=examples, key=jax.random.key(0)
+        )
+        return jnp.concatenate([jax.vmap(_flat)(pairs.vectors), pairs.values[:, None]], axis=1)
+
+    result = context.shared_sweep(
+        f"trained {name}",
+        context.sgd,
+        problem,
+        learning_rate=list(context.pick(smoke=RATES[1:], quick=RATES, full=RATES)),
+        batch_size=BATCH,
+        seeds=context.pick(smoke=6, quick=8 if kind == "tanh" else 6, full=32),
+        epochs=context.pick(smoke=18, quick=20 if kind == "tanh" else 16, full=40),
+        every=context.pick(smoke=9, quick=4, full=4),
+        record={"loss": problem.loss, "theta": _flat, "vectors": vectors},
+    )
+    return Arm(name, kind, problem, examples, result)
+
+
+def _flat(theta: Any) -> jax.Array:
+    return ravel_pytree(theta)[0]
+
+
+def above(per_seed: np.ndarray, level: float = 0.0) -> tuple[float, float, float]:
+    """Mean over seeds, its standard error, and p of "it is not above the level", by Student's t."""
+    values = np.asarray(per_seed, np.float64)
+    mean, error = float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5)
+    if error == 0:
+        return mean, 0.0, 0.0 if mean > level else 1.0
+    return mean, error, float(stats.t.sf((mean - level) / error, len(values) - 1))
