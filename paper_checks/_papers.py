@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 
-from paper_checks import diffusion_theory, three_factors
+from paper_checks import diffusion_theory, sharpest_directions, three_factors
 from paper_checks._card import Card
 
-CARDS: tuple[Card, ...] = (*three_factors.CARDS, *diffusion_theory.CARDS)
+CARDS: tuple[Card, ...] = (
+    *three_factors.CARDS,
+    *diffusion_theory.CARDS,
+    *sharpest_directions.CARDS,
+)
 
 
 def chosen(cards: Sequence[Card], only: Sequence[str] | None, paper: str | None) -> list[Card]:
