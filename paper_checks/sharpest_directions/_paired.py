@@ -38,7 +38,7 @@ def all_below(
     error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
     scale = float(np.exp(mean)) if ratio else 1.0
     return Measurement(
-        name=f"{name}, least shown of {len(differences)}: {worst}" if len(differences) > 1 else name,
+        name=f"{name}, {f'least shown of {len(differences)}: ' if len(differences) > 1 else ''}{worst}",
         estimate=scale if ratio else mean,
         standard_error=scale * error,
         n=len(values),
@@ -72,7 +72,7 @@ def any_of(
 ) -> Measurement:
     """For controls: met where any ratio passes `all_above` or `all_below`; the one that is nearest to it."""
     single = {
-        at: judge(f"{name}, most of {len(differences)}: {at}", {at: values}, limit=limit, threshold=threshold)
+        at: judge(f"{name}, most of {len(differences)}", {at: values}, limit=limit, threshold=threshold)
         for at, values in differences.items()
     }
     adjusted = ss.statistics.holm({at: one.p or 0.0 for at, one in single.items()}, LEVEL).adjusted

@@ -1,17 +1,18 @@
 """From a sharp region: which part of the steps takes SGD out of it?
 
 SGD at a small η comes to a sharp region; a larger η takes it out of there, from one start and with the same
-batches for every variant of the step. What a variant keeps of that is its share: mean ln(λ₁ at the end/λ₁ at the
-start) over that of SGD. Thresholds, set after a look at runs with another seed and before those that decide:
+batches for every variant of the step. What a variant keeps of that is its share: mean ln(λ₁ at the end/λ₁ at
+the start) over that of SGD. Thresholds, set after a look at runs with another seed and before those that
+decide:
 
 - SGD: λ₁ falls below 1/1.1 of its start, or there is nothing to explain.
-- Without the step along the K sharpest directions (remove-top): share below ½. By the claim 0; half says which
-  part of the step does most of it.
+- Without the step along the K sharpest directions (remove-top): share below ½. By the claim 0; half says
+  which part of the step does most of it.
 - With that step alone (only-top): share above ½.
 - Control: without the step along K random directions the share must not be below ½.
 
-A share is tested by Fieller's method: the mean over seeds of ln r − ½ ln r of SGD, a t-test; Holm over networks.
-Constant-top, the directions of the start kept for good, informs.
+A share is tested by Fieller's method: the mean over seeds of ln r − ½ ln r of SGD, a t-test; Holm over
+networks. Constant-top, the directions of the start kept for good, informs.
 """
 
 import functools
@@ -32,7 +33,7 @@ from paper_checks.sharpest_directions._nudging import (
     problem_of,
     steps_of,
 )
-from paper_checks.sharpest_directions._paired import all_above, all_below
+from paper_checks.sharpest_directions._paired import all_below
 from paper_checks.sharpest_directions._paper import SHARPEST_DIRECTIONS
 
 SLOW, FAST = 0.02, 0.15  # η before the start, and after
@@ -143,11 +144,10 @@ def shares(found: Ways, variant: str, *, above: bool) -> Measurement:
         threshold=f"all {'above' if above else 'below'} {HALF:g}",
         ratio=False,
     )
-    several = {name: ways for name, ways in found.items() if variant in ways}
-    name = next(iter(several)) if len(several) == 1 else least.name.rpartition(": ")[2]
+    name = next(one for one in found if least.name.endswith(one))
     share, error = share_of(found[name], variant)
     return Measurement(
-        name=f"share of the fall of λ₁, {variant}, {f'least shown of {len(several)}: ' * (len(several) > 1)}{name}",
+        name=f"share of the fall of λ₁, {least.name}",
         estimate=share,
         standard_error=error,
         n=least.n,
@@ -204,8 +204,9 @@ def _summary(found: Ways) -> str:
     falls = [1 - np.exp(ways[SGD].change.mean()) for ways in found.values()]
     only = any(ONLY in ways for ways in found.values())
     return (
-        f"λ₁ falls by {min(falls):.0%} or more. Without the step along the sharpest directions {spread(REMOVE)} "
-        f"of that fall (of ln λ₁) is left, without one along random directions {spread(RANDOM)}"
+        f"λ₁ falls by {min(falls):.0%} or more. Without the step along the sharpest directions "
+        f"{spread(REMOVE)} of that fall (of ln λ₁) is left, without one along random directions "
+        f"{spread(RANDOM)}"
         + (f"; the step along the sharpest directions alone makes {spread(ONLY)}." if only else ".")
     )
 
@@ -243,27 +244,30 @@ def _draw(found: Ways) -> Any:
 
 CARD = SHARPEST_DIRECTIONS.at("workshop version, ablation of the step").card(
     claim="""
-        It is the step along the sharpest directions that takes SGD out of a sharp region: λ₁ falls with it
-        alone, and does not without it.
+        It is the step along the sharpest directions that takes SGD out of a sharp region: λ₁ falls
+        with it alone, and does not without it.
     """,
     paper_setting="""
-        From a sharp region: SGD, only-top (the step along the sharpest directions alone), constant-top (the same
-        with the directions of the start; our reading of the paper's words) and remove-top (the rest of the step).
+        From a sharp region: SGD, only-top (the step along the sharpest directions alone),
+        constant-top (the same with the directions of the start; our reading of the paper's words) and
+        remove-top (the rest of the step).
     """,
     our_setting="""
-        Networks and data of the card on nudged SGD. SGD at η = .02, B = 16 comes to a sharp region in 80 epochs
-        with noisy labels, in 50 with clean ones; from there 10 epochs at η = .15, K = 5, 10 seeds, one start and
-        the same batches for all variants of a seed; directions found anew at each epoch. Constant-top and the
-        control with noisy labels only. Smoke: a small network, noisy labels, remove-top and control, half the
-        epochs before, 4 seeds; full: all variants, a convolutional network too, 24 seeds.
+        Networks and data of the card on nudged SGD. SGD at η = .02, B = 16 comes to a sharp region in
+        80 epochs with noisy labels, in 50 with clean ones; from there 10 epochs at η = .15, K = 5, 10
+        seeds, one start and the same batches for all variants of a seed; directions found anew at
+        each epoch. Constant-top and the control with noisy labels only. Smoke: a small network, noisy
+        labels, remove-top and control, half the epochs before, 4 seeds; full: all variants, a
+        convolutional network too, 24 seeds.
     """,
     statistic="""
-        Mean of ln(λ₁ at the end/λ₁ at the start) over that of SGD, the share of the fall, for remove-top and
-        only-top; the network where the claim is least shown. Beside it the change of the training loss.
+        Mean of ln(λ₁ at the end/λ₁ at the start) over that of SGD, the share of the fall, for
+        remove-top and only-top; the network where the claim is least shown. Beside it the change of
+        the training loss.
     """,
     threshold="""
-        SGD: λ₁ below 1/1.1 of its start. Share of remove-top below ½, of only-top above ½. One-sided t-tests at
-        level .05, corrected by Holm over networks.
+        SGD: λ₁ below 1/1.1 of its start. Share of remove-top below ½, of only-top above ½. One-sided
+        t-tests at level .05, corrected by Holm over networks.
     """,
     reason="By the claim shares are 0 and 1; beyond half says which part of the step does more.",
     control="Without the step along K = 5 random directions the share must not be below ½.",
