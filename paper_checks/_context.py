@@ -89,14 +89,17 @@ class Context:
         result: ss.SweepResult = ss.sweep(process, problem, **self._with_defaults(name, options))
         return result
 
-    def shared_sweep(self, name: str, process: Any, problem: Any, **options: Any) -> ss.SweepResult:
+    def shared_sweep(
+        self, name: str, process: Any, problem: Any, *, chains: str | None = None, **options: Any
+    ) -> ss.SweepResult:
         """As `sweep`, for several cards: the first that asks makes it, the others get the same one.
 
         Its key comes from the seed and the name, so a card finds the same alone as after others. Calls with
-        the same name must agree in everything: write them as one function.
+        the same name must agree in everything: write them as one function. Sweeps with the same `chains`
+        have one key: where their settings are as many, the same starts and batches.
         """
         if name not in self.shared:
-            key = folded(self.key if self.seed_key is None else self.seed_key, name)
+            key = folded(self.key if self.seed_key is None else self.seed_key, chains or name)
             self.shared[name] = self.sweep(name, process, problem, key=key, **options)
         return self.shared[name]
 

@@ -2,10 +2,13 @@
 
 from paper_checks._card import Card
 from paper_checks.sharpest_directions import (
+    ablation,
     alignment,
     conditioning,
     edge,
+    flattening,
     growth,
+    nudged,
     peak_height,
     saturation,
     step_length,
@@ -18,5 +21,8 @@ CARDS: tuple[Card, ...] = (
     alignment.CARD,
     conditioning.CARD,
     saturation.CARD,
+    nudged.CARD,
+    flattening.CARD,
+    ablation.CARD,
     edge.CARD,
 )
