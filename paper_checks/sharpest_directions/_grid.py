@@ -164,9 +164,7 @@ def arms(context: Context) -> dict[str, Arm]:
 def grids(context: Context) -> list[Grid]:
     """The grid of every network with every labelling of this scale."""
     return [
-        _grid(context, network, arm, label)
-        for network, arm in arms(context).items()
-        for label in arm.labels
+        _grid(context, network, arm, label) for network, arm in arms(context).items() for label in arm.labels
     ]
 
 
