@@ -205,7 +205,7 @@ def records(context: Context, problem: Any, examples: int) -> dict[str, Any]:
             problem,
             key=jax.random.key(1),
             method="hutchinson",
-            samples=context.pick(smoke=1, quick=2, full=10),
+            samples=context.pick(smoke=2, quick=2, full=10),
             subset=examples,
         ),
     }
