@@ -198,7 +198,7 @@ def records(context: Context, problem: Any, examples: int) -> dict[str, Any]:
     return {
         "loss": problem.loss,
         "top": ss.curvature.Sharpness(
-            problem, k=TOP, subset=examples, products=context.pick(smoke=8, quick=10, full=20)
+            problem, k=TOP, subset=examples, products=context.pick(smoke=12, quick=10, full=20)
         ),
         "trace": ss.curvature.Observable(
             ss.curvature.trace,
