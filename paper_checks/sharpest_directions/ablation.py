@@ -13,6 +13,10 @@ decide:
 
 A share is tested by Fieller's method: the mean over seeds of ln r − ½ ln r of SGD, a t-test; Holm over
 networks. Constant-top, the directions of the start kept for good, informs.
+
+Directions are found anew twice in each epoch, as in the runs looked at before. A first run with seed 0 did so
+once: without them the share of the fall was .07 ± .05 with noisy labels and .56 ± .05 with clean ones, whose
+Hessian changes within an epoch at this η. No threshold was changed.
 """
 
 import functools
@@ -40,7 +44,8 @@ SLOW, FAST = 0.02, 0.15  # η before the start, and after
 BEFORE = {MLP_CLEAN: 50, MLP_NOISY: 80, CONVOLUTIONAL: 80}  # epochs
 K = 5
 FALL, HALF = 1.1, 0.5
-KEPT = 2**30  # steps without a refresh
+REFRESHES = 2  # of the directions in an epoch
+KEPT = 2**30  # steps without one
 SGD, ONLY, CONSTANT, REMOVE, RANDOM = "SGD", "only-top", "constant-top", "remove-top", "remove-random"
 ARMS = {
     ONLY: Arm(K, 1.0, rest=0.0),
@@ -74,9 +79,13 @@ Ways = dict[str, dict[str, Way]]
 
 def check(context: Context) -> Outcome:
     """Go to a sharp region, leave it by each variant."""
-    quick = {MLP_NOISY: (ONLY, CONSTANT, REMOVE, RANDOM), MLP_CLEAN: (ONLY, REMOVE)}
-    full = {name: tuple(ARMS) for name in (MLP_NOISY, MLP_CLEAN, CONVOLUTIONAL)}
-    names = context.pick(smoke={MLP_NOISY: (REMOVE, RANDOM)}, quick=quick, full=full)
+    smoke: dict[str, tuple[str, ...]] = {MLP_NOISY: (REMOVE, RANDOM)}
+    quick: dict[str, tuple[str, ...]] = {
+        MLP_NOISY: (ONLY, CONSTANT, REMOVE, RANDOM),
+        MLP_CLEAN: (ONLY, REMOVE),
+    }
+    full = dict.fromkeys((MLP_NOISY, MLP_CLEAN, CONVOLUTIONAL), tuple(ARMS))
+    names = context.pick(smoke=smoke, quick=quick, full=full)
     found = {name: _ways(context, name, variants) for name, variants in names.items()}
     removed = shares(found, REMOVE, above=False)
     judged = [removed, _fall(found)]
@@ -104,7 +113,7 @@ def _ways(context: Context, name: str, variants: tuple[str, ...]) -> dict[str, W
     for variant in (SGD, *variants):
         process = context.sgd
         if variant != SGD:
-            every = KEPT if variant == CONSTANT else None
+            every = KEPT if variant == CONSTANT else problem.dataset_size // BATCH // REFRESHES
             steps = steps_of(context, problem, ARMS[variant], every=every)
             process = functools.partial(process, optimizer=steps)
         result = context.run(
@@ -255,9 +264,9 @@ CARD = SHARPEST_DIRECTIONS.at("workshop version, ablation of the step").card(
     our_setting="""
         Networks and data of the card on nudged SGD. SGD at η = .02, B = 16 comes to a sharp region in
         80 epochs with noisy labels, in 50 with clean ones; from there 10 epochs at η = .15, K = 5, 10
-        seeds, one start and the same batches for all variants of a seed; directions found anew at
-        each epoch. Constant-top and the control with noisy labels only. Smoke: a small network, noisy
-        labels, remove-top and control, half the epochs before, 4 seeds; full: all variants, a
+        seeds, one start and the same batches for all variants of a seed; directions found anew twice
+        in each epoch. Constant-top and the control with noisy labels only. Smoke: a small network,
+        noisy labels, remove-top and control, half the epochs before, 4 seeds; full: all variants, a
         convolutional network too, 24 seeds.
     """,
     statistic="""

@@ -75,6 +75,8 @@ def test_sharpness_at_equal_loss_is_read_between_samples():
     slow, fast = curves(loss, loss**3), curves(loss / 2, 2 * (loss / 2) ** 3)
     np.testing.assert_allclose(_nudging.log_sharpness(fast, slow, _nudging.EQUAL_LOSS), np.log(2))
     np.testing.assert_allclose(_nudging.log_sharpness(fast, slow, _nudging.EQUAL_EPOCHS), np.log(1 / 4))
+    np.testing.assert_allclose(slow.last_accuracy, loss[:, 4:].mean(axis=1))  # of the samples 0 to 5
+    np.testing.assert_allclose(slow.last_log_sharpness, np.log(loss[:, 4:] ** 3).mean(axis=1))
     np.testing.assert_allclose(_nudging.log_loss(fast, slow), np.log(1 / 2))
 
 
