@@ -101,22 +101,25 @@ def _sharpness(pairs: Pairs) -> dict[str, np.ndarray]:
 
 
 def _beside(pairs: Pairs) -> tuple[Measurement, ...]:
-    """What the paper's K and γ do to the test loss at the end."""
+    """How the paper's K and γ generalise."""
     found = []
     for at, (first, second) in pairs.items():
         if MAIN.name in at:
-            values = first.test_loss[:, -1] - second.test_loss[:, -1]
-            error = float(values.std(ddof=1) / np.sqrt(len(values)))
-            found.append(
+            differences = {
+                "test accuracy": (first.last_accuracy - second.last_accuracy, "0 or more"),
+                "test loss at the end": (first.test_loss[:, -1] - second.test_loss[:, -1], "0 or less"),
+            }
+            found += [
                 Measurement(
-                    name=f"test loss at the end less that of SGD: {at}",
+                    name=f"{what} less that of SGD: {at}",
                     estimate=float(values.mean()),
-                    standard_error=error,
+                    standard_error=float(values.std(ddof=1) / np.sqrt(len(values))),
                     n=len(values),
-                    threshold="0 or less, if it generalises as well",
+                    threshold=f"{expected}, if it generalises as well",
                     met=None,
                 )
-            )
+                for what, (values, expected) in differences.items()
+            ]
     return tuple(found)
 
 

@@ -140,7 +140,7 @@ FAULTS = [
         "paper_checks/test_nudged_cards.py::test_sharpness_at_equal_loss_is_read_between_samples",
     ),
     Fault(
-        "half of the fall is that of the variant",
+        "half of the fall is half of the variant's",
         _ABLATION,
         "ways[variant].change - HALF * ways[SGD].change",
         "HALF * ways[variant].change - ways[SGD].change",
