@@ -73,6 +73,7 @@ def test_sharpness_at_equal_loss_is_read_between_samples():
     """L falls by half at each sample, λ₁ = L³ in one arm and 2L³ in the other, which is one sample ahead."""
     loss = 0.5 ** np.arange(6.0) * np.array([[1.0], [1.3]])
     slow, fast = curves(loss, loss**3), curves(loss / 2, 2 * (loss / 2) ** 3)
+    np.testing.assert_allclose(slow.at_loss(slow.sharpness, 0.3), 3 * np.log(0.3))
     np.testing.assert_allclose(_nudging.log_sharpness(fast, slow, _nudging.EQUAL_LOSS), np.log(2))
     np.testing.assert_allclose(_nudging.log_sharpness(fast, slow, _nudging.EQUAL_EPOCHS), np.log(1 / 4))
     np.testing.assert_allclose(slow.last_accuracy, loss[:, 4:].mean(axis=1))  # of the samples 0 to 5
@@ -106,6 +107,13 @@ def test_a_share_of_the_fall():
     assert [one.met for one in opposite] == [False, True]
     alone = ablation.shares({"one": found["one"]}, ablation.ONLY, above=True)[0]
     assert much.p == pytest.approx(2 * alone.p)
+
+
+def test_without_a_fall_there_is_no_share_of_it():
+    """λ₁ rises, and more so without the sharpest directions."""
+    found = {"one": ways(np.random.default_rng(4), SGD=-0.1, remove_top=-0.3)}
+    (removed,) = ablation.shares(found, ablation.REMOVE, above=False)
+    assert not removed.met and ablation.excess(found["one"], ablation.REMOVE).mean() > 0.2
 
 
 @pytest.mark.script
