@@ -107,7 +107,7 @@ def _ways(context: Context, name: str, variants: tuple[str, ...]) -> dict[str, W
     start = context.run(
         f"{name}: start",
         context.sgd(problem, ss.Hyperparameters(SLOW, BATCH)),
-        chains=context.pick(smoke=4, quick=4 if name == CONVOLUTIONAL else 10, full=24),
+        chains=context.pick(smoke=12, quick=4 if name == CONVOLUTIONAL else 10, full=24),
         epochs=context.pick(smoke=3.0, quick=1.0, full=1.0) * BEFORE[name],
     )
     found = {}
@@ -272,7 +272,7 @@ CARD = SHARPEST_DIRECTIONS.at("workshop version, ablation of the step").card(
         80 epochs with noisy labels, in 50 with clean ones; from there 10 epochs at η = .15, K = 5, 10
         seeds, one start and the same batches for all variants of a seed; directions found anew twice
         in each epoch. Constant-top and the control with noisy labels only. Smoke: a small network,
-        noisy labels, remove-top and control, three times the epochs before, 4 seeds; full: all variants, a
+        noisy labels, remove-top and control, three times the epochs before, 12 seeds; full: all variants, a
         convolutional network too, 24 seeds.
     """,
     statistic="""
