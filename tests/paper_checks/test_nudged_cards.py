@@ -73,8 +73,11 @@ def test_sharpness_at_equal_loss_is_read_between_samples():
     """L falls by half at each sample, λ₁ = L³ in one arm and 2L³ in the other, which is one sample ahead."""
     loss = 0.5 ** np.arange(6.0) * np.array([[1.0], [1.3]])
     slow, fast = curves(loss, loss**3), curves(loss / 2, 2 * (loss / 2) ** 3)
+    np.testing.assert_allclose(slow.at_loss(slow.sharpness, 0.3), 3 * np.log(0.3))
     np.testing.assert_allclose(_nudging.log_sharpness(fast, slow, _nudging.EQUAL_LOSS), np.log(2))
     np.testing.assert_allclose(_nudging.log_sharpness(fast, slow, _nudging.EQUAL_EPOCHS), np.log(1 / 4))
+    np.testing.assert_allclose(slow.last_accuracy, loss[:, 4:].mean(axis=1))  # of the samples 0 to 5
+    np.testing.assert_allclose(slow.last_log_sharpness, np.log(loss[:, 4:] ** 3).mean(axis=1))
     np.testing.assert_allclose(_nudging.log_loss(fast, slow), np.log(1 / 2))
 
 
@@ -92,14 +95,25 @@ def ways(rng, **falls):
 def test_a_share_of_the_fall():
     rng = np.random.default_rng(3)
     found = {"one": ways(rng, SGD=1.0, remove_top=0.1, only_top=0.9), "two": ways(rng, SGD=0.5, only_top=0.2)}
-    removed = ablation.shares(found, ablation.REMOVE, above=False)
+    (removed,) = ablation.shares(found, ablation.REMOVE, above=False)
     assert removed.met and removed.name == "share of the fall of λ₁, remove-top, one"
     assert abs(removed.estimate - 0.1) < 5 * removed.standard_error < 0.1
-    only = ablation.shares(found, ablation.ONLY, above=True)
-    assert not only.met and only.name.endswith("two")
-    assert abs(only.estimate - 0.4) < 5 * only.standard_error < 0.2
-    assert ablation.shares({"one": found["one"]}, ablation.ONLY, above=True).met
-    assert not ablation.shares({"one": found["one"]}, ablation.ONLY, above=False).met
+    much, little = ablation.shares(found, ablation.ONLY, above=True)
+    assert much.met and not little.met
+    for only, share in ((much, 0.9), (little, 0.4)):
+        assert abs(only.estimate - share) < 5 * only.standard_error < 0.2
+    # the other way round, and corrected for two
+    opposite = ablation.shares(found, ablation.ONLY, above=False)
+    assert [one.met for one in opposite] == [False, True]
+    alone = ablation.shares({"one": found["one"]}, ablation.ONLY, above=True)[0]
+    assert much.p == pytest.approx(2 * alone.p)
+
+
+def test_without_a_fall_there_is_no_share_of_it():
+    """λ₁ rises, and more so without the sharpest directions."""
+    found = {"one": ways(np.random.default_rng(4), SGD=-0.1, remove_top=-0.3)}
+    (removed,) = ablation.shares(found, ablation.REMOVE, above=False)
+    assert not removed.met and ablation.excess(found["one"], ablation.REMOVE).mean() > 0.2
 
 
 @pytest.mark.script

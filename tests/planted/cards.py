@@ -16,6 +16,9 @@ _GROWTH = "paper_checks/sharpest_directions/growth.py"
 _NEAR = "paper_checks/diffusion_theory/_near.py"
 _STEP = "paper_checks/sharpest_directions/step_length.py"
 _SATURATED = "paper_checks/sharpest_directions/saturation.py"
+_PAIRED = "paper_checks/sharpest_directions/_paired.py"
+_NUDGING = "paper_checks/sharpest_directions/_nudging.py"
+_ABLATION = "paper_checks/sharpest_directions/ablation.py"
 
 FAULTS = [
     Fault(
@@ -164,5 +167,33 @@ FAULTS = [
         "x, y = (one - one.mean() for one in (first, second))",
         "paper_checks/test_step_cards.py::"
         "test_correlation_within_rows_does_not_see_what_differs_between_them",
+    ),
+    Fault(
+        "pairs with a run that diverged are left out",
+        _PAIRED,
+        "        return 1.0\n",
+        "        values = values[np.isfinite(values)]\n",
+        "paper_checks/test_nudged_cards.py::test_a_run_that_diverged_counts_against",
+    ),
+    Fault(
+        "a family of pairs is judged by its best arm",
+        _PAIRED,
+        "worst = max(differences",
+        "worst = min(differences",
+        "paper_checks/test_nudged_cards.py::test_a_family_is_met_only_where_all_are_shown[all_below]",
+    ),
+    Fault(
+        "sharpness at equal loss is read at the sample after",
+        _NUDGING,
+        "np.log(what[run, pair]))",
+        "np.log(what[run, [after, after]]))",
+        "paper_checks/test_nudged_cards.py::test_sharpness_at_equal_loss_is_read_between_samples",
+    ),
+    Fault(
+        "half of the fall is half of the variant's",
+        _ABLATION,
+        "ways[variant].change - HALF * ways[SGD].change",
+        "HALF * ways[variant].change - ways[SGD].change",
+        "paper_checks/test_nudged_cards.py::test_a_share_of_the_fall",
     ),
 ]
