@@ -11,8 +11,8 @@ Thresholds, set before the runs that decide:
 - A run is read at the time where the mean of the other seeds has its peak. Its own largest value would be
   above its end by chance alone.
 
-In first runs, of seeds 0 and 1, the convolutional network started at .8 of the standard weights, where λ₁ is 2
-already: of 24 settings one, η = .16 and B = 8, was not shown to double at seed 1. No threshold was changed.
+In first runs, of seeds 0 and 1, the convolutional network started at .8 of the standard weights, where λ₁ is
+2 already: of 24 settings one, η = .16 and B = 8, was not shown to double at seed 1. No threshold was changed.
 """
 
 from typing import Any
