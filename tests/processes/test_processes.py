@@ -14,14 +14,16 @@ import numpy as np
 import optax
 import pytest
 from every_process import DATA, HYPER, MOMENTUM, PROCESSES, WELL
-from helpers import ONE_EULER_STEP, refused
+from helpers import ONE_EULER_STEP, refused, some_as_scripts
 
 import sde_sgd as ss
 
 BOUND = 5.5
+# its step is a large program
+AT_ONCE = [name for name in PROCESSES if name != "central flow on data"]
 
 
-@pytest.fixture(params=PROCESSES, ids=str)
+@pytest.fixture(params=some_as_scripts(PROCESSES, AT_ONCE), ids=str)
 def process(request):
     return PROCESSES[request.param]()
 
