@@ -138,7 +138,7 @@ def arms(context: Context) -> dict[str, Arm]:
         every=context.pick(smoke=8.0, quick=3.0, full=1.5),
         gain=_networks.SMALL,
         standard=1.0,
-        seeds=context.pick(smoke=4, quick=8, full=24),
+        seeds=context.pick(smoke=8, quick=8, full=24),
         examples=context.pick(smoke=160, quick=256, full=1280),
         labels=context.pick(smoke=(CLEAN,), quick=(CLEAN, NOISY), full=(CLEAN, NOISY)),
     )

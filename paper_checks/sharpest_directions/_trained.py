@@ -114,7 +114,7 @@ def _arm(context: Context, kind: str, noise: float) -> Arm:
         problem,
         learning_rate=list(context.pick(smoke=RATES[1:], quick=RATES, full=RATES)),
         batch_size=BATCH,
-        seeds=context.pick(smoke=6, quick=8 if kind == "tanh" else 6, full=32),
+        seeds=context.pick(smoke=12, quick=8 if kind == "tanh" else 6, full=32),
         epochs=context.pick(smoke=18, quick=20 if kind == "tanh" else 16, full=40),
         every=context.pick(smoke=9, quick=4, full=4),
         record={"loss": problem.loss, "theta": _flat, "vectors": vectors},

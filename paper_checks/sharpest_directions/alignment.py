@@ -183,7 +183,7 @@ CARD = SHARPEST_DIRECTIONS.at("section 3.2 and appendix").card(
         convolutional one on the latter alone, for its cost); η = .04, .08, .16, B = 16. Every
         fourth epoch since the loss is below .9 of that at the start, to 20 (convolutional: 16); 8 seeds (6),
         8 minibatches at each point (full: 32 seeds, 40 epochs, 32 batches). Eigenvectors of the loss of 512
-        examples (256; full: all). Smoke: the tanh network on 640 clean digits, η = .08 and .16, 6 seeds.
+        examples (256; full: all). Smoke: the tanh network on 640 clean digits, η = .08 and .16, 12 seeds.
     """,
     statistic="""
         Σ cos² with the 5 sharpest directions over 5/d, of minibatch gradients and of the full gradient, means

@@ -180,7 +180,7 @@ CARD = SHARPEST_DIRECTIONS.at("section 3.1, figures 1 and 2").card(
         (full: 8) and .7 of it, η = .04, .08, .16, B = 8, 32, SDE time 40, noisy labels alone (full: both,
         and B = 128). N = 640 (full: 1280), 8 and 5 seeds (full: 24).
         The curvature is that on 256 and 160 examples (full: all). Smoke: the tanh network, clean labels,
-        ends of η and B, N = 320, 4 seeds, curvature on 160 examples.
+        ends of η and B, N = 320, 8 seeds, curvature on 160 examples.
     """,
     statistic="""
         Ratio of λ₁ at its peak (where the mean of the other seeds has it) to that of the start; of the

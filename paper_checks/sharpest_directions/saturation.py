@@ -275,7 +275,7 @@ CARD = SHARPEST_DIRECTIONS.at("workshop version, discussion").card(
         from small starts, on clean labels and with 25 % of them redrawn (quick: the
         convolutional one on the latter alone, for its cost); η = .04, .08, .16, B = 16, 20 epochs
         (convolutional: 16); 8 seeds (6) for each η (full: 32, 40 epochs). Units looked at on 512 examples
-        (256; full: all). Smoke: the tanh network on 640 clean digits, η = .08 and .16, 6 seeds.
+        (256; full: all). Smoke: the tanh network on 640 clean digits, η = .08 and .16, 12 seeds.
     """,
     statistic="""
         Fraction of pairs of a unit and an example with |tanh| > .99, or a rectified value of 0: its slope

@@ -309,7 +309,7 @@ CARD = SHARPEST_DIRECTIONS.at("section 4.1, figure 4").card(
         convolutional one on the latter alone, for its cost); η = .08, B = 16. Every fourth epoch
         since the loss is below .9 of that at the start, to 20 (convolutional: 16); 8 seeds (6), 10 steps
         (5) at each point (full: 32 seeds, 40 epochs, 32 steps). The loss, of 512 examples (256; full: all).
-        Smoke: the tanh network on 640 clean digits, 6 seeds, 2 epochs, 4 steps.
+        Smoke: the tanh network on 640 clean digits, 12 seeds, 2 epochs, 4 steps.
     """,
     statistic="""
         α* = −mean ∇L·s / mean sᵀHs, each over the loss, s the step along the 5 sharpest eigenvectors; the
