@@ -20,7 +20,7 @@ from sde_sgd import curvature
 
 K, PRODUCTS, BATCH = 5, 20, 16
 RATES, STEP_RATE = (0.1, 0.4), 0.2
-MULTIPLES = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
+MULTIPLES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 ARMS = {"SGD": 1.0, "nudged, γ = 0.01": 0.01, "γ = 2": 2.0}
 PARTS = "the 5 sharpest", "all others", "the whole step", "as long as along the 5, at random"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#999999")
@@ -168,9 +168,9 @@ def draw_effect(ax: Any, effect: dict[str, np.ndarray]) -> None:
         ax.errorbar(MULTIPLES, 100 * values.mean(axis=0), errors, fmt="o-", color=colour, label=name, ms=4)
     ax.axhline(0.0, color="black", lw=1)
     ax.axvline(1.0, color="black", lw=1, ls=":")
-    ax.set_xlabel("multiple α of the step")
+    ax.set_xlabel("multiple α of the part of a step")
     ax.set_ylabel("change of the loss, % of it")
-    ax.set_title(f"on the way along parts of a step, η = {STEP_RATE}, B = {BATCH}")
+    ax.set_title(f"parts of a step: the best multiple is below 1 (η = {STEP_RATE}, B = {BATCH})")
     ax.legend(fontsize=8.5, loc="upper left")
 
 

@@ -130,6 +130,7 @@ def products(net, theta, vector):
     return [product(net, theta, vector) for product in three]
 
 
+@pytest.mark.script
 def test_products_are_those_of_the_exact_matrices(exact, found):
     flat = helpers.ravel(VECTOR)
     blocked = ss.problems.EmpiricalRisk(NET.predict, DATA, init=NET.initial, l2=0.02, block=7)
@@ -149,6 +150,7 @@ def test_gauss_newton_is_the_hessian_where_the_model_is_linear():
     )
 
 
+@pytest.mark.script
 def test_a_subset_is_the_problem_of_these_examples(found):
     few = ss.problems.mlp(
         Dataset(DATA.inputs[CHOSEN], DATA.targets[CHOSEN], classes=3), hidden=(12,), l2=0.02
@@ -160,6 +162,7 @@ def test_a_subset_is_the_problem_of_these_examples(found):
 # Eigenvalues
 
 
+@pytest.mark.script
 @pytest.mark.parametrize(
     ("matrix", "which"),
     [
@@ -178,6 +181,7 @@ def test_eigenpairs(exact, found, matrix, which):
     np.testing.assert_allclose(np.abs(np.diagonal(overlaps)), 1, atol=1e-3)
 
 
+@pytest.mark.script
 def test_residuals_bound_the_error_of_few_products(exact, found):
     top, few = helpers.descending(exact["hessian"]), found["few"]
     nearest = np.abs(np.asarray(few.values)[:, None] - top).min(axis=1)
@@ -186,6 +190,7 @@ def test_residuals_bound_the_error_of_few_products(exact, found):
     assert abs(float(few.values[4]) - top[4]) > 1e-3
 
 
+@pytest.mark.script
 def test_as_many_products_as_parameters_give_the_whole_spectrum(exact, found):
     wanted = helpers.descending(exact["hessian"])
     np.testing.assert_allclose(found["all"].values, wanted, atol=1e-5 * wanted[0])
@@ -193,6 +198,7 @@ def test_as_many_products_as_parameters_give_the_whole_spectrum(exact, found):
     np.testing.assert_allclose(rows @ rows.T, np.eye(123), atol=1e-4)
 
 
+@pytest.mark.script
 def test_runs_are_mapped(found):
     def some(theta):
         determinant = curvature.log_determinant(NET, theta, key=KEY, samples=2, products=8)
@@ -209,6 +215,7 @@ def test_runs_are_mapped(found):
 # Estimates
 
 
+@pytest.mark.script
 def test_trace_and_norm(exact, found):
     matrix = exact["hessian"]
     assert_estimate(found["trace"], matrix)
@@ -217,6 +224,7 @@ def test_trace_and_norm(exact, found):
     assert str(found["norm"]).startswith(f"{float(found['norm'].value):.6g} ± ")
 
 
+@pytest.mark.script
 def test_fault_probes_of_another_variance(exact, monkeypatch):
     monkeypatch.setattr(
         _estimates, "signs", lambda key, like: jax.random.uniform(key, like.shape, like.dtype, -1, 1)
@@ -226,6 +234,7 @@ def test_fault_probes_of_another_variance(exact, monkeypatch):
         assert_estimate(wrong, exact["hessian"])
 
 
+@pytest.mark.script
 def test_hutch_plus_plus(exact, found):
     """Unbiased, and closer than Hutchinson's with as many products."""
     estimate = found["hutch++"]
@@ -234,12 +243,14 @@ def test_hutch_plus_plus(exact, found):
     assert abs(float(estimate.value) - np.trace(exact["hessian"])) < far * float(estimate.standard_error)
 
 
+@pytest.mark.script
 def test_log_determinant(exact, found):
     assert_estimate(found["log"], linalg.logm(exact["gauss_newton"]).real, samples=100)
     with helpers.refused(match="an eigenvalue is at most -1 "):
         curvature.log_determinant(ss.problems.DoubleWell(), jnp.zeros(()), key=KEY, samples=2)
 
 
+@pytest.mark.script
 def test_spectral_density(exact, found):
     """Against the exact density with the same smoothing, in exact standard errors."""
     values, vectors = np.linalg.eigh(exact["hessian"])
@@ -259,6 +270,7 @@ def test_spectral_density(exact, found):
     assert np.abs((density - shifted)[seen] / errors[seen]).max() > limit(41, 100)
 
 
+@pytest.mark.script
 def test_the_grid_of_a_density_finds_itself(exact, found):
     own = found["own grid"]
     low, high = np.linalg.eigvalsh(exact["hessian"])[[0, -1]]
@@ -266,6 +278,7 @@ def test_the_grid_of_a_density_finds_itself(exact, found):
     np.testing.assert_allclose(np.trapezoid(own.density, own.grid), 1, atol=1e-3)
 
 
+@pytest.mark.script
 def test_blocks(exact, found):
     hessian = exact["hessian"]
     for (values, trace), here in zip(found["blocks"], (slice(0, 84), slice(84, 123)), strict=True):
@@ -286,6 +299,7 @@ def test_blocks(exact, found):
 # The gradient covariance
 
 
+@pytest.mark.script
 def test_covariance_spectrum_of_few_examples(exact, found):
     found = found["gram"]
     np.testing.assert_allclose(found.values, helpers.descending(exact["covariance"])[:10], rtol=1e-4)
@@ -298,6 +312,7 @@ def test_covariance_spectrum_of_few_examples(exact, found):
         np.testing.assert_allclose(found.values, helpers.descending(exact["uncentred"])[:10], rtol=1e-4)
 
 
+@pytest.mark.script
 def test_alignment(exact, found):
     c, h, found = exact["covariance"], exact["hessian"], found["alignment"]
     cosine = np.trace(c @ h) / np.linalg.norm(c) / np.linalg.norm(h)

@@ -91,6 +91,7 @@ def test_a_determinant_with_its_shift():
     np.testing.assert_allclose(found.value, np.log(1.5 * 2.5 * 4.5), rtol=1e-5)
 
 
+@pytest.mark.script
 def test_a_density_is_the_sum_of_its_kernels():
     grid = np.linspace(0, 5, 11)
     found = curvature.spectral_density(BOWL, ZERO, key=KEY, samples=2, grid=grid, width=0.4)

@@ -46,6 +46,7 @@ def hessian_of(net, theta):
     return net.hessian(theta)
 
 
+@pytest.mark.script
 def test_recorded_in_a_sweep(one_device):
     net = small(0)
     sharpness = curvature.Sharpness(net, products=15)

@@ -68,6 +68,7 @@ def test_estimates_are_the_same_in_any_unit(unit):
     assert np.isfinite(density.standard_error).all()
 
 
+@pytest.mark.script
 @pytest.mark.parametrize("unit", [1.0, 1e20, 1e-20])
 def test_a_residual_is_never_below_the_error(unit):
     """Few products or all of them: an eigenvalue lies within the residual, rounding included."""

@@ -155,6 +155,7 @@ def test_augmented_digits_refuse_bad_arguments(arguments: dict[str, object], mes
 # Teacher
 
 
+@pytest.mark.script
 def test_teacher_is_reproducible_and_does_not_depend_on_the_sizes() -> None:
     long = teacher(6000, key=KEY, test_size=5000)
     short = teacher(4097, key=KEY, test_size=3)

@@ -65,6 +65,7 @@ def test_a_covariance_that_is_the_hessian_but_for_a_constant_is_told_from_one_th
     assert covariance._furthest(both, -1) is both[1] and not both[1].met
 
 
+@pytest.mark.script
 @pytest.mark.parametrize(
     "arm",
     [pytest.param(_arms.ARMS[1], id="logistic"), pytest.param(_arms.ARMS[3], id="network", marks=SCRIPT)],

@@ -65,6 +65,7 @@ def test_the_solver_and_its_substeps_follow_from_the_noise(name):
 # The stationary law
 
 
+@pytest.mark.script
 @pytest.mark.parametrize("name", ["σ²I", "constant", "of θ"])
 def test_the_default_has_the_stationary_variance_of_the_sde_within_a_hundredth(name, key):
     """At ηh = ½, the largest step promised: HΣ + ΣH = (η/B) C. One step of Euler's method is 1/3 off."""
@@ -129,6 +130,7 @@ def test_one_gradient_a_step_has_the_exact_variance_of_a_quadratic_at_any_stable
     assert_agree(samples.var(), rate / 2, rate / 2 * (2 / CHAINS) ** 0.5)
 
 
+@pytest.mark.script
 def test_the_double_well_is_gibbs_within_a_hundredth_where_one_euler_step_is_not(key):
     """At η = .4, T = .2. The law of n points has a KS distance of up to 1.95/√n at level .001."""
     gibbs = ss.theory.gibbs(WELL, HOT)

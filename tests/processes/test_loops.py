@@ -45,6 +45,7 @@ def test_a_block_ends_with_what_was_before_it() -> None:
     assert _loops._KNOWN.get() == 0
 
 
+@pytest.mark.script
 @pytest.mark.parametrize("name", some_as_scripts(PROCESSES, ["SGD", "two-point"]))
 def test_chains_are_those_of_plain_loops(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = [_theta(PROCESSES[name], steps) for steps in (1, 31, 32, 75)]

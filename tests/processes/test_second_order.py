@@ -182,6 +182,7 @@ def coefficients(process, theta, chains=64):
     return kinds.mean(axis=0), factor, len(kinds)
 
 
+@pytest.mark.script
 @pytest.mark.parametrize("fixed", ["batch_size", "ratio"])
 def test_coefficients_are_those_of_the_equation(fixed):
     """Against dense derivatives, in the limit of short steps: per SGD step, in double precision."""

@@ -215,6 +215,7 @@ def check_slopes(errors, last):
     assert np.all(slopes[1:] < 0.6 * slopes[:-1] + 0.01)
 
 
+@pytest.mark.script
 def test_moments_in_a_quadratic_well():
     """h = 1, η = .8, B = 1, four steps from x = 1: the recursion holds within sampling error, and
     samples tell its fourth moment from the Gaussian's and see a variance of 2dt. The errors of the

@@ -66,6 +66,7 @@ def test_stationary_covariance_with_the_noise_of_real_minibatches():
     assert_agree(found, np.diag([0.2, 0.2]), error + 2e-3 * 0.2, count=4)
 
 
+@pytest.mark.script
 @pytest.mark.parametrize(("on_data", "order"), [(False, 3), (True, 2)], ids=["QUICSORT", "position Verlet"])
 def test_the_transient_is_that_of_the_damped_oscillator(on_data, order):
     """Without noise: dθ = −ηv dk, dv = (θ − (1 − m)v) dk from θ = 1, v = 0, by its matrix exponential.

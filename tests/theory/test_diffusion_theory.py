@@ -62,6 +62,7 @@ def test_the_slope_in_the_batch_size():
     np.testing.assert_allclose(np.diff(logs), np.diff(exponents), rtol=2e-3)
 
 
+@pytest.mark.script
 def test_noise_of_the_curvature():
     """H_a in the wells and H_b about the top, in SGD and in its SDE."""
     _, problem = parabolas(4.0, 1.0)

@@ -268,6 +268,7 @@ def test_a_wrong_sign_of_the_drift_is_caught(line_chains, monkeypatch):
     assert (line_p(uphill, line_chains) < ALARM / 5).all()
 
 
+@pytest.mark.script
 def test_ensemble_in_the_plane(plane, plane_chains):
     """10⁵ chains between two wells: χ² of counts in blocks at five times, false alarm 1e-6 in all."""
     assert (plane_p(plane, plane_chains) > ALARM / 5).all()

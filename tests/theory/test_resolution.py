@@ -138,6 +138,7 @@ def test_an_edge_that_passes_between_points(normal):
     np.testing.assert_allclose(found, exact, atol=5e-6)
 
 
+@pytest.mark.script
 def test_half_planes_are_marginals():
     """Where the density has two wells too, and where it does not vanish at the edge of the grid."""
     law = theory.gibbs(ss.problems.TwoMinima(dimension=2), hyper(0.2))
@@ -153,6 +154,7 @@ def test_half_planes_are_marginals():
         law.probability(lambda p: p < 0)
 
 
+@pytest.mark.script
 def test_expectations_of_indicators_are_probabilities(normal):
     """Wherever the edges fall between the points, as a share of a well is asked for."""
     line = theory.gibbs(ss.problems.DoubleWell(tilt=0.03), hyper(0.2), points=401)

@@ -149,6 +149,7 @@ def test_sgd_misses_gibbs_by_what_finite_eta_says(rate, distance, key):
     assert abs(loss.mean() - exact.expectation(well.loss)) < BOUND * loss.std() / np.sqrt(chains)
 
 
+@pytest.mark.script
 def test_fine_langevin_is_gibbs(key):
     """Substeps 10 at η = .1, 10⁵ chains: KS finds no difference at level .01.
 

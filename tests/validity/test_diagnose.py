@@ -53,6 +53,7 @@ def named(cause):
     return None if cause is None else cause.name
 
 
+@pytest.mark.script
 @pytest.mark.parametrize("name", cases())
 def test_the_right_cause_is_named(name):
     _, sde, gibbs = cases()[name]
@@ -154,6 +155,7 @@ def test_what_is_seen_at_a_place_is_exact(key):
     np.testing.assert_allclose(along[15], problem.loss(theta), rtol=1e-5)
 
 
+@pytest.mark.script
 @pytest.mark.parametrize(
     ("rate", "variance", "exact"), [(0.3, 0.15, 1.41), (0.4, 0.1, 1.66), (0.5, 0.05, 2.02)]
 )

@@ -30,6 +30,7 @@ def diagram():
         )
 
 
+@pytest.mark.script
 def test_it_breaks_where_the_step_is_large_and_holds_where_it_is_small(diagram):
     """⟨L⟩ is (3/4)η/(B(2 − 4η)), in units of √(2/3)⟨L⟩ for three squares: known deviations."""
     rate, size = diagram.deviation["learning_rate"].values, diagram.deviation["batch_size"].values
