@@ -170,7 +170,7 @@ def draw_effect(ax: Any, effect: dict[str, np.ndarray]) -> None:
     ax.axvline(1.0, color="black", lw=1, ls=":")
     ax.set_xlabel("multiple α of the part of a step")
     ax.set_ylabel("change of the loss, % of it")
-    ax.set_title(f"parts of a step: the best multiple is below 1 (η = {STEP_RATE}, B = {BATCH})")
+    ax.set_title(f"parts of a step, η = {STEP_RATE}, B = {BATCH}: best α below 1")
     ax.legend(fontsize=8.5, loc="upper left")
 
 
