@@ -24,21 +24,21 @@ PLACES = (1, 2, 3, 5, 10, 20, 50, 100)
 TRACKED, NUDGED = 1.35, 1.5  # times plain SGD
 
 
-def measure(effort: Effort) -> list[Row]:
+def measure(effort: Effort, chains: int = CHAINS) -> list[Row]:
     """Epochs per second of SGD that is looked at or nudged, times how much longer they take."""
     net = ss.problems.mlp(ss.data.digits(), hidden=HIDDEN)
     rows = []
     for name, subset in (("all examples", None), (f"{FEW} examples", FEW)):
         looked = {"λ": ss.curvature.Sharpness(net, 5, products=15, subset=subset)}
         for when, every in (("each epoch", 1), (f"{len(PLACES)} times in {EPOCHS} epochs", PLACES)):
-            ours = _contender("sde_sgd, λ₁ to λ₅", _sgd(net), record=looked, every=every)
-            rows += _beside_plain(net, f"tracking {when}, {name}", ours, TRACKED, every, effort)
+            ours = _contender("sde_sgd, λ₁ to λ₅", _sgd(net), chains, record=looked, every=every)
+            rows += _beside_plain(net, f"tracking {when}, {name}", ours, chains, TRACKED, every, effort)
         for epochs in (1, 10):
             steps = epochs * (net.dataset_size or 0) // BATCH
             optimizer = ss.curvature.nudged(optax.sgd, net, 5, every=steps, subset=subset)
-            ours = _contender("sde_sgd, curvature.nudged", _sgd(net, optimizer=optimizer))
+            ours = _contender("sde_sgd, curvature.nudged", _sgd(net, optimizer=optimizer), chains)
             told = "each epoch" if epochs == 1 else f"every {epochs} epochs"
-            rows += _beside_plain(net, f"nudged, refreshed {told}, {name}", ours, NUDGED, 10, effort)
+            rows += _beside_plain(net, f"nudged, refreshed {told}, {name}", ours, chains, NUDGED, 10, effort)
     return rows
 
 
@@ -50,15 +50,17 @@ def _beside_plain(
     net: ss.problems.EmpiricalRisk,
     name: str,
     ours: Contender,
+    chains: int,
     target: float,
     every: int | Sequence[int],
     effort: Effort,
 ) -> list[Row]:
     """Beside plain SGD that is stopped as often, to look at nothing but its first parameter."""
     record = {"nothing": _first}
-    plain = _contender("sde_sgd, plain SGD", _sgd(net), record=record, every=every)
+    plain = _contender("sde_sgd, plain SGD", _sgd(net), chains, record=record, every=every)
     peer = Peer(plain.who, partial(list, [plain]), Target(target, "time"))
-    return compare(f"sharpest directions, {name}", "epochs", ours, [peer], effort)
+    many = "" if chains == CHAINS else f", {chains} chains"
+    return compare(f"sharpest directions, {name}{many}", "epochs", ours, [peer], effort)
 
 
 def _first(theta: Any) -> jax.Array:
@@ -66,18 +68,20 @@ def _first(theta: Any) -> jax.Array:
     return first
 
 
-def _contender(who: str, process: ss.Process, *, record: Any = None, every: Any = 10) -> Contender:
+def _contender(
+    who: str, process: ss.Process, chains: int, *, record: Any = None, every: Any = 10
+) -> Contender:
     """A round of n is n times 10 epochs, or n runs on a schedule; each run from the start."""
     epochs = EPOCHS if np.ndim(every) else 10
-    return Contender(who, _runs(process, epochs, record, every), CHAINS * epochs)
+    return Contender(who, _runs(process, chains, epochs, record, every), chains * epochs)
 
 
-def _runs(process: ss.Process, epochs: int, record: Any, every: Any) -> Callable[[int], object]:
+def _runs(process: ss.Process, chains: int, epochs: int, record: Any, every: Any) -> Callable[[int], object]:
     def run(times: int) -> None:
         for _ in range(times):
             ss.run(
                 process,
-                chains=CHAINS,
+                chains=chains,
                 epochs=epochs,
                 every=every,
                 record=record,

@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from benchmarks.accelerator import peers, right, scripts, speed
+from benchmarks.accelerator import peers, right, scripts, sharpest, speed
 from benchmarks.accelerator._device import device
 from benchmarks.accelerator._step import Step
 
@@ -36,6 +36,9 @@ def steps(out: Path) -> list[Step]:
         Step("sde", 45, speed.sde, _DATA),
         Step("exits", 45, speed.exits),
         Step("curvature", 45, speed.curvature, _DATA),
+        Step("sharpest-directions", 120, sharpest.directions, _DATA),
+        Step("central-flow", 40, sharpest.central_flow),
+        Step("sharpest-costs", 120, sharpest.costs, _DATA),
         Step("residual-network", 60, speed.residual_network),
         Step("double-well-peers", 75, peers.of_the_double_well),
         Step("network-peers", 45, peers.of_the_network, _DATA),

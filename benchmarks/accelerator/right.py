@@ -135,7 +135,7 @@ def double_well_law(smoke: bool) -> Found:
 
 def exact_noise(smoke: bool) -> Found:
     """The covariance of the SDE's noise on data against C(θ), entry by entry, in standard errors."""
-    problem = ss.problems.logistic_regression(_two_groups())
+    problem = ss.problems.logistic_regression(two_groups())
     theta = jax.tree.map(lambda leaf: 0.3 * jnp.ones_like(leaf), problem.init(jax.random.key(0)))
     draws, rate, batch = 20_000 if smoke else 1_000_000, 1e-3, 8
     process = ss.Langevin(problem, ss.Hyperparameters(rate, batch), solver=diffrax.Euler(), substeps=1)
@@ -188,7 +188,7 @@ def precision(smoke: bool) -> Found:
     device, processor = jax.devices()[0], jax.devices("cpu")[0]
     if device == processor:
         raise Skip("a CPU has one precision of float32 products")
-    problem = ss.problems.mlp(_two_groups(), hidden=(64, 64))
+    problem = ss.problems.mlp(two_groups(), hidden=(64, 64))
     theta = problem.init(jax.random.key(0))
     facts, lines = {}, []
     for name, function in _measured(problem).items():
@@ -240,7 +240,7 @@ def _processes(smoke: bool) -> dict[str, ss.Process]:
     }
 
 
-def _two_groups() -> ss.data.Dataset:
+def two_groups() -> ss.data.Dataset:
     """Two overlapping clouds in eight dimensions, made on the spot."""
     rng = np.random.default_rng(0)
     labels = np.arange(256) % 2

@@ -1,5 +1,6 @@
 """Steps that are shorter, or longer, along the sharpest directions than across them."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -31,6 +32,10 @@ Optimizer = Callable[..., optax.GradientTransformation]
 _Search = Callable[[Any, Any, Array, Any], Array]
 DIRECTIONS: tuple[str, ...] = ("sharpest", "random")
 _MOST = 2**31 - 1  # steps are counted in int32
+# a round of products from directions that are off by this sine leaves some 1e-3 of it, seen on networks
+_TURNED = 0.5
+_ROUNDS = 5
+_TOGETHER = 64  # chains whose Hessian products an accelerator makes at once: one leaves it idle
 
 
 class Nudged(NamedTuple):
@@ -71,16 +76,19 @@ def nudged(
 
     with v the step that the optimizer would make and E the eigenvectors of the k largest eigenvalues of
     ∇∇L at the last multiple of `every` steps. Buffers of the optimizer hold v, not v'. With γ = 1 it is the
-    optimizer itself, with k = d it is the optimizer with its steps times γ.
+    optimizer itself (on a CPU to the last bit; a GPU may choose other kernels for another program), with
+    k = d it is the optimizer with its steps times γ.
 
         steps = curvature.nudged(functools.partial(optax.sgd, momentum=0.9), net, every=80)
         run(SGD(net, hyper, optimizer=steps), ...)
 
     A refresh is `products` Hessian products by Lanczos' method, from the sum of the old eigenvectors and a
-    random vector, inside the compiled program; the steps between have none. A product costs two to three
+    random vector, inside the compiled program; the steps between have none. While what it finds is more than
+    30° from what it began with, it begins anew from there, at most five times: the first refresh takes two to
+    five rounds, a few more take two, then it is one. A product costs two to three
     gradients of all examples, and an epoch one: `every` of several epochs, or a `subset` of the examples,
-    makes it cheap. Chains that `vmap` runs side by side are refreshed one after the other. A Hessian that is
-    not finite makes the step NaN, so that the chain is marked as diverged.
+    makes it cheap. Chains that `vmap` runs side by side are refreshed one after the other on a CPU, 64 at a
+    time elsewhere. A Hessian that is not finite makes the step NaN, so that the chain is marked as diverged.
 
     Controls: `directions="random"` draws E afresh at each refresh; γ > 1 makes longer steps along E; γ = 0
     takes these directions out of the step; γ = 1 with `rest` = 0 leaves nothing else.
@@ -94,7 +102,7 @@ def nudged(
         factor: γ >= 0, of the step along E.
         rest: of the step across E, >= 0; 1 but for the control.
         directions: "sharpest" or "random".
-        products: of one refresh, twice as many of the first, at most d; by default max(15, 3k) or d.
+        products: of one round of a refresh, at most d; by default max(15, 3k) or d.
         subset: a number of examples to draw once, or their indices; by default all.
         key: draws the vectors (and the subset, if a number is given); by default a fixed one. Under `SGD` the
             run's key and the chain's number are mixed into it.
@@ -160,7 +168,7 @@ def _refresh(search: _Search, every: int) -> Callable[[Int[Array, ""], Any, Any,
     """(number, θ, E, key) → E, searched anew where it is due.
 
     Under `vmap` a `cond` on a number of each chain does both of its branches at every step; here one on
-    whether any chain is due goes around a loop over chains.
+    whether any chain is due goes around all chains, one by one or together.
     """
 
     def anew(number: Any, theta: Any, old: Any, key: Any) -> Any:
@@ -182,7 +190,9 @@ def _refresh(search: _Search, every: int) -> Callable[[Int[Array, ""], Any, Any,
             return leaf if has else jnp.broadcast_to(leaf, (chains, *leaf.shape))
 
         def each(*ensemble: Any) -> Any:
-            return lax.map(lambda chain: one(*chain), ensemble)
+            return lax.platform_dependent(
+                *ensemble, cpu=functools.partial(one_by_one, one), default=functools.partial(together, one)
+            )
 
         number, *others = jax.tree.map(whole, given, tuple(mapped))
         found = lax.cond(jnp.any(number % every == 0), each, kept, number, *others)
@@ -191,23 +201,39 @@ def _refresh(search: _Search, every: int) -> Callable[[Int[Array, ""], Any, Any,
     return refresh
 
 
+def one_by_one(function: Callable[..., Any], *ensemble: Any) -> Any:
+    """A function of one chain, of each: a core is busy with one, and its memory is that of one."""
+    return lax.map(lambda chain: function(*chain), ensemble)
+
+
+def together(function: Callable[..., Any], *ensemble: Any) -> Any:
+    """A function of one chain, of `_TOGETHER` at once: a `cond` on a chain does both of its branches."""
+    return lax.map(lambda chain: function(*chain), ensemble, batch_size=_TOGETHER)
+
+
 def _sharpest(
     problem: Problem, examples: Int[Array, " batch"] | None, products: int, words: Words
 ) -> _Search:
-    """By Lanczos' method from the sum of the old directions; the first time, from none, restarted once."""
+    """By Lanczos' method from the sum of the old directions, again from what it finds while they turn."""
 
     def search(number: Any, theta: Any, old: Float[Array, "k d"], key: None) -> Float[Array, "k d"]:
         del key
         made = operator(problem, theta, "hessian", examples)
         shape, dtype = made.origin.shape, made.origin.dtype
 
-        def closer(turn: Int[Array, ""], rows: Array) -> Array:
+        def closer(carry: tuple[Int[Array, ""], Array, Array]) -> tuple[Int[Array, ""], Array, Array]:
+            turn, rows, _ = carry
             noise, another = normal(at(words, number, turn), jnp.arange(2, dtype=jnp.uint32), shape, dtype)
             start = jnp.sum(rows, axis=0) + noise / jnp.linalg.norm(noise)
-            _, rows, _ = foremost(lanczos(made.product, start, products, another), len(rows), "largest")
-            return rows
+            _, found, _ = foremost(lanczos(made.product, start, products, another), len(rows), "largest")
+            # the sum of the squared sines of the angles between both spaces; k at the first, from zeros
+            return turn + 1, found, len(rows) - jnp.sum((found @ rows.T) ** 2)
 
-        found: Array = lax.fori_loop(0, jnp.where(number == 0, 2, 1), closer, old)
+        def far(carry: tuple[Int[Array, ""], Array, Array]) -> Array:
+            turn, _, turned = carry
+            return (turn < _ROUNDS) & (turned > _TURNED**2)
+
+        _, found, _ = lax.while_loop(far, closer, (jnp.int32(0), old, jnp.full((), jnp.inf, dtype)))
         return found
 
     return search

@@ -132,10 +132,14 @@ class Problem(Shown, _tree.Hashed, eqx.Module):
         return jax.grad(self.loss)(theta)
 
     def hessian(self, theta: Theta) -> Float[Array, "d d"]:
-        """∇∇L(θ) as a dense matrix over the raveled parameters: for small problems and checks."""
+        """∇∇L(θ) as a dense matrix over the raveled parameters: for small problems and checks.
+
+        Symmetric to the last bit, and of products with all bits of float32, which a GPU may round.
+        """
         flat, unravel = ravel_pytree(theta)
-        result: Float[Array, "d d"] = jax.hessian(lambda vector: self.loss(unravel(vector)))(flat)
-        return result
+        with jax.default_matmul_precision("float32"):
+            found: Float[Array, "d d"] = jax.hessian(lambda vector: self.loss(unravel(vector)))(flat)
+        return (found + found.T) / 2
 
     def minima(self) -> tuple[Float[Array, "..."], ...]:
         """Where L is smallest, as far as this is known.

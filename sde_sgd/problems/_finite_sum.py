@@ -100,9 +100,11 @@ class FiniteSumProblem(Problem):
         return result
 
     def gradient_covariance(self, theta: PyTree) -> Float[Array, "d d"]:
-        rows = self.example_gradients(theta)
-        centred = rows - jnp.mean(rows, axis=0)
-        return centred.T @ centred / self._examples
+        with jax.default_matmul_precision("float32"):  # as of the Hessian: a GPU may round factors to 10 bits
+            rows = self.example_gradients(theta)
+            centred = rows - jnp.mean(rows, axis=0)
+            found: Float[Array, "d d"] = centred.T @ centred / self._examples
+        return found
 
     def _mean_of_those_there(self, theta: Theta, batch: PartialBatch) -> Float[Array, ""]:
         """(1/r) Σ ℓ_n over the r examples of a batch; of a device's share what makes that their mean."""

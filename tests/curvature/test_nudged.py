@@ -11,7 +11,7 @@ import pytest
 from helpers import refused, some_as_scripts
 
 import sde_sgd as ss
-from sde_sgd.curvature import nudged
+from sde_sgd.curvature import _nudged, nudged
 
 KEY = jax.random.key(3)
 HYPER = ss.Hyperparameters(0.1, 4)
@@ -218,6 +218,22 @@ def test_steps_between_refreshes_make_no_hessian_products():
     found = primitives(nudged(optax.sgd, NET, every=10))
     assert "cond" in found
     assert not found & {"while", "scan"}
+
+
+def test_chains_that_are_refreshed_together_have_the_directions_of_each(monkeypatch):
+    """An accelerator does so, here three at once and two that are left; it is no other search."""
+
+    def walked():
+        return moved(NET, nudged(optax.sgd, NET, 2, every=4, factor=0.1), 9, chains=5)
+
+    alone = walked()
+    monkeypatch.setattr(_nudged, "one_by_one", _nudged.together)
+    monkeypatch.setattr(_nudged, "_TOGETHER", 3)
+    both = walked()
+    np.testing.assert_allclose(flat(both.theta), flat(alone.theta), rtol=1e-4, atol=1e-5)
+    rows = [np.asarray(state.extra["optimizer"].directions, np.float64) for state in (both, alone)]
+    for found, exact in zip(*rows, strict=True):
+        assert sine(found, exact) < 1e-3
 
 
 @pytest.mark.script

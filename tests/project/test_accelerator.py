@@ -171,4 +171,4 @@ def test_everything_runs_small(tmp_path):
     assert _against.read(file).rows
     assert (tmp_path / "eta_over_batch_invariance.png").stat().st_size > 10_000
     rights = [step["found"]["right"] for step in content["steps"] if step["found"]]
-    assert rights.count(True) == 7
+    assert rights.count(True) == 9
