@@ -14,6 +14,7 @@ from sde_sgd.data._label_noise import with_label_noise as with_label_noise
 from sde_sgd.data._mnist import fashion_mnist as fashion_mnist
 from sde_sgd.data._mnist import kmnist as kmnist
 from sde_sgd.data._mnist import mnist as mnist
+from sde_sgd.data._mnist1d import mnist1d as mnist1d
 from sde_sgd.data._split import split as split
 from sde_sgd.data._teacher import teacher as teacher
 

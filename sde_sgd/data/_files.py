@@ -18,6 +18,7 @@ from sde_sgd.random import check_key
 
 MAX_BYTES = 2**31
 
+_WHITE = 255.0  # of a pixel in 8 bits
 _CHUNK = 2**20
 _BUFFER = 2**16
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -177,19 +178,23 @@ def image_dataset(
     flat: bool,
     classes: int,
     name: str,
+    standardise: str = "global",
+    kept: tuple[int, ...] | None = None,
 ) -> Dataset:
     """Take a subset of the training images, scale all pixels alike and flatten if asked."""
-    images, labels = train
-    test_images, test_labels = test
     if not isinstance(flat, bool):
         raise ValueError(f"flat must be True (vectors) or False (images), got {flat!r}.")
+    _checks.choice("standardise", standardise, ("global", "none"))
+    if kept is not None:
+        (train, test), classes = (_of_classes(pair, kept) for pair in (train, test)), len(kept)
+    (images, labels), (test_images, test_labels) = train, test
     chosen = subset(len(images), train_size, key, name)
     if chosen is not None:
         images, labels = images[chosen], labels[chosen]
     if flat:
         images = images.reshape(len(images), -1)
         test_images = test_images.reshape(len(test_images), -1)
-    mean, spread = pixel_statistics(images)
+    mean, spread = pixel_statistics(images) if standardise == "global" else (0.0, _WHITE)
     return Dataset(
         scaled(images, mean, spread),
         labels.astype(np.int32),
@@ -198,6 +203,17 @@ def image_dataset(
         classes=classes,
         name=name,
     )
+
+
+def _of_classes(
+    pair: tuple[UInt8[np.ndarray, "n height width channels"], UInt8[np.ndarray, " n"]], kept: tuple[int, ...]
+) -> tuple[UInt8[np.ndarray, "m height width channels"], UInt8[np.ndarray, " m"]]:
+    """Examples of some classes, whose labels become places among them."""
+    images, labels = pair
+    there = np.isin(labels, kept)
+    places = np.zeros(max(kept) + 1, np.uint8)
+    places[list(kept)] = np.arange(len(kept), dtype=np.uint8)
+    return images[there], places[labels[there]]
 
 
 def subset(total: int, train_size: int | None, key: Key[Array, ""] | None, name: str) -> np.ndarray | None:
