@@ -1,8 +1,9 @@
 # Every target makes what it needs. PYTHON chooses the interpreter, VENV where its packages go, SELECT
-# the tests, MINUTES and OUT how long `accelerator` may take and where it writes.
+# and TESTS the tests, MINUTES and OUT how long `accelerator` may take and where it writes.
 PYTHON ?= python3
 VENV ?= .venv
 SELECT ?= not script
+TESTS ?= tests
 MINUTES ?= 7
 DEVICE ?=
 OUT ?= benchmarks/results/accelerator
@@ -30,7 +31,7 @@ examples: $(READY)  ## every example, quickly
 	for script in examples/[a-z]*_*.py; do $(BIN)/python $$script --quick || exit 1; done
 
 test: $(READY)  ## the tests
-	$(BIN)/python -m pytest -n $(CORES) -m '$(SELECT)'
+	$(BIN)/python -m pytest -n $(CORES) -m '$(SELECT)' $(TESTS)
 
 planted: $(READY)  ## plant faults in a copy, one by one, and see that the tests notice; about half an hour
 	PYTHONPATH=tests $(BIN)/python -m planted --jobs $(CORES) --out docs/planted_faults.md

@@ -32,10 +32,13 @@ Optimizer = Callable[..., optax.GradientTransformation]
 _Search = Callable[[Any, Any, Array, Any], Array]
 DIRECTIONS: tuple[str, ...] = ("sharpest", "random")
 _MOST = 2**31 - 1  # steps are counted in int32
-# a round of products from directions that are off by this sine leaves some 1e-3 of it, seen on networks
-_TURNED = 0.5
+# sines of the angle that a last round may turn directions by at most, and the random part of where
+# a round begins beside k eigenvectors: what is left of an angle falls with it (all seen on networks)
+_TURNED, _TURNED_AT_FIRST = 0.5, 0.1
+_RANDOM, _RANDOM_AGAIN = 1.0, 0.1
 _ROUNDS = 5
-_TOGETHER = 64  # chains whose Hessian products an accelerator makes at once: one leaves it idle
+# chains whose Hessian products an accelerator makes at once, as one leaves it idle, and examples of them all
+_TOGETHER, _EXAMPLES = 64, 2**17
 
 
 class Nudged(NamedTuple):
@@ -84,11 +87,12 @@ def nudged(
 
     A refresh is `products` Hessian products by Lanczos' method, from the sum of the old eigenvectors and a
     random vector, inside the compiled program; the steps between have none. While what it finds is more than
-    30° from what it began with, it begins anew from there, at most five times: the first refresh takes two to
-    five rounds, a few more take two, then it is one. A product costs two to three
+    30° from what it began with (the first time 6°), it begins anew from there, at most five times: the first
+    refresh takes three to five rounds, a few more take two, then it is one. A product costs two to three
     gradients of all examples, and an epoch one: `every` of several epochs, or a `subset` of the examples,
-    makes it cheap. Chains that `vmap` runs side by side are refreshed one after the other on a CPU, 64 at a
-    time elsewhere. A Hessian that is not finite makes the step NaN, so that the chain is marked as diverged.
+    makes it cheap. Chains that `vmap` runs side by side are refreshed one after the other on a CPU, elsewhere
+    64 at once, or fewer where they have more than 2¹⁷ examples. A Hessian that is not finite makes the step
+    NaN, so that the chain is marked as diverged.
 
     Controls: `directions="random"` draws E afresh at each refresh; γ > 1 makes longer steps along E; γ = 0
     takes these directions out of the step; γ = 1 with `rest` = 0 leaves nothing else.
@@ -132,7 +136,9 @@ def nudged(
     examples = check_subset(problem, subset, jax.random.fold_in(key, 1))
     drawn = _checks.choice("directions", directions, DIRECTIONS) == "random"
     words = stream(key, Stream.DIRECTION)
-    refresh = _refresh(_random if drawn else _sharpest(problem, examples, products, words), every)
+    search = _random if drawn else _sharpest(problem, examples, products, words)
+    size_of_product = (problem.dataset_size or 1) if examples is None else len(examples)
+    refresh = _refresh(search, every, max(1, min(_TOGETHER, _EXAMPLES // size_of_product)))
 
     def made(learning_rate: Any) -> optax.GradientTransformationExtraArgs:
         base = optax.with_extra_args_support(optimizer(learning_rate))
@@ -152,6 +158,9 @@ def nudged(
 
         return optax.GradientTransformationExtraArgs(init, update)
 
+    # what is printed of a process with it
+    settings = f"k={k}, every={every}, factor={along:g}, rest={across:g}, directions={directions!r}"
+    made.__qualname__ = f"nudged({settings})"
     return made
 
 
@@ -164,7 +173,9 @@ def _scaled(step: Any, directions: Float[Array, "k d"], along: float, across: fl
         return unravel(across * v + (along - across) * ((directions @ v) @ directions))
 
 
-def _refresh(search: _Search, every: int) -> Callable[[Int[Array, ""], Any, Any, Key[Array, ""]], Any]:
+def _refresh(
+    search: _Search, every: int, at_once: int
+) -> Callable[[Int[Array, ""], Any, Any, Key[Array, ""]], Any]:
     """(number, θ, E, key) → E, searched anew where it is due.
 
     Under `vmap` a `cond` on a number of each chain does both of its branches at every step; here one on
@@ -191,7 +202,9 @@ def _refresh(search: _Search, every: int) -> Callable[[Int[Array, ""], Any, Any,
 
         def each(*ensemble: Any) -> Any:
             return lax.platform_dependent(
-                *ensemble, cpu=functools.partial(one_by_one, one), default=functools.partial(together, one)
+                *ensemble,
+                cpu=functools.partial(one_by_one, one),
+                default=functools.partial(together, one, at_once),
             )
 
         number, *others = jax.tree.map(whole, given, tuple(mapped))
@@ -206,9 +219,9 @@ def one_by_one(function: Callable[..., Any], *ensemble: Any) -> Any:
     return lax.map(lambda chain: function(*chain), ensemble)
 
 
-def together(function: Callable[..., Any], *ensemble: Any) -> Any:
-    """A function of one chain, of `_TOGETHER` at once: a `cond` on a chain does both of its branches."""
-    return lax.map(lambda chain: function(*chain), ensemble, batch_size=_TOGETHER)
+def together(function: Callable[..., Any], at_once: int, *ensemble: Any) -> Any:
+    """A function of one chain, of several at once: a `cond` on a chain does both of its branches."""
+    return lax.map(lambda chain: function(*chain), ensemble, batch_size=at_once)
 
 
 def _sharpest(
@@ -224,14 +237,17 @@ def _sharpest(
         def closer(carry: tuple[Int[Array, ""], Array, Array]) -> tuple[Int[Array, ""], Array, Array]:
             turn, rows, _ = carry
             noise, another = normal(at(words, number, turn), jnp.arange(2, dtype=jnp.uint32), shape, dtype)
-            start = jnp.sum(rows, axis=0) + noise / jnp.linalg.norm(noise)
+            part = jnp.where(turn == 0, _RANDOM, _RANDOM_AGAIN).astype(dtype)
+            start = jnp.sum(rows, axis=0) + part * noise / jnp.linalg.norm(noise)
+            # of one parameter both are ±1, and their sum may be 0
+            start = jnp.where(jnp.any(start != 0), start, noise)
             _, found, _ = foremost(lanczos(made.product, start, products, another), len(rows), "largest")
             # the sum of the squared sines of the angles between both spaces; k at the first, from zeros
             return turn + 1, found, len(rows) - jnp.sum((found @ rows.T) ** 2)
 
         def far(carry: tuple[Int[Array, ""], Array, Array]) -> Array:
             turn, _, turned = carry
-            return (turn < _ROUNDS) & (turned > _TURNED**2)
+            return (turn < _ROUNDS) & (turned > jnp.where(number == 0, _TURNED_AT_FIRST, _TURNED) ** 2)
 
         _, found, _ = lax.while_loop(far, closer, (jnp.int32(0), old, jnp.full((), jnp.inf, dtype)))
         return found

@@ -14,6 +14,7 @@ from sde_sgd import _checks, _tree
 from sde_sgd._platform._shown import described
 from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers, Theta
+from sde_sgd.curvature._eigenpairs import Eigenpairs
 from sde_sgd.curvature._operators import check_subset, check_theta, loss_of, operator, precise
 from sde_sgd.curvature._scale import norm
 from sde_sgd.problems._base import Problem
@@ -166,6 +167,8 @@ def subspace_overlap(vectors: PyTree, others: PyTree) -> Float[Array, ""]:
 
 def vector_rows(name: str, vectors: Any, like: Any) -> Float[Array, "k d"]:
     """Vectors as rows, or a refusal of what is not shaped as the parameters with one more axis."""
+    if isinstance(vectors, Eigenpairs):
+        raise ValueError(f"{name} must be the vectors alone, got Eigenpairs; pass its .vectors.")
     vectors = _checks.floating(name, vectors)
     wanted = [np.shape(leaf) for leaf in jax.tree.leaves(like)]
     shapes = [leaf.shape for leaf in jax.tree.leaves(vectors)]

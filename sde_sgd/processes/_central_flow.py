@@ -16,6 +16,7 @@ from sde_sgd.curvature._eigenpairs import check_products
 from sde_sgd.curvature._operators import check_theta, operator, parameter_count, parameters_of, precise
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
+from sde_sgd.problems._models import DenseNetwork
 from sde_sgd.processes._base import ChainState, RateSchedule, SingleProcess
 from sde_sgd.processes._complementarity import complementary, pairs
 from sde_sgd.processes._heavy_ball import refuse_momentum
@@ -25,6 +26,7 @@ from sde_sgd.random import Chains, Stream, Words, normal, stream
 _FIRST = 8
 # an eigenvalue that is not held back must stay below the edge by this share of it
 _BELOW = 0.001
+_KINKED = ("relu",)
 
 
 class _Found(NamedTuple):
@@ -99,6 +101,12 @@ class CentralFlow(SingleProcess):
                 f"batch_size must be N = {size} for CentralFlow, got {hyper.batch_size}: it is the average "
                 f"of full-batch gradient descent. Use Hyperparameters(learning_rate, {size})."
             )
+        network = getattr(problem, "predict", None)
+        if isinstance(network, DenseNetwork) and network.activation in _KINKED:
+            raise ValueError(
+                f"problem must have a loss with three derivatives for CentralFlow, got an mlp of "
+                f"{network.activation!r}, whose slope jumps. Use activation='tanh', 'gelu' or 'softplus'."
+            )
         count = parameter_count(parameters_of(problem))
         self.k, _ = check_products(k, None, count)
         band = min(self.k + 1, count)
@@ -135,6 +143,8 @@ class CentralFlow(SingleProcess):
         """L + ½⟨∇∇L, Σ⟩ of one chain at θ: the loss of gradient descent, averaged over its swings.
 
         To record: `run(flow, record={"mean loss": flow.mean_loss})`, for one η without a schedule.
+
+        NaN where the flow is not, as where more than k eigenvalues are at the edge or above it.
 
         Raises:
             ValueError: for parameters that are not the problem's, or one η for each chain.
@@ -212,6 +222,7 @@ class CentralFlow(SingleProcess):
         push = (jnp.asarray(often, flat.dtype) * covariance[first, second]) @ bends
         good = solved & ~jnp.any(values[self.k :] > (1 - _BELOW) * edge)
         velocity = jnp.where(good, -(slope + 0.5 * push), jnp.nan)
+        covariance = jnp.where(good, covariance, jnp.nan)
         return _Found(values, rows, covariance, velocity)
 
 

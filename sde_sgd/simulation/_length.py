@@ -111,7 +111,7 @@ def rising(every: Any, length: float, unit: str) -> tuple[Any, ...]:
             f"every must be one distance, or rising places of samples such as [1, 2, 5, 10], got "
             f"{_checks.short(list(every))}."
         )
-    if places[-1] > length * (1 + 1e-9):
+    if places[-1] > length * (1 + 1e-6):  # lists may be of float32
         raise ValueError(f"every must hold places up to the length, {length:g} {unit}, got {places[-1]:g}.")
     return tuple(places)
 

@@ -64,7 +64,11 @@ class Plan:
     def stretch(self, done: int) -> tuple[int, int, int]:
         """Where the samples around `done` are evenly spaced: from where, how many steps, how far apart."""
         if isinstance(self.marks, range) and len(self.marks):
-            return 0, self.steps, self.marks.step
+            last, gap = self.marks[-1], self.marks.step
+            if last + gap > self.steps:
+                return 0, self.steps, gap
+            if done < last:
+                return 0, last, gap
         marks = np.asarray(self.marks)
         following = int(np.searchsorted(marks, done, side="right"))
         if following == len(marks):  # no sample any more

@@ -344,7 +344,8 @@ def observe(observables: Mapping[str, Observable], theta: PyTree) -> dict[str, A
             ) from error
         if not isinstance(values[name], jax.Array):
             raise ValueError(
-                f"the observable {name!r} must return one array, got {type(values[name]).__name__}."
+                f"the observable {name!r} must return one array, got {type(values[name]).__name__}"
+                f"{_fields(values[name])}."
             )
         if not jnp.issubdtype(values[name].dtype, jnp.floating):
             values[name] = values[name].astype(jnp.result_type(float))
@@ -389,3 +390,9 @@ def _count(counts: Array, ask: Histogram, theta: PyTree, kept: Bool[Array, " cha
     # the last cell, before a conversion makes some integer of NaN
     index = jnp.where(jnp.isnan(scaled), ask.cells - 1, index).astype(jnp.int32)
     return counts.at[0, index].add(kept.astype(jnp.int32))
+
+
+def _fields(value: Any) -> str:
+    """Which of its entries could be recorded, where it has names for them."""
+    names = getattr(type(value), "_fields", ())
+    return f"; take one of its fields ({', '.join(names)})" if names else ""

@@ -208,6 +208,9 @@ def test_the_spectral_norm_is_of_the_largest_magnitude():
 def test_the_condition_number_is_that_of_the_sharpest_directions():
     found = [float(curvature.condition_number(BOWL, jnp.ones(3), k, products=3, key=KEY)) for k in (2, 3)]
     assert found == pytest.approx([2.0, 4.0], rel=1e-5)
+    dense = ss.problems.Quadratic(np.diag(np.linspace(0.5, 1, 60)))
+    close = float(curvature.condition_number(dense, jnp.ones(60), 5, key=KEY))
+    np.testing.assert_allclose(close, 1 / np.linspace(1, 0.5, 60)[4], rtol=0.01)
     assert np.isnan(float(curvature.condition_number(SADDLE, jnp.ones(2), 2, products=2, key=KEY)))
     with helpers.refused(match="k must be an integer >= 2, got 1"):
         curvature.condition_number(BOWL, jnp.ones(3), 1, key=KEY)

@@ -202,6 +202,15 @@ def test_all_directions_may_be_drawn_at_random():
     np.testing.assert_allclose(basis @ basis.T, np.eye(SIZE), atol=1e-5)
 
 
+@pytest.mark.parametrize("problem", [ss.problems.Quadratic(2.0, noise_variance=0.0)])
+def test_the_only_parameter_is_the_sharpest_direction(problem):
+    """The sum of an eigenvector and a random one may be nothing there."""
+    start_of = jnp.ones((16,))
+    process = ss.SGD(problem, HYPER, optimizer=nudged(optax.sgd, problem, 1, every=1, factor=0.5))
+    found = advance(process, process.init(start_of, ss.random.chain_numbers(16)), 0, 6)
+    np.testing.assert_allclose(found.theta, (1 - 0.5 * 0.1 * 2) ** 6, rtol=1e-5)
+
+
 def primitives(optimizer):
     """What one step of three chains does outside of the branches of a condition."""
     made = optimizer(0.1)
@@ -220,6 +229,7 @@ def test_steps_between_refreshes_make_no_hessian_products():
     assert not found & {"while", "scan"}
 
 
+@pytest.mark.script
 def test_chains_that_are_refreshed_together_have_the_directions_of_each(monkeypatch):
     """An accelerator does so, here three at once and two that are left; it is no other search."""
 
@@ -227,8 +237,7 @@ def test_chains_that_are_refreshed_together_have_the_directions_of_each(monkeypa
         return moved(NET, nudged(optax.sgd, NET, 2, every=4, factor=0.1), 9, chains=5)
 
     alone = walked()
-    monkeypatch.setattr(_nudged, "one_by_one", _nudged.together)
-    monkeypatch.setattr(_nudged, "_TOGETHER", 3)
+    monkeypatch.setattr(_nudged, "one_by_one", lambda one, *ensemble: _nudged.together(one, 3, *ensemble))
     both = walked()
     np.testing.assert_allclose(flat(both.theta), flat(alone.theta), rtol=1e-4, atol=1e-5)
     rows = [np.asarray(state.extra["optimizer"].directions, np.float64) for state in (both, alone)]

@@ -15,6 +15,7 @@ KEY = jax.random.key(3)
 SPECTRUM = np.array([8.0, 4.0, 1.0, 0.5])
 BOWL = ss.problems.Quadratic(np.diag(SPECTRUM))
 AXES = np.eye(4, dtype=np.float32)
+PAIRS = curvature.Eigenpairs(jnp.ones(2), AXES[:2], jnp.zeros(2))
 
 
 def change(theta, part, alphas):
@@ -156,6 +157,8 @@ def test_wrong_arguments(options, message):
         (curvature.subspace_overlap, (AXES[:2], AXES[:1]), "others must be as many as vectors, 2, got 1"),
         (curvature.subspace_overlap, (AXES[:1], 0.5 * AXES[:1]), "others must be orthonormal"),
         (curvature.cosines, (AXES[0], AXES[:2, :3]), "vectors must be shaped as the parameters"),
+        (curvature.cosines, (AXES[0], PAIRS), r"got Eigenpairs; pass its \.vectors"),
+        (curvature.subspace_overlap, (PAIRS, PAIRS), r"got Eigenpairs; pass its \.vectors"),
     ],
 )
 def test_wrong_vectors(function, arguments, message):

@@ -80,6 +80,7 @@ def test_a_residual_is_never_below_the_error(unit):
     assert (np.asarray(found["few"][1], np.float64) > 1e-3 * unit).any()
 
 
+@pytest.mark.script
 def test_the_zero_matrix():
     """Eigenvalues 0, and right; a density of 1 at 0."""
     found, _, density = everything(problem_in(0.0))

@@ -232,6 +232,20 @@ FAULTS = [
         "curvature/test_nudged.py::test_steps_between_refreshes_make_no_hessian_products",
     ),
     Fault(
+        "a refresh is one round of products, however far it turns",
+        _NUDGED,
+        "return (turn < _ROUNDS)",
+        "return (turn < 1)",
+        "curvature/test_nudged.py::test_the_directions_are_those_of_the_exact_hessian_at_every_refresh",
+    ),
+    Fault(
+        "an eigenvector and a random one may cancel",
+        _NUDGED,
+        "start = jnp.where(jnp.any(start != 0), start, noise)",
+        "start = jnp.where(jnp.any(start != 0), start, start)",
+        "curvature/test_nudged.py::test_the_only_parameter_is_the_sharpest_direction",
+    ),
+    Fault(
         "directions that are found once and for all",
         _NUDGED,
         "return lax.cond(number % every == 0, anew",

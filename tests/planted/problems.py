@@ -79,8 +79,8 @@ FAULTS = [
     Fault(
         "N − 1 for N in the gradient covariance",
         _FINITE,
-        "return centred.T @ centred / self._examples",
-        "return centred.T @ centred / (self._examples - 1)",
+        " = centred.T @ centred / self._examples",
+        " = centred.T @ centred / (self._examples - 1)",
         "problems/test_empirical.py::test_one_pass_noise_has_exactly_the_covariance_of_the_data"
         " problems/test_tilted_noise.py::test_tilts_have_mean_zero_and_the_covariance_asked_for",
     ),

@@ -130,6 +130,12 @@ def test_what_the_flow_predicts_at_a_place():
 
 
 @pytest.mark.script
+def test_there_is_no_mean_loss_where_more_directions_than_k_are_above_the_edge():
+    bowl = ss.problems.Quadratic(np.diag([6.0, 5.0, 1.0]), noise_variance=0.0)
+    flow = ss.CentralFlow(bowl, ss.Hyperparameters(RATE), k=1)
+    assert np.isnan(float(flow.mean_loss(jnp.ones(3))))
+
+
 def test_the_mean_loss_is_recorded():
     result = ss.run(ON_IT, chains=1, steps=2, every=1, record={"mean": ON_IT.mean_loss}, key=KEY)
     np.testing.assert_allclose(result.record["mean"], np.full((3, 1), EXPECTED), rtol=1e-3)
@@ -167,6 +173,7 @@ def test_below_the_edge_it_is_gradient_flow(substeps):
     assert not np.any(state.extra["covariance"])
 
 
+@pytest.mark.script
 @pytest.mark.parametrize("k", some_as_scripts([1, 2], [2]))
 def test_above_the_edge_of_a_quadratic_nothing_holds_it_back(k):
     """As for gradient descent, but marked at once: chain by chain, each with its own edge."""
@@ -200,6 +207,9 @@ def test_bad_input():
     ):
         ss.CentralFlow(data, ss.Hyperparameters(0.1, 4))
     full = ss.Hyperparameters(0.1, 20)
+    kinked = ss.problems.mlp(regression_data(20, 3), hidden=(2,), activation="relu", loss="squared_error")
+    with refused(match=r"problem must have a loss with three derivatives .* 'relu', whose slope jumps"):
+        ss.CentralFlow(kinked, full)
     with refused(match=r"momentum must be 0 for CentralFlow, got 0\.5"):
         ss.CentralFlow(data, ss.Hyperparameters(0.1, 20, 0.5))
     with refused(match=r"k must be an integer >= 1, got 0"):

@@ -120,6 +120,7 @@ def test_a_rate_per_chain_equals_runs_of_their_own(key):
         np.testing.assert_allclose(state.theta[row], together.theta[row], rtol=1e-6)
 
 
+@pytest.mark.script
 def test_langevin_takes_a_rate_per_chain(key):
     many = ss.Langevin(DATA, ss.Hyperparameters([0.01, 0.1], 4))
     one = ss.Langevin(DATA, ss.Hyperparameters(0.1, 4))
@@ -148,7 +149,14 @@ def shaken(rate, key=0):
     return optax.chain(optax.GradientTransformation(lambda _: RawKey(key), update), optax.sgd(rate))
 
 
-@pytest.mark.parametrize("own", [0, jax.random.key(3), jax.random.PRNGKey(3)], ids=["seed", "typed", "raw"])
+@pytest.mark.parametrize(
+    "own",
+    [
+        pytest.param(0, id="seed", marks=pytest.mark.script),
+        pytest.param(jax.random.key(3), id="typed"),
+        pytest.param(jax.random.PRNGKey(3), id="raw", marks=pytest.mark.script),
+    ],
+)
 def test_an_optimizer_shakes_every_chain_with_noise_of_its_own(own, key):
     """Null: θ ← (1 − η)θ − η ξ with ξ ~ N(0, 1) of each step, chain and key of the run, without correlations
     between them."""
@@ -170,6 +178,7 @@ def test_an_optimizer_shakes_every_chain_with_noise_of_its_own(own, key):
     assert abs(float(np.corrcoef(xi[0][:-1], xi[0][1:])[0, 1])) < BOUND / np.sqrt(chains)
 
 
+@pytest.mark.script
 def test_an_optimizer_with_a_key_can_be_cut_into_chunks_and_saved(key, tmp_path):
     process = ss.SGD(QUIET, HYPER, optimizer=shaken)
     options = {"steps": 6, "key": key, "initial": 0.0, "devices": jax.devices()[:1]}
@@ -255,7 +264,13 @@ def test_noise_is_fresh_after_a_thousand_million_steps(key):
 
 @pytest.mark.parametrize(
     ("solver", "substeps"),
-    [(diffrax.Heun(), 2), (diffrax.ShARK(), 2), (diffrax.SRA1(), 2), (diffrax.Midpoint(), 4)],
+    [
+        (diffrax.Heun(), 2),
+        *(
+            pytest.param(*pair, marks=pytest.mark.script)
+            for pair in ((diffrax.ShARK(), 2), (diffrax.SRA1(), 2), (diffrax.Midpoint(), 4))
+        ),
+    ],
     ids=lambda value: type(value).__name__,
 )
 def test_other_solvers_reach_the_gibbs_variance_sooner(solver, substeps, key):
@@ -460,6 +475,7 @@ class Unmoved(Drift):
     moved = ss.Diffusion.moved
 
 
+@pytest.mark.script
 def test_an_sde_of_ones_own_says_how_it_moves(key):
     runs = [
         ss.run(make(ss.problems.DoubleWell(), ss.Hyperparameters(0.1, 1)), chains=2000, steps=100, key=key)

@@ -116,6 +116,7 @@ def test_second_order_has_slope_two_at_fixed_batch_size():
         assert abs(value - 2) < 0.15 - bound() * error
 
 
+@pytest.mark.script
 def test_planted_half_of_the_correction_has_slope_one(monkeypatch):
     """(η/8)|∇L|² in place of (η/4)|∇L|²."""
     right = ss.SecondOrderLangevin._hessian_product
@@ -127,6 +128,7 @@ def test_planted_half_of_the_correction_has_slope_one(monkeypatch):
     assert value + bound() * error < 1.5
 
 
+@pytest.mark.script
 def test_at_fixed_ratio_the_corrected_form_alone_is_ten_times_better():
     first, plain, corrected = (fixed_ratio(process, RATES[2:])[0] for process in (None, SECOND, CORRECTED))
     for number in (0, 1):
@@ -138,6 +140,7 @@ def test_at_fixed_ratio_the_corrected_form_alone_is_ten_times_better():
     assert abs(plain.value[1]) > 2 * abs(first.value[1])
 
 
+@pytest.mark.script
 def test_corrected_form_has_slope_two_at_fixed_ratio():
     value, error = slope(fixed_ratio(CORRECTED), 0)
     assert error < 0.06
@@ -204,6 +207,7 @@ def test_coefficients_are_those_of_the_equation(fixed):
         np.testing.assert_allclose(factor @ factor.T, 0.04 * noise @ noise.T, rtol=1e-4)
 
 
+@pytest.mark.script
 def test_correction_at_fixed_ratio_is_half_of_what_normal_ordering_leaves():
     """A₁ = ½(:A²: − A²) on a function in the plane, by automatic differentiation in double precision."""
     with float64():

@@ -112,7 +112,8 @@ def test_planted_wrong_increments_are_caught(fault, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("begin", "steps", "substeps"), [(0, 130, 1), (0, 70, 3), (64 * 10**7, 2, 100), (2**31 - 64, 63, 2)]
+    ("begin", "steps", "substeps"),
+    some_as_scripts([(0, 130, 1), (0, 70, 3), (64 * 10**7, 2, 100), (2**31 - 64, 63, 2)], [(0, 70, 3)]),
 )
 def test_bits_are_found_at_their_address_in_both_precisions(begin, steps, substeps):
     total = signs(5, begin, steps, substeps) * substeps**-0.5

@@ -275,6 +275,7 @@ def test_a_record_of_all_is_not_replaced_by_one_of_some(tmp_path, capsys):
     assert "leave out --only" in capsys.readouterr().err
 
 
+@pytest.mark.script
 def test_the_command_line(tmp_path):
     arguments = ["--quick", "--only", "copy_bandwidth", "--json", str(tmp_path / "rows.json")]
     done = subprocess.run(

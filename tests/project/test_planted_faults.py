@@ -65,6 +65,7 @@ def test_t_over_two_for_t_is_caught(honest):
     assert len(family(honest, RATE / BATCH * 2).rejected) == 4
 
 
+@pytest.mark.script
 def test_t_over_two_for_t_in_the_gibbs_law_is_caught(key):
     """exp(−L/T) for exp(−2L/T) on the double well, where the SDE is right to O(η)."""
     hyper = ss.Hyperparameters(0.01)
@@ -92,6 +93,7 @@ def test_batch_size_off_by_one_is_caught(batch, run):
     assert "Anderson-Darling" in caught
 
 
+@pytest.mark.script
 def test_no_shuffle_is_caught():
     """Shuffled epochs on ℓ_n = (w − y_n)²/2: the variance at epoch ends is known, 2.6 times less than
     with replacement.

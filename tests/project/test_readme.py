@@ -20,7 +20,7 @@ assert dict(result.dataset.sizes) == {"batch_size": 4, "ratio": 4, "seed": 4, "e
 assert ss.read_sweep("results/digits.nc").dataset.identical(result.dataset)
 assert curves["loss"].shape == (3, 4, 7)
 assert diagnosis.pilot.chains == 32
-assert watch["λ₁"](theta) > 0
+assert float(watch['norm'](theta)) > 0
 """
 
 

@@ -110,6 +110,7 @@ def test_matrix_products_and_exponentials_agree_to_rounding():
         np.testing.assert_allclose(kernel, plain, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.script
 def test_in_float64():
     with float64():
         process = ss.SGD(ss.problems.DoubleWell(), ss.Hyperparameters(0.05, 2))
@@ -137,6 +138,7 @@ def test_runs_go_on_with_the_kernel_and_without(first, launched, tmp_path):
     assert (len(launched) > before) == (first != "kernel")
 
 
+@pytest.mark.script
 def test_sweeps_use_it_in_jobs_side_by_side(launched):
     options = {"learning_rate": [0.02, 0.05], "batch_size": [1, 2], "seeds": 2, "steps": 30, "key": KEY}
     plain = ss.sweep(ss.SGD, WELL, **options)
@@ -239,7 +241,7 @@ def test_a_release_without_the_lowering_says_so(monkeypatch):
         _choice.kernel_of(KernelUse(interpret=False, throw=True), process, state, "gpu")
 
 
-@pytest.mark.parametrize("chains", [1000, 2**18])
+@pytest.mark.parametrize("chains", some_as_scripts([1000, 2**18], [1000]))
 @pytest.mark.parametrize("increments", INCREMENTS)
 @pytest.mark.parametrize(("platform", "target"), [("cuda", "xla.gpu.triton"), ("tpu", "tpu_custom_call")])
 def test_it_is_lowered_for_gpus_and_tpus(platform, target, increments, chains):

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 from checkpointed_run import everything, same_bits
-from helpers import finished, launch, refused
+from helpers import finished, launch, refused, some_as_scripts
 
 import sde_sgd as ss
 
@@ -20,6 +20,7 @@ def identity(x):
     return x
 
 
+@pytest.mark.script
 def test_a_million_chains_of_a_million_steps_take_less_than_a_gigabyte():
     """And however many steps: only what `record` keeps grows with them, by just its own size."""
     prediction = ss.predict_memory(PROCESS, chains=MILLION, steps=MILLION)
@@ -41,6 +42,7 @@ def test_a_million_chains_of_a_million_steps_take_less_than_a_gigabyte():
     assert kept[1].total - kept[0].total == 2 * 4 * 1000 * 1000
 
 
+@pytest.mark.script
 def test_it_grows_in_proportion_to_the_chains():
     totals = [ss.predict_memory(PROCESS, chains=n * MILLION).total for n in (1, 2, 4)]
     # what does not grow is a tile of the state and small change
@@ -136,7 +138,7 @@ def chunked_job(key):
     }
 
 
-@pytest.mark.parametrize("chunk", [1, 4, 10, 11, 100])
+@pytest.mark.parametrize("chunk", some_as_scripts([1, 4, 10, 11, 100], [4, 11]))
 def test_chunks_of_chains_give_the_same(chunk, key):
     """Rates and starting points of each chain go with it; so does all that it is continued from."""
     job = chunked_job(key)

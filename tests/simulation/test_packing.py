@@ -102,6 +102,7 @@ def test_jobs_of_many_runs_fill_all_devices_one_after_the_other(key, placed):
     assert len({thread for thread, _, _ in placed}) == 1
 
 
+@pytest.mark.script
 def test_settings_of_this_thread_hold_in_the_others(key):
     with jax.enable_x64(True):
         well = ss.problems.DoubleWell()

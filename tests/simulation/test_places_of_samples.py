@@ -1,6 +1,7 @@
 """Samples where they were asked for: dense early, sparse late."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import refused
@@ -36,6 +37,27 @@ def test_even_places_are_a_distance(key):
     one = ss.run(ss.SGD(NET, HYPER), every=3, **options)
     other = ss.run(ss.SGD(NET, HYPER), every=[3, 6, 9], **options)
     np.testing.assert_array_equal(one.record["loss"], other.record["loss"])
+
+
+@pytest.mark.parametrize("places", [[5], [5, 10], [4, 8, 12], [1, 2]])
+def test_even_places_end_where_the_list_does(places, key, tmp_path):
+    """Also where chains stop at a loss, and where a shorter run is made longer."""
+    options = {"chains": 4, "key": key, "record": ["loss"], "every": places}
+    found = ss.run(ss.SGD(NET, HYPER), steps=20, **options)
+    assert found.record_steps.tolist() == [0, *places, 20]
+    ss.run(ss.SGD(NET, HYPER), steps=14, checkpoint=tmp_path / "run", **options)
+    longer = ss.run(ss.SGD(NET, HYPER), steps=20, checkpoint=tmp_path / "run", resume=True, **options)
+    assert longer.record_steps.tolist() == found.record_steps.tolist()
+    np.testing.assert_array_equal(longer.record["loss"], found.record["loss"])
+    level = float(found.record["loss"].max(axis=1)[1])
+    stopped = ss.run(ss.SGD(NET, HYPER), steps=20, stop_loss=level, **options)
+    assert set(stopped.stopped_at.tolist()) <= {0, *places, 20}
+
+
+def test_places_may_be_of_float32(key):
+    places = jnp.linspace(0.05, 0.55, 11)
+    found = ss.run(ss.SGD(NET, HYPER), time=0.55, every=places, chains=1, key=key, record=["loss"])
+    assert found.record_steps.tolist() == list(range(12))
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_places(key, tmp_path):

@@ -92,6 +92,7 @@ def test_many_parameters_in_closed_form():
     np.testing.assert_allclose(np.abs(way), np.eye(MANY)[0], atol=1e-4)
 
 
+@pytest.mark.script
 def test_what_two_hessians_share_adds_no_error():
     """Only the curvature along the way down differs: one vector less than nothing is random."""
     problem = problems.StyblinskiTang(501, noise_variance=400.0)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import assert_agree, class_data, refused
+from helpers import assert_agree, class_data, refused, some_as_scripts
 
 import sde_sgd as ss
 from sde_sgd import validity
@@ -67,7 +67,7 @@ def test_the_right_cause_is_named(name):
     assert gibbs is None or f"because of {gibbs}" in said
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", some_as_scripts([1, 2], [2]))
 @pytest.mark.parametrize("name", ["fine", "anisotropic"])
 def test_no_false_alarm_with_other_keys(name, seed):
     assert diagnosed(name, seed).sde_holds
@@ -83,6 +83,7 @@ def test_the_measured_temperatures_are_the_corrected_ones(name):
     assert_agree(along.measured, along.corrected, error)
 
 
+@pytest.mark.script
 def test_uncorrected_temperatures_are_seen_to_be_wrong():
     """The twin: the SDE's own temperatures are far from those of SGD, where something is wrong."""
     for name in ("a step too large", "shuffled"):

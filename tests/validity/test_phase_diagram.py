@@ -57,6 +57,7 @@ def test_it_breaks_where_the_step_is_large_and_holds_where_it_is_small(diagram):
     assert "break" in str(diagram)
 
 
+@pytest.mark.script
 def test_the_picture(diagram, tmp_path):
     made = ss.plot.phase_diagram(diagram)
     assert ss.plot.save(made, tmp_path / "phase.png").stat().st_size > 20_000
