@@ -99,7 +99,8 @@ def nudged(
 
     Args:
         optimizer: a function of the learning rate that returns an optax transformation, such as `optax.sgd`.
-        problem: whose Hessian it is: the one that is trained, or another with the same parameters.
+        problem: whose Hessian it is: the one that is trained, or another with the same parameters. A sweep
+            over problems takes this one for all of them.
         k: how many directions, 1 <= k <= d.
         every: steps between two refreshes, the first of which is before the first step; in the paper an
             epoch.

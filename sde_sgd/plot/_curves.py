@@ -167,7 +167,8 @@ def curve(result: Result, observable: str) -> tuple[np.ndarray, np.ndarray]:
     values = np.asarray(result.record[observable], np.float64)
     if values.ndim != 2:
         raise ValueError(
-            f"observable {observable!r} is not one number per chain but has shape {values.shape[2:]}."
+            f"observable {observable!r} is not one number per chain but has shape {values.shape[2:]}; record "
+            f"each under a name of its own, or draw result.record[{observable!r}][..., i] yourself."
         )
     kept = values[:, result.alive]
     deviation = kept.std(axis=1, ddof=1) if kept.shape[1] > 1 else np.zeros(len(kept))

@@ -101,7 +101,7 @@ def settings(name: str, values: Any, dataset: Any) -> list[Setting]:
         sizes = tuple(values.sizes[dimension] for dimension in inner)
         raise ValueError(
             f"{name} must hold one number per run, got {sizes} of them; select one, for instance with "
-            f".isel({inner[0]}=0)."
+            f"sweep.sel({inner[0]}=0)."
         )
     axes = [dimension for dimension in values.dims if dimension not in ("seed", samples)]
     order = [*axes, *([samples] if samples else []), *(["seed"] if "seed" in values.dims else [])]

@@ -65,6 +65,14 @@ class Process(Shown, _tree.Hashed, eqx.Module):
         return super().__new__(cls)
 
     @property
+    def against_divergence(self) -> str:
+        """What helps where chains diverge, for the warning of `run`."""
+        return (
+            "A smaller learning rate helps: a quadratic of curvature h is stable only for learning_rate * h "
+            "< 2."
+        )
+
+    @property
     @abc.abstractmethod
     def examples_per_gradient(self) -> int | None:
         """How many examples one gradient looks at, or None where it is all of them."""

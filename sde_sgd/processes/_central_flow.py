@@ -116,6 +116,14 @@ class CentralFlow(SingleProcess):
         self.substeps = _checks.integer("substeps", substeps, at_least=2, hint="4 is the default.")
 
     @property
+    def against_divergence(self) -> str:
+        return (
+            f"More than k = {self.k} eigenvalues of the Hessian may have come to the edge: raise k. Or the "
+            f"start lies above the edge: begin where some steps of gradient descent end, run(..., "
+            f"initial=theta)."
+        )
+
+    @property
     def examples_per_gradient(self) -> None:
         return None
 

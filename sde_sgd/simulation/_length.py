@@ -103,7 +103,10 @@ def rising(every: Any, length: float, unit: str) -> tuple[Any, ...]:
         ValueError: unless they rise from above 0 to the length at most; steps are whole.
     """
     if unit == "steps":
-        places: Any = [_checks.integer("every", place, at_least=1) for place in every]
+        places: Any = [
+            _checks.integer("every", place, at_least=1, hint="Of others: numpy.unique(numpy.rint(every)).")
+            for place in every
+        ]
     else:
         places = [float(_checks.scalar("every", place, above=0)) for place in every]
     if not places or not np.all(np.diff(places) > 0):

@@ -4,7 +4,7 @@ from sde_sgd._platform._telling import warn
 from sde_sgd.simulation._result import Result
 
 
-def report_divergence(result: Result, throw: bool) -> None:
+def report_divergence(result: Result, way_out: str, throw: bool) -> None:
     """Say how many chains diverged, if any did: a warning, or with `throw` an error.
 
     Raises:
@@ -15,8 +15,7 @@ def report_divergence(result: Result, throw: bool) -> None:
     first = int(result.diverged_at[result.diverged_at >= 0].min())
     message = (
         f"{result.diverged} of {len(result.diverged_at)} chains diverged, the first by step {first}; "
-        f"they are marked in diverged_at and left out of statistics. A smaller learning rate helps: "
-        f"a quadratic of curvature h is stable only for learning_rate * h < 2."
+        f"they are marked in diverged_at and left out of statistics. {way_out}"
     )
     if throw:
         raise FloatingPointError(message)

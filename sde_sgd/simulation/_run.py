@@ -157,7 +157,7 @@ def run(
                 )
         result = _result(job, outcomes, perf_counter() - started, told_arguments(run, asked))
         remember(process, key, given, result.theta, result.start, result.steps)
-    report_divergence(result, throw)
+    report_divergence(result, process.against_divergence, throw)
     report_not_finite(result)
     if store is not None:
         store.report(result)

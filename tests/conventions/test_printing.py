@@ -70,6 +70,11 @@ def mixture() -> Any:
     return ss.theory.laplace_gibbs(ss.problems.DoubleWell(), PLAIN)
 
 
+@functools.cache
+def fitted() -> Any:
+    return ss.bayes.map_fit(NET, NET.init(KEY), precision=1.0, tolerance=1e-3)
+
+
 def cause() -> Any:
     return ss.validity.Cause("step size", "sde", 0.25, 0.1, Interval(0.125, 0.5), "because")
 
@@ -107,6 +112,11 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
     ss.Checkpoint: (lambda: ss.Checkpoint("folder", seconds=60), ["'folder'", "60", "keep=2"]),
     ss.CheckpointError: (lambda: ss.CheckpointError("no folder"), ["no folder"]),
     ss.FileError: (lambda: ss.FileError("no file"), ["no file"]),
+    ss.bayes.Evidence: (
+        lambda: ss.bayes.log_evidence(NET, fitted().theta, precision=1.0, tolerance=1e-3),
+        ["value=", "standard_error=", "occam=", "effective_parameters=", "samples="],
+    ),
+    ss.bayes.Fit: (fitted, ["theta=", "gradient_norm=", "steps="]),
     ss.bayes.LearningCoefficient: (
         lambda: ss.bayes.local_learning_coefficient(
             ss.problems.Quadratic(np.eye(1)),

@@ -1,0 +1,313 @@
+"""The evidence for a classifier by Laplace's approximation, against a model that guesses."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Key, PyTree
+
+from sde_sgd import _checks, _tree
+from sde_sgd._platform._shown import described, short
+from sde_sgd.curvature._operators import Operator, check_theta, operator, parameter_count, parameters_of
+from sde_sgd.curvature._quadrature import check_quadrature, quadrature
+from sde_sgd.problems._empirical_risk import EmpiricalRisk
+from sde_sgd.problems._losses import cross_entropy
+from sde_sgd.random import check_key
+
+_EXACT = 4_096  # parameters up to which "auto" takes the whole Hessian
+_COLUMNS = 64  # of it at once
+_PRODUCTS, _SAMPLES = 200, 16
+
+
+class Fit(NamedTuple):
+    """Where L(θ) + Σ λ_j θ_j²/(2N) is smallest.
+
+    Attributes:
+        theta: parameters in float64, NumPy's arrays.
+        gradient_norm: of that cost per example, at most the tolerance.
+        steps: of L-BFGS.
+    """
+
+    theta: PyTree
+    gradient_norm: float
+    steps: int
+
+    def __repr__(self) -> str:
+        return described(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    r"""ln(evidence/null) and what it is made of. Print it.
+
+    Attributes:
+        value: N ln k − Σ ℓ_n − ½ Σ λ_j θ_j² − ½ Σ ln μ_i, in nats. Above 0 it favours the model.
+        standard_error: of `value`, from the random vectors; 0 from the whole Hessian.
+        likelihood: N ln k − Σ ℓ_n, the log likelihood of the fit over that of the null model.
+        prior: ½ Σ λ_j θ_j².
+        occam: −½ Σ ln μ_i, the log of the Occam factor.
+        effective_parameters: Σ (1 − 1/μ_i), how many directions the data determine.
+        gradient_norm: of the cost per example at θ.
+        dimension: d, the number of parameters.
+        samples: N.
+        classes: k.
+    """
+
+    value: float
+    standard_error: float
+    likelihood: float
+    prior: float
+    occam: float
+    effective_parameters: float
+    gradient_norm: float
+    dimension: int
+    samples: int
+    classes: int
+
+    def __str__(self) -> str:
+        return (
+            f"log evidence over guessing {self.value:.5g} ± {self.standard_error:.2g} nats "
+            f"(N = {self.samples}, {self.classes} classes)\n"
+            f"  likelihood {self.likelihood:+.5g}, prior {-self.prior:+.5g}, Occam factor {self.occam:+.5g}\n"
+            f"  {self.effective_parameters:.4g} of {self.dimension} parameters are determined by the data"
+        )
+
+
+def map_fit(
+    problem: EmpiricalRisk,
+    initial: PyTree,
+    *,
+    precision: PyTree,
+    tolerance: float = 1e-6,
+    most_steps: int = 5_000,
+) -> Fit:
+    r"""The maximum a posteriori: the least of N L(θ) + ½ Σ λ_j θ_j², by L-BFGS in float64.
+
+    Of a network it is the minimum that the start leads to.
+
+    Args:
+        problem: a classifier with cross-entropy and without l2: the prior has its place in `precision`.
+        initial: parameters of one chain, where it begins.
+        precision: λ > 0 of the prior N(0, 1/λ), one for all parameters or shaped as they are.
+        tolerance: of the gradient's norm, of the cost per example.
+        most_steps: before it is given up.
+
+    Returns:
+        `Fit`.
+
+    Raises:
+        ValueError: if an argument is out of range, or the gradient does not come down to the tolerance.
+    """
+    problem, initial, prior = _checked(problem, initial, precision, "initial")
+    tolerance = float(_checks.scalar("tolerance", tolerance, above=0))
+    most = _checks.integer("most_steps", most_steps, at_least=1)
+    # of numbers in 64 bits optax mixes integers of two sizes
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        doubled, begin = _in_double((problem, initial))
+        cost, flat, unravel = _cost(doubled, begin, prior)
+        found, norm, steps = jax.jit(lambda at: _descend(cost, at, tolerance, most))(flat)
+        if not float(norm) <= tolerance:
+            raise ValueError(
+                f"the fit has not converged: after {int(steps)} steps the gradient is {float(norm):.3g}, "
+                f"above tolerance = {tolerance:g}. Raise most_steps = {most}, or begin elsewhere; where "
+                f"precision is next to nothing and classes can be told apart there is no minimum near."
+            )
+        theta = jax.tree.map(np.asarray, unravel(found))
+    return Fit(theta=theta, gradient_norm=float(norm), steps=int(steps))
+
+
+def log_evidence(
+    problem: EmpiricalRisk,
+    theta: PyTree,
+    *,
+    precision: PyTree,
+    method: Literal["auto", "exact", "lanczos"] = "auto",
+    samples: int = _SAMPLES,
+    products: int | None = None,
+    key: Key[Array, ""] | None = None,
+    tolerance: float = 1e-6,
+) -> Evidence:
+    r"""ln(evidence of a classifier/that of uniform guessing), by Laplace's approximation at a minimum θ.
+
+        ln ∫ e^{−N L(ω)} N(ω; 0, Λ⁻¹) dω + N ln k  ≈  N ln k − N L(θ) − ½ θᵀΛθ − ½ Σ ln μ_i
+
+    with μ_i the eigenvalues of Λ^{−½} (N ∇∇L(θ) + Λ) Λ^{−½}; for one λ they are λ_i/λ with λ_i those of the
+    cost's Hessian. A change of the parameters' scales, with the prior changed alike, changes nothing.
+
+    Args:
+        problem: a classifier with cross-entropy and without l2: the prior has its place in `precision`.
+        theta: θ, a minimum of N L + ½ Σ λ_j θ_j², of one chain: `map_fit(...).theta`.
+        precision: λ > 0 of the prior N(0, 1/λ), one for all parameters or shaped as they are.
+        method: "exact" takes all eigenvalues of the Hessian, "lanczos" estimates both sums over them by
+            stochastic Lanczos quadrature, "auto" is exact up to 4,096 parameters.
+        samples, products: random vectors, and products for each, of "lanczos"; by default 16 and 200 (or d).
+            The quadrature's own error, not in the standard error, falls as exp(−4 · products/√μ₁).
+        key: draws the vectors; by default a fixed one.
+        tolerance: of the gradient's norm, of the cost per example.
+
+    Returns:
+        `Evidence`.
+
+    Raises:
+        ValueError: if θ is no minimum (its gradient is above the tolerance, or an eigenvalue not above 0), or
+            an argument is out of range.
+
+    Source: MacKay 1992, *Bayesian interpolation*; Smith, Le 2018 (arXiv:1710.06451), section 3.
+    """
+    problem, theta, prior = _checked(problem, theta, precision, "theta")
+    _checks.choice("method", method, ("auto", "exact", "lanczos"))
+    tolerance = float(_checks.scalar("tolerance", tolerance, above=0))
+    size = len(prior)
+    samples, products = check_quadrature(
+        samples, min(size, _PRODUCTS) if products is None else products, size
+    )
+    key = jax.random.key(0) if key is None else key
+    check_key(key)
+    exact = method == "exact" or (method == "auto" and size <= _EXACT)
+    count, classes = problem.size, _classes(problem)
+    with jax.enable_x64(True):
+        doubled, at = _in_double((problem, theta))
+        cost, flat, _ = _cost(doubled, at, prior)
+        norm = float(jnp.linalg.norm(jax.jit(jax.grad(cost))(flat)))
+        if not norm <= tolerance:
+            raise ValueError(
+                f"theta must be a minimum of the cost with its prior, but the gradient is {norm:.3g} there, "
+                f"above tolerance = {tolerance:g}. Take map_fit(problem, theta, precision=...).theta."
+            )
+        scale = (count / jnp.asarray(prior)) ** 0.5
+        hessian = operator(doubled, at, "hessian")
+        ratios = Operator(lambda v: v + scale * hessian.product(scale * v), jnp.zeros(size), hessian.unravel)
+        if exact:
+            logs, inverses, lowest = _sums_of_all(ratios)
+        else:
+            found = jax.jit(lambda key: _sums(ratios, key, samples, products))(key)
+            logs, inverses = (np.asarray(one) for one in found[:2])
+            lowest = float(found[2])
+        if not lowest > 0:
+            raise ValueError(
+                f"theta must be a minimum of the cost, but there is an eigenvalue of {lowest:.3g} "
+                f"times the prior's: a saddle. Fit on from a point beside it."
+            )
+        loss = float(count * doubled.loss(at))
+        penalty = float(0.5 * jnp.sum(jnp.asarray(prior) * flat**2))
+    mean_log, mean_inverse = float(np.mean(logs)), float(np.mean(inverses))
+    error = float(np.std(logs, ddof=1) / len(logs) ** 0.5) if len(logs) > 1 else 0.0
+    likelihood = count * float(np.log(classes)) - loss
+    return Evidence(
+        value=likelihood - penalty - 0.5 * mean_log,
+        standard_error=0.5 * error,
+        likelihood=likelihood,
+        prior=penalty,
+        occam=-0.5 * mean_log,
+        effective_parameters=size - mean_inverse,
+        gradient_norm=norm,
+        dimension=size,
+        samples=count,
+        classes=classes,
+    )
+
+
+def _checked(problem: Any, theta: Any, precision: Any, name: str) -> tuple[EmpiricalRisk, Any, np.ndarray]:
+    """The problem, θ as it was given and λ of every parameter, or a refusal."""
+    if not isinstance(problem, EmpiricalRisk) or problem.losses != _tree.as_module(cross_entropy):
+        raise ValueError(
+            f"problem must be an EmpiricalRisk with cross-entropy, got {short(problem)}: the evidence is "
+            f"told against guessing among classes."
+        )
+    if problem.regularised:
+        raise ValueError("problem must have l2 = 0: the prior has its place in precision. Make it anew.")
+    check_theta(problem, theta, name)
+    expected = parameters_of(problem)
+    rows = _checks.real("precision", precision) if not isinstance(precision, dict | tuple | list) else None
+    if rows is None or rows.ndim or not isinstance(precision, int | float | np.generic | np.ndarray | Array):
+        if not _tree.same_structure(precision, expected):
+            raise ValueError(
+                f"precision must be one number, or shaped as the parameters, {_tree.describe(expected)}, got "
+                f"{short(precision)}."
+            )
+        leaves = zip(jax.tree.leaves(precision), jax.tree.leaves(expected), strict=True)
+        parts = [np.broadcast_to(np.asarray(leaf, np.float64), like.shape).ravel() for leaf, like in leaves]
+        prior = np.concatenate(parts)
+    else:
+        prior = np.full(parameter_count(expected), float(rows))
+    if not (np.isfinite(prior) & (prior > 0)).all():
+        raise ValueError(
+            f"precision must be > 0 and finite, got {prior.min():g}: without a prior there is no evidence."
+        )
+    return problem, theta, prior
+
+
+def _classes(problem: EmpiricalRisk) -> int:
+    """How many outputs there are to guess among; one output is a choice of two."""
+    outputs = jax.eval_shape(problem.predict, parameters_of(problem), problem.inputs)
+    return max(2, int(outputs.shape[-1]) if len(outputs.shape) > 1 else 2)
+
+
+def _in_double(tree: Any) -> Any:
+    def doubled(leaf: Any) -> Any:
+        if isinstance(leaf, jax.Array | np.ndarray | np.generic) and np.issubdtype(leaf.dtype, np.floating):
+            return jnp.asarray(np.asarray(leaf), jnp.float64)
+        return leaf
+
+    return jax.tree.map(doubled, tree)
+
+
+def _cost(
+    problem: EmpiricalRisk, theta: Any, prior: np.ndarray
+) -> tuple[Callable[[Array], Array], Float[Array, " d"], Callable[[Array], Any]]:
+    """θ ↦ L(θ) + Σ λ_j θ_j²/(2N) over raveled parameters, and where it begins."""
+    flat, unravel = ravel_pytree(theta)
+    weights = jnp.asarray(prior / (2 * problem.size))
+
+    def cost(at: Array) -> Array:
+        result: Array = problem.loss(unravel(at)) + jnp.sum(weights * at * at)
+        return result
+
+    return cost, flat, unravel
+
+
+def _descend(
+    cost: Callable[[Array], Array], start: Array, tolerance: float, most: int
+) -> tuple[Array, Array, Array]:
+    """Where the gradient is small enough or the steps are up, its norm there, and the steps."""
+    optimizer = optax.lbfgs()
+    look = optax.value_and_grad_from_state(cost)
+
+    def step(carry: tuple[Array, Any, Array, Array]) -> tuple[Array, Any, Array, Array]:
+        at, state, _, count = carry
+        value, gradient = look(at, state=state)
+        change, state = optimizer.update(gradient, state, at, value=value, grad=gradient, value_fn=cost)
+        moved = optax.apply_updates(at, change)
+        return moved, state, jnp.linalg.norm(optax.tree.get(state, "grad")), count + 1
+
+    def more(carry: tuple[Array, Any, Array, Array]) -> Array:
+        _, _, norm, count = carry
+        return (norm > tolerance) & (count < most)
+
+    begin = jnp.linalg.norm(jax.grad(cost)(start))
+    at, _, _, steps = lax.while_loop(more, step, (start, optimizer.init(start), begin, jnp.int32(0)))
+    return at, jnp.linalg.norm(jax.grad(cost)(at)), steps
+
+
+def _sums_of_all(made: Operator) -> tuple[np.ndarray, np.ndarray, float]:
+    """Σ ln μ and Σ 1/μ over all eigenvalues, and the lowest."""
+    size = made.origin.size
+    matrix = np.asarray(jax.jit(lambda rows: lax.map(made.product, rows, batch_size=_COLUMNS))(jnp.eye(size)))
+    values = np.linalg.eigvalsh((matrix + matrix.T) / 2)
+    if not values[0] > 0:
+        return np.zeros(1), np.zeros(1), float(values[0])
+    return np.array([np.log(values).sum()]), np.array([(1 / values).sum()]), float(values[0])
+
+
+def _sums(made: Operator, key: Any, samples: int, products: int) -> tuple[Array, Array, Array]:
+    """The same from each of some random vectors, and the lowest Ritz value."""
+    nodes, weights = quadrature(made, key, samples, products)
+    safe = jnp.maximum(nodes, jnp.finfo(nodes.dtype).tiny)
+    logs, inverses = (made.origin.size * jnp.sum(weights * of, axis=1) for of in (jnp.log(safe), 1 / safe))
+    return logs, inverses, jnp.min(nodes)

@@ -1,0 +1,154 @@
+"""The evidence, against its exact integral, dense matrices and changes of the parameters."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import class_data, refused
+
+import sde_sgd as ss
+from sde_sgd import bayes
+
+KEY = jax.random.key(2)
+
+
+def two_classes(noise=1.0, count=60):
+    rng = np.random.default_rng(3)
+    labels = np.arange(count) % 2
+    inputs = rng.normal(size=(count, 2)) * noise + labels[:, None] * (1.0, 0.5)
+    return ss.data.Dataset(inputs, labels, classes=2)
+
+
+def linear(theta, x):
+    """Two parameters, one logit."""
+    return x @ theta["w"]
+
+
+def logistic(data):
+    return ss.problems.EmpiricalRisk(linear, data, init=lambda key: {"w": jnp.zeros((2, 1))})
+
+
+def integral(data, precision):
+    """ln of the mean likelihood under the prior over that of guessing, on a fine grid."""
+    x, signs = np.asarray(data.inputs, np.float64), 1 - 2 * np.asarray(data.targets)
+    one = np.linspace(-12, 12, 601)
+    grid = np.stack(np.meshgrid(one, one), -1).reshape(-1, 2)
+    logs = -np.logaddexp(0, signs[:, None] * (x @ grid.T)).sum(0)
+    logs -= 0.5 * precision * (grid**2).sum(1) - np.log(precision / (2 * np.pi)) - 2 * np.log(one[1] - one[0])
+    return np.logaddexp.reduce(logs) + len(x) * np.log(2)
+
+
+@pytest.mark.parametrize("precision", [0.3, 3.0])
+def test_it_is_the_integral_to_a_seventh_of_a_nat(precision):
+    data = two_classes()
+    problem = logistic(data)
+    fit = bayes.map_fit(problem, problem.init(KEY), precision=precision)
+    assert fit.gradient_norm <= 1e-6
+    found = bayes.log_evidence(problem, fit.theta, precision=precision)
+    assert abs(found.value - integral(data, precision)) < 0.15
+    assert 0 < found.effective_parameters < 2
+    assert found.value == pytest.approx(found.likelihood - found.prior + found.occam)
+    assert "nats (N = 60, 2 classes)" in str(found)
+
+
+def test_random_labels_are_worse_than_guessing_and_informative_ones_are_better():
+    data = two_classes()
+    shuffled = np.random.default_rng(0).permutation(np.asarray(data.targets))
+    values = []
+    for labels in (data.targets, shuffled):
+        problem = logistic(ss.data.Dataset(data.inputs, labels, classes=2))
+        fit = bayes.map_fit(problem, problem.init(KEY), precision=1.0)
+        values.append(bayes.log_evidence(problem, fit.theta, precision=1.0).value)
+    assert values[0] > 2 > 0 > values[1]
+
+
+NET = ss.problems.mlp(class_data(), hidden=(3,))
+
+
+def test_other_scales_of_the_parameters_change_nothing_where_the_prior_goes_with_them():
+    """Of one logit and its layer before, as a ReLU network's layers could be scaled: w → 5w, v → v/5."""
+    start = jax.tree.map(np.asarray, NET.init(KEY))
+    prior = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.7), start)
+    fit = bayes.map_fit(NET, start, precision=0.7)
+    found = bayes.log_evidence(NET, fit.theta, precision=prior)
+    by = jax.tree.map(lambda leaf: 5.0 if leaf.ndim == 1 else 0.2, start)
+    other = ss.problems.EmpiricalRisk(
+        lambda phi, x: NET.predict(jax.tree.map(lambda leaf, scale: leaf * scale, phi, by), x),
+        class_data(),
+        init=NET.init,
+    )
+    phi = jax.tree.map(lambda leaf, scale: leaf / scale, fit.theta, by)
+    again = bayes.log_evidence(
+        other, phi, precision=jax.tree.map(lambda leaf, scale: leaf * scale**2, prior, by), tolerance=1e-4
+    )
+    assert again.value == pytest.approx(found.value, abs=1e-6)
+    assert again.effective_parameters == pytest.approx(found.effective_parameters, abs=1e-6)
+    alike = bayes.log_evidence(other, phi, precision=0.7 * 25, tolerance=1e9)
+    assert abs(alike.value - found.value) > 1
+
+
+def test_the_sums_are_those_of_the_dense_hessian():
+    fit = bayes.map_fit(NET, NET.init(KEY), precision=0.5)
+    found = bayes.log_evidence(NET, fit.theta, precision=0.5)
+    theta = jax.tree.map(jnp.asarray, fit.theta)
+    ratios = np.linalg.eigvalsh(np.asarray(NET.hessian(theta), np.float64)) * NET.size / 0.5 + 1
+    assert found.occam == pytest.approx(-0.5 * np.log(ratios).sum(), rel=1e-3)
+    assert found.effective_parameters == pytest.approx((1 - 1 / ratios).sum(), rel=1e-3)
+    assert found.likelihood == pytest.approx(
+        NET.size * (np.log(found.classes) - float(NET.loss(theta))), rel=1e-4
+    )
+    by_vectors = bayes.log_evidence(NET, fit.theta, precision=0.5, method="lanczos", samples=200, key=KEY)
+    assert abs(by_vectors.value - found.value) < 4 * by_vectors.standard_error
+    assert by_vectors.standard_error > 0 == found.standard_error
+
+
+@pytest.mark.script
+def test_of_a_network_for_digits_both_ways_agree():
+    """1,960 parameters, within three standard errors."""
+    net = ss.problems.mlp(ss.data.digits(320), hidden=(26,))
+    fit = bayes.map_fit(net, net.init(KEY), precision=1.0)
+    exact = bayes.log_evidence(net, fit.theta, precision=1.0, method="exact")
+    found = bayes.log_evidence(net, fit.theta, precision=1.0, method="lanczos", key=KEY)
+    assert exact.dimension == 1_960
+    assert abs(found.value - exact.value) < 3 * found.standard_error
+    assert found.standard_error < 0.03 * abs(exact.occam)
+
+
+def test_what_is_no_minimum_is_refused():
+    problem = logistic(two_classes())
+    with refused(
+        match=r"theta must be a minimum .* the gradient is .* above tolerance = 1e-06\. Take map_fit"
+    ):
+        bayes.log_evidence(problem, problem.init(KEY), precision=1.0)
+    with refused(match=r"the fit has not converged: after 1 steps .* Raise most_steps = 1"):
+        bayes.map_fit(problem, problem.init(KEY), precision=1.0, most_steps=1)
+    saddle = jax.tree.map(lambda leaf: np.zeros(leaf.shape), NET.init(KEY))
+    with refused(match=r"there is an eigenvalue of -.* times the prior's: a saddle"):
+        bayes.log_evidence(NET, saddle, precision=1e-3, tolerance=10.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"precision": 0.0}, r"precision must be > 0 and finite, got 0"),
+        ({"precision": -1.0}, r"precision must be > 0 and finite, got -1"),
+        ({"precision": {"w": np.array([[1.0], [0.0]])}}, r"precision must be > 0"),
+        ({"precision": {"v": 1.0}}, r"precision must be one number, or shaped as the parameters"),
+        ({"precision": "one"}, r"precision must be"),
+        ({"tolerance": 0.0}, r"tolerance must be"),
+        ({"theta": {"w": np.zeros((3, 1))}}, r"theta must be"),
+        ({"method": "dense"}, r"method must be .* got 'dense'"),
+        ({"key": 3}, r"key must be one typed key"),
+        ({"samples": 1}, r"samples must be"),
+        ({"problem": ss.problems.DoubleWell()}, r"problem must be an EmpiricalRisk with cross-entropy"),
+        (
+            {"problem": ss.problems.mlp(class_data(), hidden=(2,), l2=0.1)},
+            r"problem must have l2 = 0: the prior has its place in precision",
+        ),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    problem = logistic(two_classes())
+    given = {"problem": problem, "theta": problem.init(KEY), "precision": 1.0, **arguments}
+    with refused(match=message):
+        bayes.log_evidence(given.pop("problem"), given.pop("theta"), **given)
