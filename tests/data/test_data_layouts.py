@@ -33,7 +33,7 @@ def standardised(train: np.ndarray, images: np.ndarray) -> np.ndarray:
 def test_the_folders_of_torchvision_are_found(tmp_path: Path, load, inner: str) -> None:
     (tmp_path / inner).mkdir(parents=True)
     arrays = write_mnist(tmp_path / inner)
-    data = load(tmp_path)
+    data = load(tmp_path, standardise="global")
     np.testing.assert_array_equal(data.targets, arrays["train-labels"])
     np.testing.assert_allclose(
         data.test_inputs, standardised(arrays["train-images"], arrays["t10k-images"]), atol=1e-6

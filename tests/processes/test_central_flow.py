@@ -129,13 +129,13 @@ def test_what_the_flow_predicts_at_a_place():
     np.testing.assert_allclose(ON_IT.mean_loss(place), EXPECTED, rtol=1e-3)
 
 
-@pytest.mark.script
 def test_there_is_no_mean_loss_where_more_directions_than_k_are_above_the_edge():
     bowl = ss.problems.Quadratic(np.diag([6.0, 5.0, 1.0]), noise_variance=0.0)
     flow = ss.CentralFlow(bowl, ss.Hyperparameters(RATE), k=1)
     assert np.isnan(float(flow.mean_loss(jnp.ones(3))))
 
 
+@pytest.mark.script
 def test_the_mean_loss_is_recorded():
     result = ss.run(ON_IT, chains=1, steps=2, every=1, record={"mean": ON_IT.mean_loss}, key=KEY)
     np.testing.assert_allclose(result.record["mean"], np.full((3, 1), EXPECTED), rtol=1e-3)

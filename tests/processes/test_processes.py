@@ -390,6 +390,7 @@ def test_no_learning_rate_is_no_move(name, key):
     assert np.abs(reached).max() < 10
 
 
+@pytest.mark.script
 def test_fresh_subsets_have_their_own_sde(key):
     """The SDE for sampling='subset' has the noise (C/B)(N − B)/(N − 1), none at B = N."""
     hyper = ss.Hyperparameters(0.05, 24)

@@ -109,6 +109,7 @@ def test_first_order_has_slope_one():
         assert abs(value - 1) < 0.1 - bound() * error
 
 
+@pytest.mark.script
 def test_second_order_has_slope_two_at_fixed_batch_size():
     errors = fixed_batch(SECOND, chains=60_000)
     for number in (0, 1):

@@ -22,6 +22,7 @@ from helpers import (
     ravel_rows,
     refused,
     regression_data,
+    some_as_scripts,
 )
 from scipy import linalg
 from scipy.interpolate import CubicSpline

@@ -174,7 +174,16 @@ def test_levy_areas_have_their_variances(substeps, monkeypatch):
     assert_agree(found, np.diag([1, 1 / 12, 1 / 720]) / substeps, error, count=18)
 
 
-@pytest.mark.parametrize("solver", [diffrax.ALIGN(), diffrax.ShOULD(), diffrax.QUICSORT(), None])
+@pytest.mark.parametrize(
+    "solver",
+    [
+        None,
+        *(
+            pytest.param(one(), marks=pytest.mark.script)
+            for one in (diffrax.ALIGN, diffrax.ShOULD, diffrax.QUICSORT)
+        ),
+    ],
+)
 def test_a_rate_of_zero_leaves_theta_and_lets_the_velocity_go_on(solver):
     """As η → 0 the velocity keeps its law, e^{−γ}v − (1 − e^{−γ})∇L/γ + noise, and θ stays where it is."""
     problem = ss.problems.Quadratic(1.0, noise_variance=0.0)

@@ -96,6 +96,7 @@ def test_a_network_on_noisy_labels_is_that_chain_of_run(key):
     assert abs(result["loss"].values[0] - result["loss"].values[1]).min() > 1e-3
 
 
+@pytest.mark.script
 def test_a_seed_starts_at_one_point_in_all_settings_with_noise_of_its_own(key):
     """Seed s starts where chain s of `run` does, and goes on with the noise of chain s · points + p: what
     `run` does from that start."""
@@ -116,6 +117,7 @@ def test_a_seed_starts_at_one_point_in_all_settings_with_noise_of_its_own(key):
     np.testing.assert_array_equal(cut.reshape(4, 3, 2), paired)
 
 
+@pytest.mark.script
 def test_problems_of_one_shape_start_alike_and_others_by_their_own_law(key):
     data = class_data()
     small = {"clean": data, "noisy": ss.data.with_label_noise(data, 0.5, key=jax.random.key(3))}

@@ -26,7 +26,9 @@ def ended(process, chains, tile_bytes, monkeypatch, **options):
     return jax.tree.leaves(result.samples()), set(tiles)
 
 
-@pytest.mark.parametrize("chains", [4_000, pytest.param(4_001, marks=pytest.mark.script), 4_099])
+@pytest.mark.parametrize(
+    "chains", [4_000, *(pytest.param(size, marks=pytest.mark.script) for size in (4_001, 4_099))]
+)
 @pytest.mark.parametrize("increments", ["gaussian", "two_point"])
 def test_tiles_of_a_toy_change_no_bit(chains, increments, monkeypatch):
     """Also where the last tile overlaps the one before, and each chain has its own η."""

@@ -217,6 +217,7 @@ def test_a_run_at_equilibrium_with_another_law():
     assert found.equilibrium == STILL
 
 
+@pytest.mark.script
 def test_a_barrier_that_was_not_crossed(key):
     """Müller-Brown at T = .2: the chains are where they fell from their start."""
     problem, hyper = ss.problems.MullerBrown(noise_variance=100.0), ss.Hyperparameters(0.002, 1)

@@ -118,6 +118,7 @@ def test_compare_is_paired():
     assert "one key" in str(st.kolmogorov_smirnov(*ends(rng, n=200)))
 
 
+@pytest.mark.script
 def test_runs_of_one_key():
     """SGD and its SDE from one key, as most people write it: chains correlate, p does not say "too alike"."""
     well, hyper = ss.problems.DoubleWell(noise_variance=1.0), ss.Hyperparameters(0.02, 1)
