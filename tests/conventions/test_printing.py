@@ -129,6 +129,10 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
         ),
         ["value=", "standard_error=", "temperature_ratio=", "samples=100", "chains=4"],
     ),
+    ss.bayes.NoiseScale: (
+        lambda: ss.bayes.gradient_noise_scale(NET, THETA),
+        ["value=", "low=", "high=", "trace=", "resolved=True"],
+    ),
     ss.CPUUse: (lambda: ss.CPUUse(2, 512), ["devices=2", "vector_bits=512"]),
     ss.MemoryPrediction: (
         lambda: ss.MemoryPrediction(10, 2000, 100.0, 30, None),
