@@ -10,6 +10,34 @@ _TEMPER = "sde_sgd/bayes/_temper.py"
 
 FAULTS = [
     Fault(
+        "the Occam factor counts every eigenvalue twice",
+        "sde_sgd/bayes/_evidence.py",
+        "value=likelihood - penalty - 0.5 * mean_log,",
+        "value=likelihood - penalty - mean_log,",
+        "bayes/test_evidence.py::test_it_is_the_integral_to_a_seventh_of_a_nat",
+    ),
+    Fault(
+        "a fit that has not converged has an evidence",
+        "sde_sgd/bayes/_evidence.py",
+        "norm = float(jnp.linalg.norm(jax.jit(jax.grad(cost))(flat)))",
+        "norm = 0.0",
+        "bayes/test_evidence.py::test_what_is_no_minimum_is_refused",
+    ),
+    Fault(
+        "the mean gradient counts as noise",
+        "sde_sgd/bayes/_noise_scale.py",
+        "lax.map(one, numbers, batch_size=_AT_ONCE)) - square",
+        "lax.map(one, numbers, batch_size=_AT_ONCE))",
+        "bayes/test_noise_scale.py::test_it_is_that_of_the_dense_covariance",
+    ),
+    Fault(
+        "an interval of the noise scale that is too short",
+        "sde_sgd/bayes/_noise_scale.py",
+        "* (quantile**2 / count)",
+        "* (quantile / count)",
+        "bayes/test_noise_scale.py::test_the_interval_holds_the_truth_as_often_as_it_says",
+    ),
+    Fault(
         "T = 1/(nβ) for 2/(nβ)",
         _COEFFICIENT,
         "_process(localised, eta, 2 / scale, batch_size, sampling)",

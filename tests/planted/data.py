@@ -19,6 +19,20 @@ _GENERATE = "sde_sgd/data/_generate.py"
 
 FAULTS = [
     Fault(
+        "images of MNIST to test with are trained with too",
+        "sde_sgd/data/_mnist_package.py",
+        "return (images[:border], labels[:border])",
+        "return (images, labels)",
+        "data/test_mnist_package.py::test_it_has_all_images_once_with_pixels_from_0_to_1",
+    ),
+    Fault(
+        "curves of MNIST-1D are shifted the other way",
+        "sde_sgd/data/_mnist1d.py",
+        "jnp.roll(one, draws.shift)",
+        "jnp.roll(one, -draws.shift)",
+        "data/test_mnist1d.py::test_a_curve_is_what_its_description_makes_of_the_same_draws",
+    ),
+    Fault(
         "copies of the first originals only",
         _AUGMENT,
         "parent = (numbers % jnp.uint32(inputs.shape[0])).astype(jnp.int32)",
