@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from sde_sgd import _checks, _tree
 from sde_sgd._platform._shown import described
 from sde_sgd._platform.reading import _traces
-from sde_sgd.curvature._operators import check_theta
+from sde_sgd.curvature._operators import check_theta, precise
 from sde_sgd.problems._base import Problem
 from sde_sgd.problems._finite_sum import FiniteSumProblem
 from sde_sgd.random import check_key
@@ -109,7 +109,7 @@ def gradient_noise_scale(
 
 @_traces.jit
 def _exact(problem: Problem, theta: Any) -> NoiseScale:
-    with jax.default_matmul_precision("float32"):
+    with precise():
         square = _tree.squared_norm(problem.gradient(theta))
         if isinstance(problem, FiniteSumProblem):
 
@@ -139,7 +139,7 @@ def _estimated(
 
     def squares(key: Key[Array, ""], size: int) -> Float[Array, " batches"]:
         drawn = jax.random.randint(key, (count, size), 0, total, jnp.int32)
-        with jax.default_matmul_precision("float32"):
+        with precise():
             found: Float[Array, " batches"] = lax.map(
                 lambda batch: _squared(problem, theta, batch), drawn, batch_size=_AT_ONCE
             )

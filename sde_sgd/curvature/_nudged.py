@@ -79,7 +79,7 @@ def nudged(
 
     with v the step that the optimizer would make and E the eigenvectors of the k largest eigenvalues of
     ∇∇L at the last multiple of `every` steps. Buffers of the optimizer hold v, not v'. With γ = 1 it is the
-    optimizer itself (on a CPU to the last bit; a GPU may choose other kernels for another program), with
+    optimizer itself (to the last bit on a CPU; on a GPU it was not), with
     k = d it is the optimizer with its steps times γ.
 
         steps = curvature.nudged(functools.partial(optax.sgd, momentum=0.9), net, every=80)

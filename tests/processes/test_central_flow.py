@@ -174,7 +174,7 @@ def test_below_the_edge_it_is_gradient_flow(substeps):
 
 
 @pytest.mark.script
-@pytest.mark.parametrize("k", some_as_scripts([1, 2], [2]))
+@pytest.mark.parametrize("k", [1, 2])
 def test_above_the_edge_of_a_quadratic_nothing_holds_it_back(k):
     """As for gradient descent, but marked at once: chain by chain, each with its own edge."""
     problem = ss.problems.Quadratic(np.diag([1.0, 3.0]), noise_variance=0.0)
