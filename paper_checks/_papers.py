@@ -2,10 +2,16 @@
 
 from collections.abc import Sequence
 
-from paper_checks import diffusion_theory, sharpest_directions, three_factors
+from paper_checks import bayesian_sgd, diffusion_theory, dont_decay, sharpest_directions, three_factors
 from paper_checks._card import Card
 
-CARDS: tuple[Card, ...] = (*three_factors.CARDS, *diffusion_theory.CARDS, *sharpest_directions.CARDS)
+CARDS: tuple[Card, ...] = (
+    *three_factors.CARDS,
+    *bayesian_sgd.CARDS,
+    *dont_decay.CARDS,
+    *diffusion_theory.CARDS,
+    *sharpest_directions.CARDS,
+)
 
 
 def chosen(cards: Sequence[Card], only: Sequence[str] | None, paper: str | None) -> list[Card]:
