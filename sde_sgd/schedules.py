@@ -60,20 +60,33 @@ class Schedule(Shown):
         stages: what follows what.
         unit: of their lengths: "epochs" (kB/N, the same amount of data whatever B; k/⌈N/B⌉ where a run has
             sampling="shuffle_all") or "steps".
+        largest_fraction: of the N examples that a batch which has grown since the first stage may take; a
+            run on fewer examples is refused. None: any.
 
     Raises:
-        ValueError: without stages or for an unknown unit.
+        ValueError: without stages, for an unknown unit or a fraction that is not in (0, 1].
     """
 
     stages: tuple[Stage, ...]
     unit: Literal["epochs", "steps"] = "epochs"
+    largest_fraction: float | None = None
 
-    def __init__(self, stages: Sequence[Stage], unit: Literal["epochs", "steps"] = "epochs"):
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        unit: Literal["epochs", "steps"] = "epochs",
+        largest_fraction: float | None = None,
+    ):
         listed = _listed(stages)
         if not listed or not all(isinstance(stage, Stage) for stage in listed):
             raise ValueError(f"stages must be a list of at least one Stage, got {_checks.short(stages)}.")
+        if largest_fraction is not None:
+            _checks.scalar("largest_fraction", largest_fraction, above=0, hint="None for any.")
+            if largest_fraction > 1:
+                raise ValueError(f"largest_fraction must be <= 1, got {largest_fraction:g}. None for any.")
         object.__setattr__(self, "stages", tuple(listed))
         object.__setattr__(self, "unit", _checks.choice("unit", unit, ("epochs", "steps")))
+        object.__setattr__(self, "largest_fraction", largest_fraction)
 
     @property
     def length(self) -> float:
@@ -86,6 +99,51 @@ class Schedule(Shown):
             _checks.choice("sampling", sampling, _samplings.SAMPLINGS)
         steps = [stage.steps(self.unit, dataset_size, sampling=sampling) for stage in self.stages]
         return int(nearest(sum(steps)))
+
+    def momentum_lags(self, dataset_size: int | None = None) -> tuple[float, ...]:
+        r"""How far momentum sets each stage back, in the unit of the lengths, while its buffer fills.
+
+        A buffer v ← m v + ∇L is at its value ∇L/(1 − m) about 1/(1 − m) steps after m has changed, in
+        B/(N(1 − m)) epochs. Under a constant gradient θ is then behind one whose buffer was full by
+
+            m/(1 − m) · (m − m')/(1 − m')  steps,
+
+        m' the momentum before; the first stage has an empty buffer and is m/(1 − m) steps behind. A momentum
+        that falls sets θ ahead, a negative lag.
+
+        Args:
+            dataset_size: N, where lengths are in epochs.
+
+        Source: Smith, Kindermans, Ying, Le 2018 (arXiv:1711.00489), section 4, for B/(N(1 − m)); the lag:
+        a sum of a geometric series.
+        """
+        lags, before = [], None
+        for stage in self.stages:
+            m = float(stage.momentum)
+            empty = 1.0 if before is None else (m - before) / (1 - before)
+            worth = stage.steps(self.unit, dataset_size) / stage.length
+            lags.append(m / (1 - m) * empty / worth)
+            before = m
+        return tuple(lags)
+
+    def check_fits(self, dataset_size: int | None, name: str = "schedule") -> None:
+        """Refuse a batch that has grown beyond `largest_fraction` of the examples.
+
+        Raises:
+            ValueError: naming the stage and the ways out.
+        """
+        if self.largest_fraction is None or dataset_size is None:
+            return
+        most = self.largest_fraction * dataset_size
+        first = self.stages[0].batch_size
+        for number, stage in enumerate(self.stages, 1):
+            if stage.batch_size > max(first, most):
+                raise ValueError(
+                    f"{name} must keep B <= {self.largest_fraction:g} N = {most:g} where B grows, and has "
+                    f"B = {stage.batch_size} in stage {number} of {len(self.stages)}: the noise scale is "
+                    f"η(N/B − 1), and only for B ≪ N does η/B stand for it. Decay η from there, as with "
+                    f"by=['batch_size', 'learning_rate'], or say largest_fraction=None."
+                )
 
 
 def nearest(steps: Numbers) -> np.ndarray | np.integer:
@@ -158,6 +216,7 @@ def decay(
     by: str | Sequence[str] = "learning_rate",
     momentum: float = 0.0,
     unit: Literal["epochs", "steps"] = "epochs",
+    largest_fraction: float | None = 0.1,
 ) -> Schedule:
     """The noise scale η/(B(1 − m)) falls by `factor` after each stage, by η or by B.
 
@@ -171,6 +230,8 @@ def decay(
         factor: > 1.
         by: "learning_rate" or "batch_size", for all changes or one for each of them.
         unit: of the lengths.
+        largest_fraction: of the examples that a batch may grow to; a run on fewer examples is refused. The
+            noise scale is η(N/B − 1), which η/B stands for as long as B ≪ N. None: any.
 
     Raises:
         ValueError: if B · factor is not an integer.
@@ -194,7 +255,7 @@ def decay(
         if abs(size - round(size)) > 1e-9 * size:
             raise ValueError(f"batch_size must stay an integer, got {size:g} after a factor {factor:g}.")
         stages.append(Stage(length, rate, round(size), momentum))
-    return Schedule(stages, unit)
+    return Schedule(stages, unit, largest_fraction)
 
 
 def _listed(values: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What a schedule gives over a run: factors of the learning rate, not the rate itself, as optax has it."""
+"""What schedules give over a run: factors of the learning rate, not the rate itself; momentum that lags."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from sde_sgd._platform._telling import warn
 from sde_sgd._platform.reading import _traces
 from sde_sgd.processes._base import Process
+from sde_sgd.schedules import Schedule
 
 # Steps of the run at which a schedule is looked at: so many that a peak between two of them is not missed
 # by more than `_NEAR` of it.
@@ -18,6 +19,8 @@ _NEAR = 0.05
 _LARGEST = 0.5
 # below 0 by so much of the largest: it is 0
 _ROUNDING = 1e-6
+# of a stage: a lag above it shows in its curve
+_LAG = 0.1
 
 
 def look_at_schedule(process: Process, start: int, steps: int, stacklevel: int) -> None:
@@ -64,6 +67,25 @@ def look_at_schedule(process: Process, start: int, steps: int, stacklevel: int) 
             f"schedule=lambda step: schedule(step) / {rate:.3g}.",
             stacklevel=stacklevel + 1,
         )
+
+
+def tell_momentum_lag(schedule: Schedule, dataset_size: int | None, name: str, stacklevel: int) -> None:
+    """Warn of stages that a momentum buffer sets back by more than a tenth of their length."""
+    lags = schedule.momentum_lags(dataset_size)
+    for number, (stage, lag) in enumerate(zip(schedule.stages, lags, strict=True), 1):
+        if lag <= _LAG * stage.length:
+            continue
+        m = float(stage.momentum)
+        fills = stage.length / stage.steps(schedule.unit, dataset_size) / (1 - m)
+        how = "B/(N(1 − m))" if schedule.unit == "epochs" else "1/(1 − m)"
+        warn(
+            f"{name}: in stage {number} of {len(schedule.stages)} the momentum buffer takes about {how} = "
+            f"{fills:.3g} {schedule.unit} to fill, which sets the stage back by {lag:.3g} of its "
+            f"{stage.length:g}: equal η/(B(1 − m)) does not give equal curves there. Take a smaller batch or "
+            f"momentum at first, or a longer stage.",
+            stacklevel=stacklevel + 1,
+        )
+        return
 
 
 @_traces.jit

@@ -23,7 +23,7 @@ from sde_sgd.simulation._making import MakeProcess, SamplingOf, made
 from sde_sgd.simulation._outcome import Outcome
 from sde_sgd.simulation._points import Clock, Leg, Point, complete, listed_runs, make_point, settings
 from sde_sgd.simulation._recording import Recorder
-from sde_sgd.simulation._schedule_use import look_at_schedule
+from sde_sgd.simulation._schedule_use import look_at_schedule, tell_momentum_lag
 from sde_sgd.simulation._sweep_config import told
 
 # each is listed with its point and seed, and has its row in the result
@@ -178,18 +178,7 @@ def sweep_plan(
             raise ValueError(
                 f"problem {name!r} must be a sde_sgd problem, got {_checks.short(one)}.".replace(" ''", "")
             )
-    schedules = axes["schedule"] if isinstance(axes["schedule"], Mapping) else {"": axes["schedule"]}
-    if axes["schedule"] is not None:
-        given = [
-            name for name in ("learning_rate", "batch_size", "ratio", "momentum") if axes[name] is not None
-        ]
-        if given or runs is not None:
-            raise ValueError(f"schedule sets η, B and m itself; leave out {', '.join(given) or 'runs'}.")
-        for name, one in schedules.items():
-            if not isinstance(one, Schedule):
-                raise ValueError(
-                    f"schedule {name!r} must be a Schedule, got {_checks.short(one)}.".replace(" ''", "")
-                )
+    schedules = _schedules(axes, runs)
     if runs is None:
         grid, chosen = settings(axes)
     else:
@@ -200,6 +189,9 @@ def sweep_plan(
         values = {} if isinstance(schedule, Schedule) else complete(setting)
         which = setting.get("problem", "")
         staged = schedule if isinstance(schedule, Schedule) else None
+        if staged is not None:
+            called = setting["schedule"] if isinstance(axes["schedule"], Mapping) else None
+            _look_at_stages(staged, problems[which], sampling_of, called)
         points.append(make_point((which, problems[which]), staged, values, clock, sampling_of))
     if seeds * len(points) > _MOST_RUNS:
         raise ValueError(
@@ -214,6 +206,31 @@ def sweep_plan(
         raise ValueError(f"record: {sorted(taken)} name something else in the result; choose other names.")
     plan.check()
     return plan
+
+
+def _schedules(axes: Mapping[str, Any], runs: Any) -> Mapping[str, Any]:
+    """Name → `Schedule`; one alone has no name, and without any there is None."""
+    schedules = axes["schedule"] if isinstance(axes["schedule"], Mapping) else {"": axes["schedule"]}
+    if axes["schedule"] is not None:
+        given = [
+            name for name in ("learning_rate", "batch_size", "ratio", "momentum") if axes[name] is not None
+        ]
+        if given or runs is not None:
+            raise ValueError(f"schedule sets η, B and m itself; leave out {', '.join(given) or 'runs'}.")
+        for name, one in schedules.items():
+            if not isinstance(one, Schedule):
+                raise ValueError(
+                    f"schedule {name!r} must be a Schedule, got {_checks.short(one)}.".replace(" ''", "")
+                )
+    return schedules
+
+
+def _look_at_stages(schedule: Schedule, problem: Problem, sampling_of: SamplingOf, name: str | None) -> None:
+    """Refuse a batch that grows too far; warn of momentum that lags, where batches are drawn."""
+    called = "schedule" if name is None else f"schedule {name!r}"
+    schedule.check_fits(problem.dataset_size, called)
+    if sampling_of(problem, schedule.stages[0]) is not None:
+        tell_momentum_lag(schedule, problem.dataset_size, called, stacklevel=4)
 
 
 def clock_of(schedule: Any, epochs: Any, time: Any, steps: Any, every: Any) -> Clock:

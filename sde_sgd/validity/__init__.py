@@ -5,6 +5,8 @@ from sde_sgd.validity._causes import LIMITS as LIMITS
 from sde_sgd.validity._causes import Cause as Cause
 from sde_sgd.validity._diagnose import diagnose as diagnose
 from sde_sgd.validity._diagnosis import Diagnosis as Diagnosis
+from sde_sgd.validity._largest_batch import LargestBatch as LargestBatch
+from sde_sgd.validity._largest_batch import largest_batch as largest_batch
 from sde_sgd.validity._phase_diagram import PhaseDiagram as PhaseDiagram
 from sde_sgd.validity._phase_diagram import phase_diagram as phase_diagram
 from sde_sgd.validity._weak_error import WeakError as WeakError

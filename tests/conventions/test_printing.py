@@ -362,6 +362,12 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
         diagnosed,
         ["SGD follows its SDE: no", "'step size': 0.25", "learning_rate=0.125"],
     ),
+    ss.validity.LargestBatch: (
+        lambda: filled(
+            ss.validity.LargestBatch, value=42, breaks_by="stability", bounds={"stability": 42.5}, hyper=PLAIN
+        ),
+        ["value=42", "breaks_by='stability'", "'stability': 42.5", "learning_rate=0.125"],
+    ),
     ss.validity.PhaseDiagram: (diagram, ["'loss'", "2 x 2", "limit 2"]),
     ss.validity.WeakError: (
         lambda: ss.validity.WeakError(
@@ -405,7 +411,8 @@ def test_objects_print_their_numbers_in_few_lines(kind):
     assert text.count("\n") < 6
     for machine in ("object at 0x", "Array(", "array(", "dtype=", "<function", "f32["):
         assert machine not in text
-    assert kind is ss.validity.Diagnosis or str(thing)  # a report of its own, tested elsewhere
+    # these have a report of their own, tested elsewhere
+    assert kind in (ss.validity.Diagnosis, ss.validity.LargestBatch) or str(thing)
 
 
 @pytest.mark.parametrize(

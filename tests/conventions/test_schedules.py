@@ -20,6 +20,8 @@ ONE = jax.devices()[:1]
 WELL = ss.problems.DoubleWell()
 QUIET = ss.problems.Quadratic(2.0, noise_variance=0.0)
 TILTED = ss.problems.TiltedNoiseData(ss.problems.Quadratic(1.0), dataset_size=10, key=jax.random.key(2))
+# for their momentum
+SHORT_STAGES = pytest.mark.filterwarnings("ignore:schedule.* the momentum buffer takes")
 
 
 def position(x):
@@ -78,6 +80,7 @@ def test_updates_are_counted_in_epochs_or_steps():
 # Stages are one run
 
 
+@SHORT_STAGES
 @pytest.mark.parametrize(
     "process", [ss.SGD, partial(ss.Langevin, increments="two_point", substeps=1)], ids=["SGD", "SDE"]
 )
@@ -165,6 +168,7 @@ def staged(**change):
     return piecewise(lengths, **options)
 
 
+@SHORT_STAGES
 def test_rates_are_counted_from_the_start_of_their_stage(key):
     """Against a loop, to float32 rounding. Planted faults: steps of the clock in place of steps of the
     stage, and a stage's rate one step late."""

@@ -225,7 +225,9 @@ CASES: dict[str, Callable[[], Any]] = {
     "sweep: schedule": lambda: of_sweep(
         ss.SGD,
         DATA,
-        schedule=schedules.decay([1.0, 1.0], learning_rate=0.1, batch_size=4, factor=2.0, by="batch_size"),
+        schedule=schedules.decay(
+            [1.0, 1.0], learning_rate=0.1, batch_size=4, factor=2.0, by="batch_size", largest_fraction=None
+        ),
     ),
     **{f"statistics: {name}": case for name, case in STATISTICS.items()},
     **{f"theory: {name}": case for name, case in THEORY.items()},

@@ -25,14 +25,14 @@ FAULTS = [
     ),
     Fault(
         "the mean gradient counts as noise",
-        "sde_sgd/bayes/_noise_scale.py",
+        "sde_sgd/curvature/_noise_scale.py",
         "lax.map(one, numbers, batch_size=_AT_ONCE)) - square",
         "lax.map(one, numbers, batch_size=_AT_ONCE))",
         "bayes/test_noise_scale.py::test_it_is_that_of_the_dense_covariance",
     ),
     Fault(
         "an interval of the noise scale that is too short",
-        "sde_sgd/bayes/_noise_scale.py",
+        "sde_sgd/curvature/_noise_scale.py",
         "* (quantile**2 / count)",
         "* (quantile / count)",
         "bayes/test_noise_scale.py::test_the_interval_holds_the_truth_as_often_as_it_says",

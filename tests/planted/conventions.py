@@ -15,6 +15,21 @@ _STORE = "sde_sgd/_platform/checkpoints/_store.py"
 
 FAULTS = [
     Fault(
+        "every momentum begins with an empty buffer",
+        _SCHEDULES,
+        "(m - before) / (1 - before)",
+        "1.0",
+        "conventions/test_growing_schedules.py::test_lags_are_those_of_a_run",
+    ),
+    Fault(
+        "a batch may grow to any size",
+        _SCHEDULES,
+        "if stage.batch_size > max(first, most):",
+        "if stage.batch_size > dataset_size:",
+        "conventions/test_growing_schedules.py::"
+        "test_a_batch_that_grows_beyond_a_tenth_of_the_examples_is_refused",
+    ),
+    Fault(
         "η(1 − m) for η/(1 − m)",
         _HYPER,
         'return rate / (1.0 - _checks.array("momentum", momentum, at_least=0, below=1))',

@@ -7,11 +7,34 @@ _CAUSES = "sde_sgd/validity/_causes.py"
 _FACTORS = "sde_sgd/validity/_factors.py"
 _FINER = "sde_sgd/validity/_finer.py"
 _INTERVAL = "sde_sgd/validity/_interval.py"
+_LARGEST = "sde_sgd/validity/_largest_batch.py"
 _ORBIT = "sde_sgd/validity/_orbit.py"
 _PHASE = "sde_sgd/validity/_phase_diagram.py"
 _WEAK = "sde_sgd/validity/_weak_error.py"
 
 FAULTS = [
+    Fault(
+        "half the heat of a longer step",
+        _LARGEST,
+        "np.sum(ratio / 4 * noise",
+        "np.sum(ratio / 8 * noise",
+        "validity/test_largest_batch.py::test_the_rise_is_that_of_the_exact_law[3-0.0]",
+    ),
+    Fault(
+        "what is beyond the sharpest directions is left out",
+        _LARGEST,
+        "return heat + ratio * (rate",
+        "return heat + 0 * ratio * (rate",
+        "validity/test_largest_batch.py::test_the_rise_is_that_of_the_exact_law[40-0.0]",
+    ),
+    Fault(
+        "noise takes nothing from the fall of the loss",
+        _LARGEST,
+        "share * hyper.batch_size + heat) / (2 * gradient)",
+        "share * hyper.batch_size) / (2 * gradient)",
+        "validity/test_largest_batch.py::"
+        "test_at_the_bound_of_the_noise_scale_a_first_step_does_not_lower_the_loss",
+    ),
     Fault(
         "ηλ₁/(1 − m) for ηλ₁/(1 + m)",
         _PHASE,
