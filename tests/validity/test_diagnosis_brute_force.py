@@ -2,17 +2,18 @@
 
 import pytest
 from diagnosis_brute_force import brings_back, in_parallel, summary, table, wrong
-from drawn_settings import SETTINGS
+
+MOST = 20  # of a draw; the table in docs has all of two
 
 
 @pytest.mark.script
 def test_never_far_from_the_truth():
     """At most one in five not told; no "yes" beyond 1.3, no "no" within 1.05, and the right cause first."""
-    rows = in_parallel(1)
+    rows = in_parallel(1, most=MOST)
     said = f"{summary(rows)}\n{table(rows)}"
-    assert len(rows) == SETTINGS
+    assert len(rows) == MOST
     assert not [row for row in rows if wrong(row)], said
-    assert sum(row["verdict"] == "cannot tell" for row in rows) <= SETTINGS // 5, said
+    assert sum(row["verdict"] == "cannot tell" for row in rows) <= MOST // 5, said
 
 
 @pytest.mark.parametrize(
