@@ -22,6 +22,7 @@ import sde_sgd as ss
 from paper_checks._card import Measurement
 from paper_checks._context import Context
 from paper_checks.three_factors._distance import near
+from paper_checks.three_factors._ticks import plain_y_ticks
 
 LEVEL = 0.05
 POINT = 0.01  # of test accuracy
@@ -168,3 +169,20 @@ def draw_curve(ax: Any, result: ss.SweepResult, arm: str, what: str, over: str, 
     mean, spread = chosen[what].mean("seed").values, chosen[what].std("seed", ddof=1).values
     ax.plot(x, mean, lw=1.8, **style)
     ax.fill_between(x, mean - spread, mean + spread, color=style.get("color"), alpha=0.13, lw=0)
+
+
+def scale_axis(ax: Any, values: np.ndarray, what: str) -> None:
+    """Limits about the means of all schedules but at the start, a logarithmic axis for the loss.
+
+    Args:
+        ax: the axes.
+        values: losses or accuracies, shape `(schedules, seeds, samples)`.
+        what: "loss" or "accuracy".
+    """
+    means = values.mean(axis=1)[:, 1:]
+    if what == "loss":
+        ax.set_yscale("log")
+        ax.set_ylim(0.9 * means.min(), 1.2 * means.max())
+        plain_y_ticks(ax)
+    else:
+        ax.set_ylim(means.min() - 0.01, means.max() + 0.015)

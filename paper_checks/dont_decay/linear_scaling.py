@@ -117,7 +117,7 @@ def _draw(result: ss.SweepResult) -> Any:
         right.annotate(arm, at, textcoords="offset points", xytext=(6, 5), fontsize=8.5)
     first = 100 * result.sel(schedule=REFERENCE)["accuracy"].values[:, -1].mean()
     right.axhspan(first - 1, first + 1, color="black", alpha=0.08, lw=0, label="within a point")
-    left.set_yscale("log")
+    _arms.scale_axis(left, result["loss"].sel(schedule=scaled).values, "loss")
     left.set_xlabel("epochs")
     left.set_ylabel("training loss")
     left.set_title("η and B so many times as large")

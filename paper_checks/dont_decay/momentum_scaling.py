@@ -22,6 +22,7 @@ from paper_checks._context import Context
 from paper_checks.dont_decay import _arms
 from paper_checks.dont_decay._lag import Lag, lags
 from paper_checks.dont_decay._paper import DONT_DECAY
+from paper_checks.three_factors._ticks import plain_y_ticks
 
 RATE = 0.025
 FACTOR = 3  # after each stage
@@ -218,6 +219,7 @@ def _draw(result: ss.SweepResult, starts: Starts | None) -> Any:
         )
     axes[1].set_xscale("log")
     axes[1].set_yscale("log")
+    plain_y_ticks(axes[1])
     axes[1].set_xlabel("expected, epochs")
     axes[1].set_ylabel("lag behind m = 0.9, epochs, ± 2 standard errors")
     axes[1].set_title("by how much")

@@ -87,11 +87,7 @@ def _draw(results: dict[str, ss.SweepResult]) -> Any:
                 if _has(result, arm):
                     style = {"color": COLOURS[arm], "ls": STYLES[arm], "label": arm}
                     _arms.draw_curve(ax, result, arm, what, over, **style)
-            means = result[what].mean("seed").values[..., 1:]
-            if what == "loss":
-                ax.set_yscale("log")
-            else:
-                ax.set_ylim(means.min() - 0.01, means.max() + 0.015)
+            _arms.scale_axis(ax, result[what].values, what)
             ax.set_xlabel(LABELS[over])
             ax.set_ylabel(LABELS[what])
             ax.set_title(data)

@@ -101,12 +101,9 @@ def _draw(results: dict[str, ss.SweepResult]) -> Any:
                 if arm in result["schedule"].values:
                     style = {"color": COLOURS[arm], "ls": STYLES[arm], "label": arm}
                     _arms.draw_curve(ax, result, arm, what, "epoch", **style)
+            _arms.scale_axis(ax, result[what].values, what)
             if what == "loss":
-                ax.set_yscale("log")
                 ax.set_title(name)
-            else:
-                means = result[what].mean("seed").values[..., 1:]
-                ax.set_ylim(means.min() - 0.01, means.max() + 0.015)
             ax.set_xlabel("epochs")
             if name == next(iter(results)):
                 ax.set_ylabel(label)
