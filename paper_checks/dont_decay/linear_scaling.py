@@ -126,8 +126,8 @@ def _draw(result: ss.SweepResult) -> Any:
     low, high = right.get_xlim()
     right.set_xlim(low / 1.2, high * np.sqrt(10))
     right.set_xlabel("updates")
-    right.set_ylabel("test accuracy at the end, %, ± 2 standard errors")
-    right.set_title("squares: η alone")
+    right.set_ylabel("test accuracy at the end, %")
+    right.set_title("± 2 standard errors; squares: η alone")
     right.legend(fontsize=8.5, loc="lower left")
     return figure
 

@@ -190,9 +190,12 @@ def _draw(result: ss.SweepResult, starts: Starts | None) -> Any:
             _arms.updates(result, arm), ends.mean(), error, fmt="o", color=colour, label=arm, capsize=3
         )
     ax.set_xscale("log")
+    counts = sorted({_arms.updates(result, arm) for arm in result["schedule"].values})
+    ax.set_xticks(counts, [f"{count:,}" for count in counts])
+    ax.set_xticks([], minor=True)
     ax.set_xlabel("updates")
-    ax.set_ylabel("test accuracy at the end, %, ± 2 standard errors")
-    ax.set_title("fewer updates, if B goes with 1/(1 − m)")
+    ax.set_ylabel("test accuracy at the end, %")
+    ax.set_title("the end, ± 2 standard errors")
     ax.legend(fontsize=8)
     if starts is None:
         for arm in result["schedule"].values:
@@ -220,9 +223,12 @@ def _draw(result: ss.SweepResult, starts: Starts | None) -> Any:
     axes[1].set_xscale("log")
     axes[1].set_yscale("log")
     plain_y_ticks(axes[1])
+    ticks = sorted({round(length, 2) for length in starts.expected.values()})
+    axes[1].set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes[1].set_xticks([], minor=True)
     axes[1].set_xlabel("expected, epochs")
-    axes[1].set_ylabel("lag behind m = 0.9, epochs, ± 2 standard errors")
-    axes[1].set_title("by how much")
+    axes[1].set_ylabel("lag behind m = 0.9, epochs")
+    axes[1].set_title("by how much, ± 2 standard errors")
     axes[1].legend(fontsize=8)
     return figure
 
