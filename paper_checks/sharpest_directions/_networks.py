@@ -46,7 +46,7 @@ def convolutional(
     size: int = 1280,
     pictures: ss.data.Dataset | None = None,
 ) -> ss.problems.EmpiricalRisk:
-    """The paper's SimpleCNN for small pictures: rectified 3 x 3 convolutions, two and one, and a hidden layer.
+    """The paper's SimpleCNN, small: rectified 3 x 3 convolutions, two and one, and a hidden layer.
 
     A mean over 2 x 2 pixels follows the second and the third convolution. No batch normalisation.
 
@@ -59,9 +59,7 @@ def convolutional(
     data = _digits(size, label_noise) if pictures is None else _noisy(pictures, label_noise)
     side, colours = _sides(data)
     block = None if pictures is None else BLOCK
-    return ss.problems.EmpiricalRisk(
-        _convolve, data, init=_start(side, colours, channels, gain), block=block
-    )
+    return ss.problems.EmpiricalRisk(_convolve, data, init=_start(side, colours, channels, gain), block=block)
 
 
 def resnet(

@@ -29,7 +29,6 @@ from scipy import stats
 import sde_sgd as ss
 from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
-from paper_checks.sharpest_directions._networks import rectified
 from paper_checks.sharpest_directions._paper import SHARPEST_DIRECTIONS
 from paper_checks.sharpest_directions._trained import LEVEL, Arm, K, above, arms
 
@@ -98,7 +97,7 @@ def check(context: Context) -> Outcome:
 def _look(context: Context, arm: Arm) -> Found:
     theta, frames = arm.values("theta"), arm.values("vectors")
     points = theta.reshape(-1, theta.shape[-1])
-    everywhere = _saturation(arm.problem, points, arm.examples, arm.unravel, arm.kind)
+    everywhere = _saturation(arm.problem, points, arm.examples, arm.unravel, arm.activations)
     fraction, always = (np.asarray(one, np.float64).reshape(theta.shape[:3]) for one in everywhere)
     losses = arm.values("loss").astype(np.float64)
     level = float(losses.min(axis=2).max())
@@ -108,7 +107,7 @@ def _look(context: Context, arm: Arm) -> Found:
         frames[arm.middle][:, at][..., :-1].reshape(-1, K, theta.shape[-1]),
         jax.random.split(context.key_for(f"random {arm.name}"), theta.shape[1] * len(at)),
     )
-    raw = _lines(arm.problem, grown, arm.examples, arm.unravel, arm.kind)
+    raw = _lines(arm.problem, grown, arm.examples, arm.unravel, arm.activations)
     along = {
         name: np.asarray(one, np.float64).reshape(theta.shape[1], -1, len(MOVES)).mean(axis=1)
         for name, one in raw.items()
@@ -120,22 +119,22 @@ def _look(context: Context, arm: Arm) -> Found:
     return Found(rates=arm.rates, start=fraction[:, :, 0], level=level, along=along, **at_level)
 
 
-def _of(problem: Any, theta: Any, examples: Any, kind: str, **along: Any) -> ss.curvature.Saturation:
-    units: dict[str, Any] = {} if kind == "tanh" else {"activations": rectified, "kind": "relu"}
+def _of(problem: Any, theta: Any, examples: Any, activations: Any, **along: Any) -> ss.curvature.Saturation:
+    units: dict[str, Any] = {} if activations is None else {"activations": activations, "kind": "relu"}
     return ss.curvature.saturation(problem, theta, subset=examples, **units, **along)
 
 
 @eqx.filter_jit
-def _saturation(problem: Any, thetas: Any, examples: Any, unravel: Any, kind: str) -> Any:
+def _saturation(problem: Any, thetas: Any, examples: Any, unravel: Any, activations: Any) -> Any:
     def one(flat: jax.Array) -> tuple[jax.Array, jax.Array]:
-        found = _of(problem, unravel(flat), jnp.asarray(examples), kind)
+        found = _of(problem, unravel(flat), jnp.asarray(examples), activations)
         return found.fraction, jnp.mean(found.always)
 
     return jax.lax.map(one, thetas)
 
 
 @eqx.filter_jit
-def _lines(problem: Any, points: Any, examples: Any, unravel: Any, kind: str) -> Any:
+def _lines(problem: Any, points: Any, examples: Any, unravel: Any, activations: Any) -> Any:
     def one(point: Any) -> dict[str, jax.Array]:
         flat, rows, key = point
         others = jnp.linalg.qr(jax.random.normal(key, rows.shape[::-1], rows.dtype))[0].T
@@ -143,7 +142,7 @@ def _lines(problem: Any, points: Any, examples: Any, unravel: Any, kind: str) ->
         for name, directions in ((SHARPEST, rows), (RANDOM, others)):
             vectors = jax.vmap(unravel)(directions)
             theta, at = unravel(flat), {"vectors": vectors, "displacements": MOVES}
-            lines = _of(problem, theta, jnp.asarray(examples), kind, **at)
+            lines = _of(problem, theta, jnp.asarray(examples), activations, **at)
             found[name] = jnp.mean(lines.fraction, axis=0)
         return found
 

@@ -36,6 +36,7 @@ from scipy import stats
 import sde_sgd as ss
 from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
+from paper_checks.sharpest_directions._grid import MLP
 from paper_checks.sharpest_directions._paper import SHARPEST_DIRECTIONS
 from paper_checks.sharpest_directions._trained import BATCH, LEVEL, Arm, above, arms
 
@@ -114,7 +115,7 @@ def effects(context: Context, arm: Arm) -> Effects:
     theta, frames = (arm.values(what)[rate][:, at] for what in ("theta", "vectors"))
     losses = arm.values("loss")[rate][:, at].astype(np.float64)
     seeds, epochs = losses.shape
-    steps = context.pick(smoke=4, quick=10 if arm.kind == "tanh" else 5, full=32)
+    steps = context.pick(smoke=4, quick=10 if arm.network == MLP else 5, full=32)
     keys = jax.random.split(context.key_for(f"steps {arm.name}"), seeds * epochs)
     examples = jnp.asarray(arm.examples)
     raw = _looked_at(

@@ -28,7 +28,7 @@ LISTS = (
     "curvature",
     "statistics",
 )
-LISTS += ("validity", "plot", "escape", "loops")
+LISTS += ("validity", "plot", "escape", "loops", "mnist_arms")
 
 
 def listed() -> list[Fault]:
