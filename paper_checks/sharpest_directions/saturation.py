@@ -29,6 +29,7 @@ from scipy import stats
 import sde_sgd as ss
 from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
+from paper_checks.sharpest_directions._panels import COLOURS
 from paper_checks.sharpest_directions._paper import SHARPEST_DIRECTIONS
 from paper_checks.sharpest_directions._trained import LEVEL, Arm, K, above, arms
 
@@ -240,7 +241,7 @@ def _span(found: dict[str, np.ndarray]) -> str:
 
 def _draw(found: dict[str, Found]) -> Any:
     figure, axes = ss.plot.figure(1, 2, width=5.0, height=3.8)
-    colours = dict(zip(found, ("#0072B2", "#56B4E9", "#D55E00", "#E69F00"), strict=False))
+    colours = dict(zip(found, COLOURS, strict=False))
     for name, one in found.items():
         percent = 100 * one.fraction
         error = 2 * percent.std(axis=1, ddof=1) / percent.shape[1] ** 0.5
@@ -274,7 +275,10 @@ CARD = SHARPEST_DIRECTIONS.at("workshop version, discussion").card(
         from small starts, on clean labels and with 25 % of them redrawn (quick: the
         convolutional one on the latter alone, for its cost); η = .04, .08, .16, B = 16, 20 epochs
         (convolutional: 16); 8 seeds (6) for each η (full: 32, 40 epochs). Units looked at on 512 examples
-        (256; full: all). Smoke: the tanh network on 640 clean digits, η = .08 and .16, 12 seeds.
+        (256; full: all).
+        Full also: a ResNet-8 of width 8 on the digits; or, where --data has CIFAR-10, that and the
+        convolutional network with 16 channels on 5,000 of its images; 8 seeds. Smoke:
+        the tanh network on 640 clean digits, η = .08 and .16, 12 seeds.
     """,
     statistic="""
         Fraction of pairs of a unit and an example with |tanh| > .99, or a rectified value of 0: its slope

@@ -242,8 +242,9 @@ def test_the_residual_network_learns_and_its_units_are_those_of_its_outputs():
     assert len(layers) == 7 and all((layer >= 0).all() for layer in layers)
     outputs = layers[-1].mean(axis=(1, 2)) @ usual.dense.weight.T + usual.dense.bias
     np.testing.assert_allclose(outputs, problem.predict(usual, problem.inputs[:3]), rtol=1e-4, atol=1e-5)
-    result = ss.run(ss.SGD(problem, ss.Hyperparameters(0.08, 20)), steps=12, chains=2, key=jax.random.key(2))
-    assert problem.loss(jax.tree.map(lambda leaf: leaf[0], result.theta)) < 0.95 * problem.loss(theta)
+    step = jax.jit(lambda at: jax.tree.map(lambda leaf, slope: leaf - 0.1 * slope, at, problem.gradient(at)))
+    later = step(step(step(theta)))
+    assert problem.loss(later) < 0.99 * problem.loss(theta)
 
 
 def test_who_asks_for_pictures_that_are_no_files(tmp_path):
