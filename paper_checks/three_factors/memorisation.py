@@ -278,7 +278,8 @@ def _draw_slopes(ax: Any, question: Question, found: dict[Setting, Runs]) -> Non
     ax.set_xticks(ticks, [f"{ratio:.2g}" for ratio in ticks])
     ax.set_xlabel("η/B (open: other η and B at one η/B)")
     ax.set_ylabel(f"{question.name}\n− its mean (in brackets), points")
-    ax.set_title("the claim: rising")
+    ax.set_title(f"{' and '.join(dict.fromkeys(one.data for one in found))}\nthe claim: rising")
+    ax.margins(y=0.25)
     ax.legend(fontsize=8)
 
 
