@@ -184,7 +184,7 @@ def larger_arms(context: Context, *, seeds: int = 12) -> dict[str, Arm]:
     )
     if pictures is None:
         return {RESIDUAL: on_digits}
-    on_pictures = replace(on_digits, time=800.0, every=20.0)
+    on_pictures = replace(on_digits, rates=(0.01, 0.02, 0.04), time=400.0, every=10.0)
     return {
         ON_CIFAR.format(CONVOLUTIONAL): replace(
             on_pictures,
@@ -192,7 +192,7 @@ def larger_arms(context: Context, *, seeds: int = 12) -> dict[str, Arm]:
                 noise, channels=32, gain=gain, pictures=pictures
             ),
             gain=CONVOLUTIONAL_GAIN,
-            standard=CONVOLUTIONAL_STANDARD,
+            standard=1.0,
         ),
         ON_CIFAR.format(RESIDUAL): replace(
             on_pictures,
