@@ -27,6 +27,7 @@ CLEAN, NOISY = "clean labels", "noisy labels"
 LABELS = {CLEAN: _networks.CLEAN, NOISY: _networks.NOISY}
 CONVOLUTIONAL_GAIN = 0.7  # of weights that leave the plateau within the run
 CONVOLUTIONAL_STANDARD = 2.0
+CIFAR_STANDARD = 0.85  # of the convolutional network: ηλ₁ is about 2 at the start
 RESIDUAL_STANDARD = 3.0  # of the last layer's weights
 
 
@@ -192,7 +193,7 @@ def larger_arms(context: Context, *, seeds: int = 12) -> dict[str, Arm]:
                 noise, channels=32, gain=gain, pictures=pictures
             ),
             gain=CONVOLUTIONAL_GAIN,
-            standard=1.0,
+            standard=CIFAR_STANDARD,
         ),
         ON_CIFAR.format(RESIDUAL): replace(
             on_pictures,
