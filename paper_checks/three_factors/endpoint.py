@@ -174,7 +174,12 @@ _SHAPES = ("squares", "circles", "diamonds", "triangles")
 
 
 def _draw(made: list[Grid]) -> Any:
-    figure, axes = ss.plot.figure(1, 1 + len(made), width=4.6, height=3.9)
+    rows = 1 if len(made) < 3 else 2
+    columns = -(-(1 + len(made)) // rows)
+    figure, panels = ss.plot.figure(rows, columns, width=4.6, height=3.9, squeeze=False)
+    axes = panels.ravel()[: 1 + len(made)]
+    for ax in panels.ravel()[1 + len(made) :]:
+        ax.set_axis_off()
     colours = ("#56B4E9", "#0072B2", "#D55E00")
     for grid, ax in zip(made, axes, strict=False):
         losses, curvature = (
@@ -192,6 +197,7 @@ def _draw(made: list[Grid]) -> Any:
                 )
         ax.axvline(grid.level, color="black", lw=1, ls=(0, (1, 3)))
         ax.invert_xaxis()
+        ax.locator_params(axis="x", nbins=5)
         ax.set_yscale("log")
         plain_y_ticks(ax)
         ax.set_xlabel("training loss (training goes on to the right)")
