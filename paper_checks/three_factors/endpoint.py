@@ -235,7 +235,8 @@ def _draw(made: list[Grid]) -> Any:
     right.set_ylabel("λ₁ at equal loss / geometric mean")
     right.set_title(
         "flat within the margin (bands: ± 20 % on digits)\n"
-        + ", ".join(f"{_SHAPES[n % len(markers)]}: {grid.name}" for n, grid in enumerate(made))
+        + ", ".join(f"{_SHAPES[n % len(markers)]}: {grid.name}" for n, grid in enumerate(made)),
+        fontsize=9,
     )
     return figure
 
