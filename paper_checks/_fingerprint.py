@@ -9,16 +9,17 @@ from typing import Any
 import jax
 
 import sde_sgd as ss
+from paper_checks import _data
 from paper_checks._card import Card
 from paper_checks._context import Laws
 
 PACKAGE = Path(__file__).parent
 
 
-def fingerprint(card: Card, scale: str, seed: int, laws: Laws) -> str:
-    """A checksum of scale, seed, versions, laws, the card's texts and the source that tests it."""
+def fingerprint(card: Card, scale: str, seed: int, laws: Laws, data: Path | None = None) -> str:
+    """A checksum of scale, seed, data, versions, laws, the card's texts and the source that tests it."""
     text = hashlib.sha256()
-    parts = [scale, str(seed), *versions().values()]
+    parts = [scale, str(seed), *_data.mark(data), *versions().values()]
     parts += [_name(law) for law in (laws.sgd, laws.langevin, laws.gibbs)]
     parts += [f"{name}: {entry}" for name, entry in card.texts().items()]
     for path in sources(Path(inspect.getfile(inspect.unwrap(card.check)))):

@@ -21,6 +21,7 @@ def run_cards(
     scale: str,
     seed: int,
     out: Path,
+    data: Path | None = None,
     laws: Laws | None = None,
     announce: Callable[[str], None] = lambda _: None,
 ) -> list[Record]:
@@ -35,6 +36,7 @@ def run_cards(
         scale: "smoke", "quick" or "full".
         seed: of all random numbers; every card has its own from it.
         out: folder for what is finished.
+        data: the user's directory of data sets, used at full.
         laws: under test, by default those of the library.
         announce: told what is going on, line by line.
 
@@ -45,12 +47,12 @@ def run_cards(
     shared: dict[str, ss.SweepResult] = {}
     records = []
     for number, card in enumerate(cards, 1):
-        mark = fingerprint(card, scale, seed, laws)
+        mark = fingerprint(card, scale, seed, laws, data)
         record = load(out / "cards", card.id, mark)
         known = record is not None
         if record is None:
             announce(f"[{number}/{len(cards)}] {card.id} …")
-            record = _run(card, mark, scale, seed, out, laws, shared)
+            record = _run(card, mark, scale, seed, out, data, laws, shared)
         how = "finished before" if known else f"{record.seconds:.1f} s"
         announce(f"[{number}/{len(cards)}] {card.id}: {record.verdict} ({how})")
         records.append(record)
@@ -63,6 +65,7 @@ def _run(
     scale: str,
     seed: int,
     out: Path,
+    data: Path | None,
     laws: Laws,
     shared: dict[str, ss.SweepResult],
 ) -> Record:
@@ -72,7 +75,8 @@ def _run(
         shutil.rmtree(old)
     key = folded(jax.random.key(seed), card.id)
     checkpoints = None if scale == "smoke" else saved
-    context = Context(scale, key, laws, checkpoints, seed_key=jax.random.key(seed), shared=shared)
+    seed_key = jax.random.key(seed)
+    context = Context(scale, key, laws, checkpoints, seed_key=seed_key, shared=shared, data=data)
     started = time.perf_counter()
     try:
         outcome = card.check(context)

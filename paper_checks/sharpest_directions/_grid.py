@@ -2,25 +2,33 @@
 
 Runs are as long in SDE time, t = ηk, so that gradient flow would have them all at one place. Seeds start from
 one point in all settings: differences between settings are taken seed by seed.
+
+At full a residual network is trained too: on digits, or on CIFAR-10 where the user's directory has it, and
+there the convolutional one as well.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import numpy as np
 
 import sde_sgd as ss
+from paper_checks import _data
 from paper_checks._context import Context
 from paper_checks.sharpest_directions import _networks
 
 TOP = 5  # eigenvalues that are followed
 LEVELS = 5  # of the loss, at which runs are compared
-MLP, CONVOLUTIONAL = "MLP", "convolutional"
+MLP, CONVOLUTIONAL, RESIDUAL = "MLP", "convolutional", "ResNet"
+ON_CIFAR = "{} on CIFAR-10"
 CLEAN, NOISY = "clean labels", "noisy labels"
 LABELS = {CLEAN: _networks.CLEAN, NOISY: _networks.NOISY}
 CONVOLUTIONAL_GAIN = 0.7  # of weights that leave the plateau within the run
+CONVOLUTIONAL_STANDARD = 2.0
+CIFAR_STANDARD = 0.85  # of the convolutional network: ηλ₁ is about 2 at the start
+RESIDUAL_STANDARD = 3.0  # of the last layer's weights
 
 
 @dataclass(frozen=True)
@@ -149,16 +157,51 @@ def arms(context: Context) -> dict[str, Arm]:
         time=40.0,
         every=context.pick(smoke=4.0, quick=4.0, full=1.0),
         gain=CONVOLUTIONAL_GAIN,
-        standard=2.0,
+        standard=CONVOLUTIONAL_STANDARD,
         seeds=context.pick(smoke=4, quick=5, full=24),
         examples=context.pick(smoke=160, quick=160, full=1280),
         labels=context.pick(smoke=(NOISY,), quick=(NOISY,), full=(CLEAN, NOISY)),
     )
-    return context.pick(
-        smoke={MLP: mlp},
-        quick={MLP: mlp, CONVOLUTIONAL: convolutional},
-        full={MLP: mlp, CONVOLUTIONAL: convolutional},
+    if context.scale == "smoke":
+        return {MLP: mlp}
+    more = larger_arms(context) if context.scale == "full" else {}
+    return {MLP: mlp, CONVOLUTIONAL: convolutional, **more}
+
+
+def larger_arms(context: Context, *, seeds: int = 12) -> dict[str, Arm]:
+    """Those of full alone: two on CIFAR-10 where the user has it, else the residual one on digits."""
+    pictures = _data.cifar10(context)
+    on_digits = Arm(
+        make=lambda noise, gain: _networks.resnet(noise, gain=gain),
+        rates=(0.04, 0.08, 0.16),
+        sizes=(8, 32, 128),
+        time=40.0,
+        every=1.0,
+        gain=_networks.SMALL,
+        standard=RESIDUAL_STANDARD,
+        seeds=seeds,
+        examples=512,
+        labels=(CLEAN, NOISY),
     )
+    if pictures is None:
+        return {RESIDUAL: on_digits}
+    on_pictures = replace(on_digits, rates=(0.01, 0.02, 0.04), time=400.0, every=10.0)
+    return {
+        ON_CIFAR.format(CONVOLUTIONAL): replace(
+            on_pictures,
+            make=lambda noise, gain: _networks.convolutional(
+                noise, channels=32, gain=gain, pictures=pictures
+            ),
+            gain=CONVOLUTIONAL_GAIN,
+            standard=CIFAR_STANDARD,
+        ),
+        ON_CIFAR.format(RESIDUAL): replace(
+            on_pictures,
+            make=lambda noise, gain: _networks.resnet(
+                noise, depth=20, width=16, gain=gain, pictures=pictures
+            ),
+        ),
+    }
 
 
 def grids(context: Context) -> list[Grid]:

@@ -1,4 +1,4 @@
-"""The networks that the cards train on digits, from a small start, with clean and with noisy labels.
+"""The networks that the cards train on digits, or on CIFAR-10, from a small start, clean or noisy labels.
 
 A standard start is at the peak of its curvature already; with weights of a tenth of its size the largest
 eigenvalue first grows. Data and labels are the same for every seed of a run: the seed draws starting weights
@@ -6,8 +6,11 @@ and batches.
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -15,7 +18,8 @@ import sde_sgd as ss
 
 CLEAN, NOISY = 0.0, 0.25  # fraction of the training labels redrawn at random
 SMALL = 0.1  # gain of the starting weights of the MLP
-SIDE = 8  # of a picture, in pixels
+BLOCK = 500  # examples at a time of the larger networks, where all are looked at
+HIDDEN = 32  # units of the convolutional network's dense layer
 
 Layers = dict[str, dict[str, jax.Array]]
 
@@ -35,9 +39,14 @@ def mlp(
 
 
 def convolutional(
-    label_noise: float = CLEAN, *, channels: int = 4, gain: float = 0.5, size: int = 1280
+    label_noise: float = CLEAN,
+    *,
+    channels: int = 4,
+    gain: float = 0.5,
+    size: int = 1280,
+    pictures: ss.data.Dataset | None = None,
 ) -> ss.problems.EmpiricalRisk:
-    """The paper's SimpleCNN for 8 x 8 pixels: rectified 3 x 3 convolutions, two and one, and a hidden layer.
+    """The paper's SimpleCNN, small: rectified 3 x 3 convolutions, two and one, and a hidden layer.
 
     A mean over 2 x 2 pixels follows the second and the third convolution. No batch normalisation.
 
@@ -45,16 +54,54 @@ def convolutional(
         label_noise, size: as of `mlp`.
         channels: of the first two convolutions; the third has twice as many.
         gain: weights start from N(0, 2 gain²/fan_in), the last ones without the 2.
+        pictures: square ones in colour, flat; by default digits, of which there are `size`.
     """
-    return ss.problems.EmpiricalRisk(_convolve, _digits(size, label_noise), init=_start(channels, gain))
+    data = _digits(size, label_noise) if pictures is None else _noisy(pictures, label_noise)
+    side, colours = _sides(data)
+    block = None if pictures is None else BLOCK
+    return ss.problems.EmpiricalRisk(_convolve, data, init=_start(side, colours, channels, gain), block=block)
+
+
+def resnet(
+    label_noise: float = CLEAN,
+    *,
+    depth: int = 8,
+    width: int = 8,
+    gain: float = SMALL,
+    size: int = 1280,
+    pictures: ss.data.Dataset | None = None,
+) -> ss.problems.EmpiricalRisk:
+    """A residual network with group normalisation, `gain` of the last layer's weights.
+
+    What precedes a normalisation has no scale of its own: the last layer's weights alone make a start small.
+
+    Args:
+        label_noise, size, pictures: as of `convolutional`.
+        depth, width: as of `ss.problems.resnet`.
+        gain: the last layer's weights start from N(0, gain²/fan_in).
+    """
+    data = _digits(size, label_noise) if pictures is None else _noisy(pictures, label_noise)
+    side, colours = _sides(data)
+    made = ss.problems.resnet(data, depth=depth, width=width, image_shape=(side, side, colours))
+    return ss.problems.EmpiricalRisk(made.predict, data, init=_Scaled(made.initial, gain), block=BLOCK)
+
+
+class _Scaled(eqx.Module):
+    """A residual network's start with its last layer's weights multiplied."""
+
+    start: Callable[[jax.Array], Any]
+    gain: float = eqx.field(static=True)
+
+    def __call__(self, key: jax.Array) -> Any:
+        return eqx.tree_at(lambda net: net.dense.weight, self.start(key), replace_fn=lambda w: self.gain * w)
 
 
 @functools.cache
-def _start(channels: int, gain: float) -> Callable[[jax.Array], Layers]:
+def _start(side: int, colours: int, channels: int, gain: float) -> Callable[[jax.Array], Layers]:
     """Starting weights: one function for both kinds of labels, so that they share programs."""
-    widths = (1, channels, channels, 2 * channels)
-    fan_in = [9 * width for width in widths[:-1]] + [2 * channels * (SIDE // 4) ** 2, 32]
-    fan_out = [*widths[1:], 32, 10]
+    widths = (colours, channels, channels, 2 * channels)
+    fan_in = [9 * width for width in widths[:-1]] + [2 * channels * (side // 4) ** 2, HIDDEN]
+    fan_out = [*widths[1:], HIDDEN, 10]
 
     def init(key: jax.Array) -> Layers:
         layers = {}
@@ -78,13 +125,30 @@ def _convolve(theta: Layers, inputs: jax.Array) -> jax.Array:
 
 def _through(theta: Layers, inputs: jax.Array) -> tuple[list[jax.Array], jax.Array]:
     layers = []
-    hidden = inputs.reshape(-1, SIDE, SIDE, 1)
+    colours = theta["0"]["weight"].shape[0] // 9
+    side = math.isqrt(inputs.shape[-1] // colours)
+    hidden = inputs.reshape(-1, side, side, colours)
     for number, halved in (("0", False), ("1", True), ("2", True)):
         hidden = jax.nn.relu(_affine(_patches(hidden), theta[number]))
         layers.append(hidden)
         hidden = _half(hidden) if halved else hidden
     flat = jax.nn.relu(_affine(hidden.reshape(len(hidden), -1), theta["3"]))
     return [*layers, flat], _affine(flat, theta["4"])
+
+
+def rectified_residual(theta: Any, inputs: jax.Array) -> list[jax.Array]:
+    """The rectified values of each layer of the residual network, channels on the last axis."""
+    layers: list[jax.Array] = jax.vmap(functools.partial(_residual, theta))(inputs)
+    return layers
+
+
+def _residual(theta: Any, pixels: jax.Array) -> list[jax.Array]:
+    image = jnp.moveaxis(pixels.reshape(theta.image_shape), -1, 0)
+    layers = [jax.nn.relu(theta.norm(theta.stem(image)))]
+    for block in theta.blocks:
+        inner = jax.nn.relu(block.norms[0](block.convolutions[0](layers[-1])))
+        layers += [inner, block(layers[-1])]
+    return [jnp.moveaxis(layer, 0, -1) for layer in layers]
 
 
 def _affine(hidden: jax.Array, layer: dict[str, jax.Array]) -> jax.Array:
@@ -106,5 +170,15 @@ def _half(pixels: jax.Array) -> jax.Array:
 
 
 def _digits(size: int, label_noise: float) -> ss.data.Dataset:
-    data = ss.data.digits(size)
+    return _noisy(ss.data.digits(size), label_noise)
+
+
+def _sides(data: ss.data.Dataset) -> tuple[int, int]:
+    """Side and colours of square pictures that are flat; those of three colours have more than a side²."""
+    pixels = data.inputs.shape[-1]
+    colours = 1 if math.isqrt(pixels) ** 2 == pixels else 3
+    return math.isqrt(pixels // colours), colours
+
+
+def _noisy(data: ss.data.Dataset, label_noise: float) -> ss.data.Dataset:
     return ss.data.with_label_noise(data, label_noise, key=jax.random.key(42)) if label_noise else data

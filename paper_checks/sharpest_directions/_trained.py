@@ -14,8 +14,10 @@ from jax.flatten_util import ravel_pytree
 from scipy import stats
 
 import sde_sgd as ss
+from paper_checks import _data
 from paper_checks._context import Context
 from paper_checks.sharpest_directions import _networks
+from paper_checks.sharpest_directions._grid import CONVOLUTIONAL, MLP, ON_CIFAR, RESIDUAL
 from paper_checks.sharpest_directions._networks import CLEAN, NOISY
 
 K = 5
@@ -23,6 +25,7 @@ BATCH = 16
 RATES = (0.04, 0.08, 0.16)
 MIDDLE = 1  # of RATES
 GAIN = 0.7  # of the convolutional network's starting weights: at .5 it waits for ten epochs
+CIFAR_SIZE = 5000  # images; parameters and directions of every look are kept
 GROWN = 0.9  # of the loss at the start: below it curvature has grown
 LEVEL = 0.05
 _UNRAVEL: dict[str, Callable[[jax.Array], Any]] = {}
@@ -34,14 +37,14 @@ class Arm:
 
     Attributes:
         name: for tables.
-        kind: of its units, "tanh" or "relu".
+        network: its name alone.
         problem: what was trained.
         examples: which of them curvature and the "full" loss are looked at on.
         result: with dimensions (learning_rate, seed, epoch): loss, sharpness, theta, vectors.
     """
 
     name: str
-    kind: str
+    network: str
     problem: Any
     examples: np.ndarray
     result: ss.SweepResult
@@ -71,36 +74,70 @@ class Arm:
         return np.flatnonzero(mean < GROWN * mean[0])
 
     @property
+    def activations(self) -> Callable[[Any, jax.Array], Any] | None:
+        """What gives the values of the rectified units; None for tanh ones."""
+        if self.network == MLP:
+            return None
+        return _networks.rectified_residual if self.network.startswith(RESIDUAL) else _networks.rectified
+
+    @property
     def unravel(self) -> Callable[[jax.Array], Any]:
         """Parameters from a vector: one function for both kinds of labels, so that they share programs."""
-        if self.kind not in _UNRAVEL:
-            _UNRAVEL[self.kind] = ravel_pytree(self.problem.init(jax.random.key(0)))[1]
-        return _UNRAVEL[self.kind]
+        if self.network not in _UNRAVEL:
+            _UNRAVEL[self.network] = ravel_pytree(self.problem.init(jax.random.key(0)))[1]
+        return _UNRAVEL[self.network]
 
 
 def arms(context: Context) -> list[Arm]:
-    """Both networks on clean and on noisy labels; at quick the convolutional one on noisy ones alone.
+    """Networks on clean and on noisy labels; at quick the convolutional one on noisy ones alone.
 
-    At smoke the tanh network on clean ones.
+    At smoke the tanh network on clean ones. At full the residual network too: on digits, or on CIFAR-10 where
+    the user's directory has it, and there the convolutional one as well.
     """
-    both = [(kind, noise) for kind in KINDS for noise in (CLEAN, NOISY)]
-    kinds = context.pick(
-        smoke=[("tanh", CLEAN)], quick=[pair for pair in both if pair != ("relu", CLEAN)], full=both
+    mlp, convolutional = MAKERS[MLP], MAKERS[CONVOLUTIONAL]
+    if context.scale == "smoke":
+        return [_arm(context, MLP, mlp, CLEAN)]
+    if context.scale == "quick":
+        return [
+            *(_arm(context, MLP, mlp, noise) for noise in (CLEAN, NOISY)),
+            _arm(context, CONVOLUTIONAL, convolutional, NOISY),
+        ]
+    makers = MAKERS | larger_makers(context)
+    return [_arm(context, name, make, noise) for name, make in makers.items() for noise in (CLEAN, NOISY)]
+
+
+Make = Callable[[float, int], Any]  # (label noise, N) → problem
+MAKERS: dict[str, Make] = {
+    MLP: lambda noise, size: _networks.mlp(noise, size=size),
+    CONVOLUTIONAL: lambda noise, size: _networks.convolutional(noise, gain=GAIN, size=size),
+}
+
+
+def larger_makers(context: Context) -> dict[str, Make]:
+    """Those of full alone."""
+    pictures = _data.cifar10(context, train_size=CIFAR_SIZE)
+    if pictures is None:
+        return {RESIDUAL: lambda noise, size: _networks.resnet(noise, gain=1.0, size=size)}
+    on_cifar: dict[str, Callable[[float], Any]] = {
+        CONVOLUTIONAL: lambda noise: _networks.convolutional(
+            noise, channels=16, gain=GAIN, pictures=pictures
+        ),
+        RESIDUAL: lambda noise: _networks.resnet(noise, gain=1.0, pictures=pictures),
+    }
+
+    def of_any_size(make: Callable[[float], Any]) -> Make:
+        return lambda noise, _: make(noise)
+
+    return {ON_CIFAR.format(network): of_any_size(make) for network, make in on_cifar.items()}
+
+
+def _arm(context: Context, network: str, make: Make, noise: float) -> Arm:
+    name = f"{network}, {'noisy' if noise else 'clean'} labels"
+    tanh = network == MLP
+    problem = make(noise, context.pick(smoke=640, quick=1280 if tanh else 640, full=1280))
+    examples = np.arange(
+        min(problem.dataset_size, context.pick(smoke=128, quick=512 if tanh else 256, full=1280))
     )
-    return [_arm(context, kind, noise) for kind, noise in kinds]
-
-
-KINDS = {"tanh": "MLP", "relu": "convolutional"}
-
-
-def _arm(context: Context, kind: str, noise: float) -> Arm:
-    name = f"{KINDS[kind]}, {'noisy' if noise else 'clean'} labels"
-    size: int = context.pick(smoke=640, quick=1280 if kind == "tanh" else 640, full=1280)
-    if kind == "tanh":
-        problem = _networks.mlp(noise, size=size)
-    else:
-        problem = _networks.convolutional(noise, gain=GAIN, size=size)
-    examples = np.arange(context.pick(smoke=128, quick=512 if kind == "tanh" else 256, full=size))
 
     def vectors(theta: Any) -> jax.Array:
         pairs = ss.curvature.top_eigenpairs(
@@ -108,18 +145,19 @@ def _arm(context: Context, kind: str, noise: float) -> Arm:
         )
         return jnp.concatenate([jax.vmap(_flat)(pairs.vectors), pairs.values[:, None]], axis=1)
 
+    larger = network not in MAKERS
     result = context.shared_sweep(
         f"trained {name}",
         context.sgd,
         problem,
         learning_rate=list(context.pick(smoke=RATES[1:], quick=RATES, full=RATES)),
         batch_size=BATCH,
-        seeds=context.pick(smoke=12, quick=8 if kind == "tanh" else 6, full=32),
-        epochs=context.pick(smoke=18, quick=20 if kind == "tanh" else 16, full=40),
+        seeds=context.pick(smoke=12, quick=8 if tanh else 6, full=8 if larger else 32),
+        epochs=context.pick(smoke=18, quick=20 if tanh else 16, full=40),
         every=context.pick(smoke=9, quick=4, full=4),
         record={"loss": problem.loss, "theta": _flat, "vectors": vectors},
     )
-    return Arm(name, kind, problem, examples, result)
+    return Arm(name, network, problem, examples, result)
 
 
 def _flat(theta: Any) -> jax.Array:

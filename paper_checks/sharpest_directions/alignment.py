@@ -22,6 +22,7 @@ import numpy as np
 import sde_sgd as ss
 from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
+from paper_checks.sharpest_directions._panels import panels
 from paper_checks.sharpest_directions._paper import SHARPEST_DIRECTIONS
 from paper_checks.sharpest_directions._trained import BATCH, LEVEL, Arm, K, above, arms
 
@@ -146,7 +147,7 @@ def _with_rate(arm: Arm, track: dict[str, np.ndarray]) -> Measurement:
 
 
 def _draw(trained: list[Arm], tracks: dict[str, dict[str, np.ndarray]]) -> Any:
-    figure, axes = ss.plot.figure(1, len(trained), width=3.4, height=3.6, squeeze=False)
+    figure, axes = panels(len(trained), width=3.4, height=3.6)
     styles = {
         SUBSPACE: ("#009E73", "s-", "overlap with the look before"),
         WHOLE: ("#E69F00", "^-", "full gradient"),
@@ -183,7 +184,10 @@ CARD = SHARPEST_DIRECTIONS.at("section 3.2 and appendix").card(
         convolutional one on the latter alone, for its cost); η = .04, .08, .16, B = 16. Every
         fourth epoch since the loss is below .9 of that at the start, to 20 (convolutional: 16); 8 seeds (6),
         8 minibatches at each point (full: 32 seeds, 40 epochs, 32 batches). Eigenvectors of the loss of 512
-        examples (256; full: all). Smoke: the tanh network on 640 clean digits, η = .08 and .16, 12 seeds.
+        examples (256; full: all).
+        Full also: a ResNet-8 of width 8 on the digits; or, where --data has CIFAR-10, that and the
+        convolutional network with 16 channels on 5,000 of its images; 8 seeds. Smoke:
+        the tanh network on 640 clean digits, η = .08 and .16, 12 seeds.
     """,
     statistic="""
         Σ cos² with the 5 sharpest directions over 5/d, of minibatch gradients and of the full gradient, means

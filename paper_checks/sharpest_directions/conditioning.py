@@ -18,7 +18,6 @@ from typing import Any
 import jax
 import numpy as np
 
-import sde_sgd as ss
 from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.sharpest_directions._exponents import (
@@ -32,6 +31,7 @@ from paper_checks.sharpest_directions._exponents import (
     fits,
 )
 from paper_checks.sharpest_directions._grid import TOP, Grid, grids
+from paper_checks.sharpest_directions._panels import panels
 from paper_checks.sharpest_directions._paper import SHARPEST_DIRECTIONS
 
 JUDGED = ("λ₁", f"λ₁/λ{chr(0x2080 + TOP)}")
@@ -113,7 +113,7 @@ def _trace(grid: Grid) -> Measurement:
 
 
 def _draw(made: list[Grid]) -> Any:
-    figure, axes = ss.plot.figure(2, len(made), width=3.7, height=2.9, squeeze=False)
+    figure, axes = panels(len(made), width=3.7, height=2.9, rows=2)
     for column, grid in enumerate(made):
         corners = ((0, -1, "#0072B2"), (-1, -1, "#009E73"), (0, 0, "#E69F00"), (-1, 0, "#D55E00"))
         for row, what in enumerate(JUDGED):

@@ -29,6 +29,7 @@ from paper_checks.diffusion_theory._near import LEVEL, least_shown, near
 from paper_checks.sharpest_directions import _networks
 from paper_checks.sharpest_directions._exponents import above, dealt
 from paper_checks.sharpest_directions._grid import TOP, Grid, grids
+from paper_checks.sharpest_directions._panels import COLOURS
 from paper_checks.sharpest_directions._paper import SHARPEST_DIRECTIONS
 
 MARGIN, BELOW = 0.1, 0.75
@@ -229,12 +230,11 @@ def _draw(full: FullBatch, made: list[Grid]) -> Any:
 
 def _draw_errors(ax: Any, made: list[Grid]) -> None:
     accounts = (STRICT, EDGE, NOISE, FREE)
-    for number, (grid, colour) in enumerate(
-        zip(made, ("#0072B2", "#56B4E9", "#D55E00", "#E69F00"), strict=False)
-    ):
+    width = 0.8 / max(len(made), 4)
+    for number, (grid, colour) in enumerate(zip(made, COLOURS, strict=False)):
         errors = left_out(grid.peaks.mean(axis=2), grid.rates, grid.sizes)
-        places = np.arange(len(accounts)) + 0.2 * (number - (len(made) - 1) / 2)
-        ax.bar(places, [errors[one] for one in accounts], 0.18, color=colour, label=grid.name)
+        places = np.arange(len(accounts)) + width * (number - (len(made) - 1) / 2)
+        ax.bar(places, [errors[one] for one in accounts], 0.9 * width, color=colour, label=grid.name)
     ax.set_xticks(range(len(accounts)), accounts)
     ax.set_xlabel("account of the peak")
     ax.set_title("error of ln λ₁, left-out settings", fontsize=11)

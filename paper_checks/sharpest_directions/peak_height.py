@@ -15,7 +15,6 @@ from typing import Any
 import jax
 import numpy as np
 
-import sde_sgd as ss
 from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.sharpest_directions._exponents import (
@@ -28,6 +27,7 @@ from paper_checks.sharpest_directions._exponents import (
     fits,
 )
 from paper_checks.sharpest_directions._grid import Grid, grids
+from paper_checks.sharpest_directions._panels import panels
 from paper_checks.sharpest_directions._paper import SHARPEST_DIRECTIONS
 from paper_checks.three_factors._ticks import plain_y_ticks
 
@@ -93,7 +93,7 @@ def _height(grid: Grid) -> Measurement:
 
 
 def _draw(made: list[Grid]) -> Any:
-    figure, axes = ss.plot.figure(1, len(made), width=3.7, height=3.6, squeeze=False)
+    figure, axes = panels(len(made), width=3.7, height=3.6)
     for ax, grid in zip(axes[0], made, strict=True):
         for j, colour in zip(range(len(grid.sizes)), ("#D55E00", "#009E73", "#0072B2"), strict=False):
             logs = grid.peaks[:, j]

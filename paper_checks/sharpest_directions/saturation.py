@@ -29,7 +29,7 @@ from scipy import stats
 import sde_sgd as ss
 from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
-from paper_checks.sharpest_directions._networks import rectified
+from paper_checks.sharpest_directions._panels import COLOURS
 from paper_checks.sharpest_directions._paper import SHARPEST_DIRECTIONS
 from paper_checks.sharpest_directions._trained import LEVEL, Arm, K, above, arms
 
@@ -98,7 +98,7 @@ def check(context: Context) -> Outcome:
 def _look(context: Context, arm: Arm) -> Found:
     theta, frames = arm.values("theta"), arm.values("vectors")
     points = theta.reshape(-1, theta.shape[-1])
-    everywhere = _saturation(arm.problem, points, arm.examples, arm.unravel, arm.kind)
+    everywhere = _saturation(arm.problem, points, arm.examples, arm.unravel, arm.activations)
     fraction, always = (np.asarray(one, np.float64).reshape(theta.shape[:3]) for one in everywhere)
     losses = arm.values("loss").astype(np.float64)
     level = float(losses.min(axis=2).max())
@@ -108,7 +108,7 @@ def _look(context: Context, arm: Arm) -> Found:
         frames[arm.middle][:, at][..., :-1].reshape(-1, K, theta.shape[-1]),
         jax.random.split(context.key_for(f"random {arm.name}"), theta.shape[1] * len(at)),
     )
-    raw = _lines(arm.problem, grown, arm.examples, arm.unravel, arm.kind)
+    raw = _lines(arm.problem, grown, arm.examples, arm.unravel, arm.activations)
     along = {
         name: np.asarray(one, np.float64).reshape(theta.shape[1], -1, len(MOVES)).mean(axis=1)
         for name, one in raw.items()
@@ -120,22 +120,22 @@ def _look(context: Context, arm: Arm) -> Found:
     return Found(rates=arm.rates, start=fraction[:, :, 0], level=level, along=along, **at_level)
 
 
-def _of(problem: Any, theta: Any, examples: Any, kind: str, **along: Any) -> ss.curvature.Saturation:
-    units: dict[str, Any] = {} if kind == "tanh" else {"activations": rectified, "kind": "relu"}
+def _of(problem: Any, theta: Any, examples: Any, activations: Any, **along: Any) -> ss.curvature.Saturation:
+    units: dict[str, Any] = {} if activations is None else {"activations": activations, "kind": "relu"}
     return ss.curvature.saturation(problem, theta, subset=examples, **units, **along)
 
 
 @eqx.filter_jit
-def _saturation(problem: Any, thetas: Any, examples: Any, unravel: Any, kind: str) -> Any:
+def _saturation(problem: Any, thetas: Any, examples: Any, unravel: Any, activations: Any) -> Any:
     def one(flat: jax.Array) -> tuple[jax.Array, jax.Array]:
-        found = _of(problem, unravel(flat), jnp.asarray(examples), kind)
+        found = _of(problem, unravel(flat), jnp.asarray(examples), activations)
         return found.fraction, jnp.mean(found.always)
 
     return jax.lax.map(one, thetas)
 
 
 @eqx.filter_jit
-def _lines(problem: Any, points: Any, examples: Any, unravel: Any, kind: str) -> Any:
+def _lines(problem: Any, points: Any, examples: Any, unravel: Any, activations: Any) -> Any:
     def one(point: Any) -> dict[str, jax.Array]:
         flat, rows, key = point
         others = jnp.linalg.qr(jax.random.normal(key, rows.shape[::-1], rows.dtype))[0].T
@@ -143,7 +143,7 @@ def _lines(problem: Any, points: Any, examples: Any, unravel: Any, kind: str) ->
         for name, directions in ((SHARPEST, rows), (RANDOM, others)):
             vectors = jax.vmap(unravel)(directions)
             theta, at = unravel(flat), {"vectors": vectors, "displacements": MOVES}
-            lines = _of(problem, theta, jnp.asarray(examples), kind, **at)
+            lines = _of(problem, theta, jnp.asarray(examples), activations, **at)
             found[name] = jnp.mean(lines.fraction, axis=0)
         return found
 
@@ -241,7 +241,7 @@ def _span(found: dict[str, np.ndarray]) -> str:
 
 def _draw(found: dict[str, Found]) -> Any:
     figure, axes = ss.plot.figure(1, 2, width=5.0, height=3.8)
-    colours = dict(zip(found, ("#0072B2", "#56B4E9", "#D55E00", "#E69F00"), strict=False))
+    colours = dict(zip(found, COLOURS, strict=False))
     for name, one in found.items():
         percent = 100 * one.fraction
         error = 2 * percent.std(axis=1, ddof=1) / percent.shape[1] ** 0.5
@@ -275,7 +275,10 @@ CARD = SHARPEST_DIRECTIONS.at("workshop version, discussion").card(
         from small starts, on clean labels and with 25 % of them redrawn (quick: the
         convolutional one on the latter alone, for its cost); η = .04, .08, .16, B = 16, 20 epochs
         (convolutional: 16); 8 seeds (6) for each η (full: 32, 40 epochs). Units looked at on 512 examples
-        (256; full: all). Smoke: the tanh network on 640 clean digits, η = .08 and .16, 12 seeds.
+        (256; full: all).
+        Full also: a ResNet-8 of width 8 on the digits; or, where --data has CIFAR-10, that and the
+        convolutional network with 16 channels on 5,000 of its images; 8 seeds. Smoke:
+        the tanh network on 640 clean digits, η = .08 and .16, 12 seeds.
     """,
     statistic="""
         Fraction of pairs of a unit and an example with |tanh| > .99, or a rectified value of 0: its slope

@@ -8,11 +8,13 @@ import jax
 import numpy as np
 
 import sde_sgd as ss
+from paper_checks import _data
 from paper_checks._context import Context
-from paper_checks.three_factors._networks import CONVOLUTIONAL, DIGITS, MAKERS, OTHER
+from paper_checks.three_factors._networks import CONVOLUTIONAL, DIGITS, LABEL_NOISE, MAKERS, OTHER
 
 EQUAL_LOSS, EQUAL_EPOCHS = "equal training loss", "equal epochs"
 WHEN = (EQUAL_LOSS, EQUAL_EPOCHS)
+MNIST = "MNIST"
 CURVATURE = {"sharpness": "λ₁", "frobenius": "‖H‖", "trace": "trace H"}
 
 
@@ -60,12 +62,33 @@ class Grid:
 def grids(context: Context) -> list[Grid]:
     """The grid on every data set of this scale."""
     names = context.pick(smoke=(DIGITS,), quick=(DIGITS, OTHER), full=(DIGITS, OTHER, CONVOLUTIONAL))
-    return [_grid(context, name) for name in names]
+    length = {
+        "batch_size": context.pick(smoke=[2, 8], quick=[2, 4, 8], full=[2, 4, 8]),
+        "seeds": context.pick(smoke=12, quick=32, full=64),
+        "epochs": context.pick(smoke=15, quick=30, full=60),
+        "every": 5,
+    }
+    return [_grid(context, name, make(context, name), tuple(CURVATURE), **length) for name in names]
 
 
-def _grid(context: Context, name: str) -> Grid:
-    problem = make(context, name)
-    subset = context.pick(smoke=256, quick=512, full=None)
+def mnist_grid(context: Context) -> Grid | None:
+    """The grid on MNIST, λ₁ alone and B at its ends; None where MNIST is missing."""
+    data = _data.mnist(context)
+    if data is None:
+        return None
+    noisy = ss.data.with_label_noise(data, LABEL_NOISE, key=jax.random.key(42))
+    problem = ss.problems.mlp(noisy, hidden=_hidden(context))
+    length = {
+        "batch_size": context.pick(smoke=[2, 8], quick=[2, 8], full=[2, 4, 8]),
+        "seeds": context.pick(smoke=12, quick=36, full=64),
+        "epochs": context.pick(smoke=2, quick=6, full=20),
+        "every": context.pick(smoke=1, quick=2, full=2),
+    }
+    return _grid(context, MNIST, problem, ("sharpness",), **length)
+
+
+def _grid(context: Context, name: str, problem: Any, watched: Sequence[str], **length: Any) -> Grid:
+    subset = context.pick(smoke=256, quick=512, full=None if name != MNIST else 4000)
     estimate: dict[str, Any] = {
         "subset": subset,
         "samples": context.pick(smoke=2, quick=6, full=20),
@@ -83,13 +106,11 @@ def _grid(context: Context, name: str) -> Grid:
         f"grid on {name}",
         context.sgd,
         problem,
-        batch_size=context.pick(smoke=[2, 8], quick=[2, 4, 8], full=[2, 4, 8]),
         ratio=context.pick(smoke=[0.005, 0.02], quick=[0.005, 0.01, 0.02], full=[0.005, 0.01, 0.02]),
-        seeds=context.pick(smoke=12, quick=32, full=64),
-        epochs=context.pick(smoke=15, quick=30, full=60),
-        every=5,
-        record={"loss": problem.loss, "accuracy": problem.accuracy, **curvature},
+        record={"loss": problem.loss, "accuracy": problem.accuracy}
+        | {what: curvature[what] for what in watched},
         keep_theta=True,
+        **length,
     )
     return Grid(name, problem, result, float(result["loss"].min("epoch").max()))
 
@@ -98,5 +119,8 @@ def make(context: Context, name: str, **options: Any) -> Any:
     """The network of this scale on a data set."""
     if name == CONVOLUTIONAL:
         return MAKERS[name](**options)
-    hidden: Sequence[int] = context.pick(smoke=(32, 32), quick=(32, 32), full=(64, 64))
-    return MAKERS[name](hidden, **options)
+    return MAKERS[name](_hidden(context), **options)
+
+
+def _hidden(context: Context) -> Sequence[int]:
+    return context.pick(smoke=(32, 32), quick=(32, 32), full=(64, 64))

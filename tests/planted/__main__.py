@@ -16,19 +16,26 @@ from planted._runner import Runner, remembered
 
 ROOT = Path(__file__).parents[2]
 LISTS = (
+    "batch_size_cards",
     "bayes",
     "cards",
     "conventions",
-    "engine",
-    "parts",
-    "problems",
-    "data",
-    "processes",
-    "theory",
     "curvature",
+    "data",
+    "dont_decay_cards",
+    "engine",
+    "escape",
+    "evidence_cards",
+    "loops",
+    "mnist_arms",
+    "parts",
+    "plot",
+    "problems",
+    "processes",
     "statistics",
+    "theory",
+    "validity",
 )
-LISTS += ("validity", "plot", "escape", "loops", "dont_decay_cards")
 
 
 def listed() -> list[Fault]:
