@@ -1,5 +1,6 @@
 """The claims of "A Bayesian Perspective on Generalization and Stochastic Gradient Descent"."""
 
 from paper_checks._card import Card
+from paper_checks.bayesian_sgd import evidence
 
-CARDS: tuple[Card, ...] = ()
+CARDS: tuple[Card, ...] = (evidence.CARD,)
