@@ -49,7 +49,7 @@ def check(context: Context) -> Outcome:
         quick=tuple(10.0**power for power in range(-2, 7)),
         full=tuple(10.0 ** (power / 2) for power in range(-4, 13)),
     )
-    splits = context.pick(smoke=3, quick=6, full=20)
+    splits = context.pick(smoke=3, quick=10, full=40)
     found = {
         labels: {arm.name: curves(context, arm, precisions, splits, labels) for arm in arms}
         for labels in (INFORMATIVE, RANDOM)
@@ -178,8 +178,8 @@ CARD = BAYESIAN_SGD.at("section 3, figures 1 and 2").card(
     """,
     our_setting="""
         The same: MNIST 0/1, 800 of the 1,000 images; and softmax regression of all ten classes of digits,
-        N = 400. λ from .01 to 10⁶ in steps of a decade; 6 splits and labelings (smoke: MNIST 0/1, N = 60,
-        λ = .1 and 100, 3 splits; full: half decades, 20 splits, N = 60 too).
+        N = 400. λ from .01 to 10⁶ in steps of a decade; 10 splits and labelings (smoke: MNIST 0/1, N = 60,
+        λ = .1 and 100, 3 splits; full: half decades, 40 splits, N = 60 too).
     """,
     statistic="""
         The highest ln(evidence/null) over λ of each split, the decades around it in which it is above 5
