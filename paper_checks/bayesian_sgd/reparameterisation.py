@@ -110,7 +110,7 @@ def check(context: Context) -> Outcome:
         summary=(
             f"ln evidence changes by {abs(main.estimate):.0e} nats at most; λ₁ and the trace change by "
             f"factors of {sharper[0].estimate:.1f} and {sharper[1].estimate:.1f} or more; in triple units "
-            f"under the old prior ln evidence changes by {left['prior left as it was']:+.0f}."
+            f"under the old prior ln evidence changes by {left[LEFT]:+.0f}."
         ),
         figure=_draw(before, after, left),
     )
@@ -239,8 +239,8 @@ CARD = BAYESIAN_SGD.at("section 2, on Dinh et al. 2017").card(
         Laplace approximation under a linear one. Eigenvalues go as the square of the unit.
     """,
     control="""
-        The nearer of: the evidence under a prior that is not carried along, fitted anew with all parameters in
-        units of 3; and ln λ₁ in the place of the evidence.
+        The nearer of: the evidence under a prior that is not carried along, fitted anew with all parameters
+        in units of 3; and ln λ₁ in the place of the evidence.
     """,
     check=check,
 )
