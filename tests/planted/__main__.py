@@ -28,7 +28,7 @@ LISTS = (
     "curvature",
     "statistics",
 )
-LISTS += ("validity", "plot", "escape", "loops")
+LISTS += ("validity", "plot", "escape", "loops", "evidence_cards")
 
 
 def listed() -> list[Fault]:
