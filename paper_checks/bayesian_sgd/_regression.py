@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy import linalg, special
 
@@ -97,7 +98,7 @@ def found(arm: Arm, labels: str, seed: tuple[int, ...], precisions: tuple[float,
 
 def images(arm: Arm, labels: str, seed: tuple[int, ...], split: int) -> ss.data.Dataset:
     """One split, with its labels."""
-    parent = folded(jax.random.wrap_key_data(np.array(seed, np.uint32)), arm.name)
+    parent = folded(jax.random.wrap_key_data(jnp.array(seed, jnp.uint32)), arm.name)
     key = jax.random.fold_in(parent, split)
     data = in_span(arm.data(key))
     if labels == RANDOM:
@@ -117,7 +118,9 @@ def in_span(data: ss.data.Dataset) -> ss.data.Dataset:
     )
 
 
-def _path(data: ss.data.Dataset, precisions: tuple[float, ...], flipped: float) -> list[tuple[float, ...]]:
+def _path(
+    data: ss.data.Dataset, precisions: tuple[float, ...], flipped: float
+) -> list[tuple[float, float, float]]:
     """Evidence, likelihood and test cross-entropy at each λ."""
     x, hot = _arrays(data)
     at = _zeros(x, hot)

@@ -29,7 +29,7 @@ from paper_checks.sharpest_directions._paired import all_above, all_below
 LARGE, LOST = 0.5, 0.05
 EIGHT_ONE = Arm("MNIST 8/1", mnist(8, 1))
 FLIPPED = Arm("MNIST 8/1, 10 % flipped", mnist(8, 1), flipped=0.1)
-FEW_FLIPPED = Arm("MNIST 8/1, N = 100, 10 % flipped", mnist(8, 1, size=100), flipped=0.1)
+FEW_FLIPPED = Arm("MNIST 8/1, N = 300, 10 % flipped", mnist(8, 1, size=300), flipped=0.1)
 EVIDENCE, TEST, LIKELIHOOD = "#0072B2", "#D55E00", "#4D4D4D"
 
 
@@ -42,7 +42,7 @@ def check(context: Context) -> Outcome:
     )
     step = context.pick(smoke=1.0, quick=0.5, full=0.25)
     precisions = tuple(10.0**power for power in np.arange(-2, 6 + step / 2, step))
-    splits = context.pick(smoke=4, quick=20, full=60)
+    splits = context.pick(smoke=8, quick=20, full=60)
     found = {arm.name: curves(context, arm, precisions, splits) for arm in arms}
     ranked, loss = agreement_of(found, "evidence"), lost(found, "evidence")
     return Outcome(
@@ -138,7 +138,7 @@ CARD = BAYESIAN_SGD.at("section 3, figure 2").card(
     our_setting="""
         The same, and 8 against 1 with all labels right and with 10 % of them flipped, in training and
         test alike; and softmax regression of all ten classes of digits, N = 400. λ from .01 to 10⁶ in steps
-        of half a decade; 20 splits (smoke: 8 against 1 with flips, N = 100, decades, 4 splits; full: quarters
+        of half a decade; 20 splits (smoke: 8 against 1 with flips, N = 300, decades, 8 splits; full: quarters
         of a decade, 60 splits).
     """,
     statistic="""

@@ -88,8 +88,8 @@ def check(context: Context) -> Outcome:
         measurements=(*laws, spread, bias, *_smaller(noises)),
         control=control,
         summary=(
-            f"The variance of the noise is that of theory to {abs(spread.estimate - 1):.3f}. At B of {FROM} or "
-            f"more its law is off a normal one by {_listed(laws)}."
+            f"The variance of the noise is that of theory to {abs(spread.estimate - 1):.3f}. At B of {FROM} "
+            f"or more its law is off a normal one by {_listed(laws)}."
         ),
         figure=_draw(noises),
     )
