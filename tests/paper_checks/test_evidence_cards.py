@@ -170,6 +170,7 @@ def test_sgd_that_takes_batches_of_another_size_has_another_noise():
     assert [one.met for one in faulty.measurements[:2]] == [False, False]
 
 
+@SCRIPT
 def test_evidence_without_its_occam_factor_is_noticed(monkeypatch):
     few = Arm("made up", lambda _: class_data())
     assert _regression.agreement(context("evidence"), [few]).met
