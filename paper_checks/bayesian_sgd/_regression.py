@@ -87,13 +87,12 @@ def curves(
 @lru_cache(maxsize=64)
 def found(arm: Arm, labels: str, seed: tuple[int, ...], precisions: tuple[float, ...], splits: int) -> Curves:
     """What `curves` gives, kept."""
-    rows = []
-    for split in range(splits):
-        data = images(arm, labels, seed, split)
-        rows.append(_path(data, precisions, arm.flipped if labels == INFORMATIVE else 0.0))
+    drawn = [images(arm, labels, seed, split) for split in range(splits)]
+    flipped = arm.flipped if labels == INFORMATIVE else 0.0
+    rows = [_path(data, precisions, flipped) for data in drawn]
     evidence, likelihood, test = np.moveaxis(np.array(rows), -1, 0)
-    guessing = float(np.log(data.classes or 2))
-    return Curves(np.array(precisions), evidence, likelihood, test, data.size * guessing, guessing)
+    guessing = float(np.log(drawn[0].classes or 2))
+    return Curves(np.array(precisions), evidence, likelihood, test, drawn[0].size * guessing, guessing)
 
 
 def images(arm: Arm, labels: str, seed: tuple[int, ...], split: int) -> ss.data.Dataset:
