@@ -108,12 +108,13 @@ def _points(context: Context) -> tuple[Any, dict[str, Any]]:
     start = problem.init(context.key_for("start"))
     process = context.sgd(problem, ss.Hyperparameters(*TRAINING))
     points = {"start": start}
-    theta = start
+    theta, total = start, 0
     for epochs in context.pick(smoke=(), quick=(5, 25), full=(5, 25, 70)):
         steps = epochs * size // TRAINING[1]
         result = context.run(f"{epochs} more epochs", process, chains=1, steps=steps, initial=theta)
         theta = jax.tree.map(lambda leaf: leaf[0], result.theta)
-        points[f"{epochs} epochs" if len(points) == 1 else f"{epochs} more"] = theta
+        total += epochs
+        points[f"{total} epochs"] = theta
     return problem, points
 
 
@@ -251,11 +252,11 @@ def _draw(noises: list[Noise]) -> Any:
     left.set_ylim(floor / 2, None)
     left.set_ylabel("distance to a normal law")
     left.set_title("shaded: the claim")
-    left.legend(fontsize=7.5)
     right.axhspan(1 - VARIANCE_MARGIN, 1 + VARIANCE_MARGIN, color="#009E73", alpha=0.12, lw=0)
     right.axhline(1, color="black", lw=0.8)
     right.set_ylim(0.85, 1.15)
-    right.set_ylabel("variance over that of theory ± 2 standard errors")
+    right.legend(*left.get_legend_handles_labels(), fontsize=7, ncols=3, loc="upper center")
+    right.set_ylabel("variance over that of theory\n± 2 standard errors")
     for ax in (left, right):
         ax.set_xscale("log")
         ax.set_xticks(SIZES, [f"{size}" for size in SIZES])
