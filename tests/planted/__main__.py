@@ -16,6 +16,7 @@ from planted._runner import Runner, remembered
 
 ROOT = Path(__file__).parents[2]
 LISTS = (
+    "batch_size_cards",
     "bayes",
     "cards",
     "conventions",

@@ -108,6 +108,14 @@ def test_sweep_eta_over_batch(tmp_path):
     assert "0 runs diverged" in text
 
 
+def test_optimal_batch_size(tmp_path):
+    """The best batch moves with η and 1/(1 − m): an exponent of 1, or of 0 if it does not."""
+    text = run_example("optimal_batch_size", tmp_path)
+    exponents = dict(re.findall(r"exponent in (\S+?|1/\(1 − m\)): (-?\d\.\d+) \[", text))
+    assert set(exponents) == {"η", "1/(1 − m)", "N"}
+    assert all(0.4 < float(exponents[name]) < 1.6 for name in ("η", "1/(1 − m)"))
+
+
 def test_sweep_job_array(tmp_path):
     """By tasks of Slurm, by options, and merged, or all at once: the same numbers to the last digit shown."""
     task = {"SLURM_ARRAY_TASK_ID": "1"}
