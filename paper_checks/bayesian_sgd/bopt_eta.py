@@ -47,8 +47,8 @@ CARD = BAYESIAN_SGD.at("section 5, figure 5").card(
     claim="The batch size of the highest test accuracy is proportional to the learning rate.",
     paper_setting="MLP of 800 ReLU units on 1,000 images of MNIST, momentum .9, η over two decades.",
     our_setting=f"""
-        {_noise_grid.SETTING} η = .025, .05, .1, .2 (full: also .4 and 1) at m = .9, 8 batch sizes
-        each (smoke: not tested).
+        {_noise_grid.SETTING} η = .0125, .025, .05, .1 (full: also .2, .4 and 1) at m = .9, 7 batch
+        sizes each (smoke: not tested).
     """,
     statistic=_optima.STATISTIC.format(x="η"),
     threshold="Within .25 of 1, by two one-sided tests at level .05.",

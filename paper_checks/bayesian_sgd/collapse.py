@@ -134,9 +134,9 @@ CARD = BAYESIAN_SGD.at("section 5, figures 5 and 7").card(
     claim="Test accuracy is set by g = ηN/(B(1 − m)): over g the curves of different η and m are one.",
     paper_setting="MLP of 800 ReLU units on 1,000 images of MNIST, several η and m.",
     our_setting=f"""
-        {_noise_grid.SETTING} η = .025, .05, .1, .2 at m = .9 and m = .6, .8, .95 at η = .1, 8 batch sizes
-        each (smoke: digits, 16 hidden units, 300 steps, 16 seeds, η = .025, .1 and m = .6, 4 batch sizes;
-        full: also η = .4, 1 and m = .975).
+        {_noise_grid.SETTING} η = .0125, .025, .05, .1 at m = .9 and m = .2, .6, .8 at η = .1, 7 batch sizes
+        each (smoke: digits, 16 hidden units, time 150, 16 seeds, η = .025, .1 and m = .6, 4 batch sizes;
+        full: also η = .2, .4, 1 and m = .95).
     """,
     statistic="""
         Root mean square of the difference of two mean curves over the common part of ln g, in spreads of

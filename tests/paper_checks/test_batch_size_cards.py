@@ -13,7 +13,7 @@ from paper_checks.bayesian_sgd._optimum import Curve, fall, power, proportional,
 
 KEY = jax.random.key(0)
 SEEDS = 10
-RATES = (0.025, 0.05, 0.1, 0.2)
+RATES = (0.0125, 0.025, 0.05, 0.1)
 
 
 def bump(batches, best, rng, noise=0.003, seeds=SEEDS, bend=0.01):
@@ -67,14 +67,14 @@ def test_training_fails_below_the_last_batch_whose_loss_is_high():
     assert fall(logs, np.array([high] * 4)) == logs[-1]
 
 
-@pytest.mark.parametrize(("exponent", "met"), [(1.0, True), (0.5, False), (0.0, False), (1.4, False)])
+@pytest.mark.parametrize(("exponent", "met"), [(1.0, True), (0.7, False), (1.3, False)])
 def test_only_proportional_optima_pass(exponent, met):
     made = arms(exponent)
     context = Context("quick", KEY)
     found = _optima.judged(context, made, RATES, "η")
     assert found.main.met is met
-    assert found.power.exponent == pytest.approx(exponent, abs=0.12)
-    assert found.rival.exponent == pytest.approx(exponent, abs=0.12)
+    assert found.power.exponent == pytest.approx(exponent, abs=0.15)
+    assert found.rival.exponent == pytest.approx(exponent, abs=0.15)
     assert found.control.met is False
 
 
@@ -100,8 +100,8 @@ def test_optima_dealt_out_have_no_slope():
 
 
 def test_windows_hold_optima_of_other_exponents():
-    """From .4 to 1.4, the best B of every η is within its window, though not in its middle."""
-    for exponent in (0.4, 1.4):
+    """From .6 to 1.4, the best B of every η is within its window, though not in its middle."""
+    for exponent in (0.6, 1.4):
         for rate in RATES:
             sizes = _noise_grid.window(rate, 0.9)
             assert sizes[0] < 32 * (rate / 0.1) ** exponent < sizes[-1]
@@ -131,9 +131,9 @@ def test_a_peak_must_be_above_both_ends():
 
 
 def gap_table(gaps, rng, noise=0.003):
-    """Accuracy of shape (λ, 2, seeds) with these gaps."""
+    """Accuracy of shape (λ, 3, seeds) with these gaps."""
     base = 0.9 + 0.01 * rng.normal(size=SEEDS)
-    accuracy = np.array([[base + gap, base] for gap in gaps])
+    accuracy = np.array([[base + gap, base + gap / 2, base] for gap in gaps])
     return accuracy + noise * rng.normal(size=accuracy.shape)
 
 
@@ -141,19 +141,20 @@ def test_a_gap_must_be_there_and_shrink():
     rng = np.random.default_rng(3)
 
     def met(accuracy):
-        return regularised_gap._judge("", accuracy[:, 0] - accuracy[:, 1]).met
+        return regularised_gap._judge("", regularised_gap.gaps_of(accuracy)).met
 
     table = gap_table((0.012, 0.006, 0.001), rng)
     assert met(table)
     assert not met(gap_table((0.012, 0.012, 0.012), rng))
     assert not met(gap_table((0.0, -0.006, -0.012), rng))
+    assert met(gap_table((0.012, -0.006, -0.03), rng))
     assert not met(regularised_gap.dealt(table, KEY))
 
 
 def families(law, seed=4):
     """Arms whose accuracy is the same function of ln(best/B) for a best B of the law."""
     rng = np.random.default_rng(seed)
-    settings = [*((rate, 0.9) for rate in RATES), (0.1, 0.6), (0.1, 0.8), (0.1, 0.95)]
+    settings = [*((rate, 0.9) for rate in RATES), (0.1, 0.2), (0.1, 0.6), (0.1, 0.8)]
     return [arm(rate, m, law(rate, m), rng) for rate, m in settings]
 
 
@@ -191,7 +192,7 @@ class TinyContext(Context):
     """Smoke sizes, judged as at `quick`."""
 
     def sweep(self, name, process, problem, **options):
-        options |= {"seeds": 6, "steps": 200}
+        options |= {"seeds": 6, "time": 100.0}
         return super().sweep(name, process, problem, **options)
 
 
