@@ -222,7 +222,10 @@ def test_the_grid_holds_what_was_run():
     assert found[BASE].accuracy.values.mean(axis=1)[-1] > 0.9
 
 
-def test_numbers_come_as_a_context_has_them():
-    sizes = bopt_n._sizes(Context("quick", KEY))
-    assert sizes[bopt_n.TEACHER][-1] == 25_600
-    assert len(sizes[bopt_n.TEACHER]) > 2
+def test_batch_sizes_hold_optima_that_do_not_move_with_n_and_that_move_as_its_square():
+    """B_opt of the exponents 0 and 2 is within the window of each N, and not at its ends."""
+    for one in bopt_n.series(Context("quick", KEY)).values():
+        for exponent in (0, 1, 2):
+            for size in one.sizes:
+                best, batches = one.middle * (size / one.sizes[1]) ** exponent, one.batches(size)
+                assert batches[0] < best < batches[-1]
