@@ -36,7 +36,18 @@ def check(context: Context) -> Outcome:
     mixed = dealt(accuracy, context.key_for("dealt"))
     main = _judge("gap, and its shrinking", gaps)
     return Outcome(
-        measurements=(main, *(_told(strength, gap) for strength, gap in zip(strengths, gaps, strict=True))),
+        measurements=(
+            main,
+            *(
+                _told(f"gap at λ = {strength:g}", gap, "0 if all batch sizes are as good")
+                for strength, gap in zip(strengths, gaps, strict=True)
+            ),
+            _told(
+                f"what the largest λ adds at B = {SIZES[-1]}",
+                accuracy[-1, -1] - accuracy[0, -1],
+                "above 0 if L2 does what noise does; 0 if it only takes from small B",
+            ),
+        ),
         control=_judge("gaps dealt out anew", gaps_of(mixed)),
         summary=(
             f"The gap between the best B and B = {SIZES[-1]} is {100 * gaps[0].mean():.1f} % of test "
@@ -81,13 +92,13 @@ def _judge(name: str, gaps: np.ndarray) -> Measurement:
     return all_above(name, parts, limit=0.0, threshold="above 0", ratio=False)
 
 
-def _told(strength: float, gap: np.ndarray) -> Measurement:
+def _told(name: str, values: np.ndarray, threshold: str) -> Measurement:
     return Measurement(
-        name=f"gap at λ = {strength:g}",
-        estimate=float(gap.mean()),
-        standard_error=float(gap.std(ddof=1) / np.sqrt(len(gap))),
-        n=len(gap),
-        threshold="0 if both batch sizes are as good",
+        name=name,
+        estimate=float(values.mean()),
+        standard_error=float(values.std(ddof=1) / np.sqrt(len(values))),
+        n=len(values),
+        threshold=threshold,
         met=None,
     )
 
@@ -105,7 +116,7 @@ def _draw(strengths: tuple[float, ...], accuracy: np.ndarray) -> Any:
     error = 2 * gaps.std(axis=1, ddof=1) / np.sqrt(gaps.shape[1])
     axes[1].bar(places, gaps.mean(axis=1), 0.6, yerr=error, color="#009E73", ecolor="black", capsize=3)
     axes[1].axhline(0.0, color="black", lw=1)
-    axes[1].set_ylabel("best − largest B, % of accuracy ± 2 standard errors")
+    axes[1].set_ylabel("best − largest B, % ± 2 standard errors")
     for ax in axes:
         ax.set_xticks(places, [f"{strength:g}" for strength in strengths])
         ax.set_xlabel("λ, of ½λ|θ|² beside the mean loss")

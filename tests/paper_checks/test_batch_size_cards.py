@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 import sde_sgd as ss
-from paper_checks._context import Context, Laws, folded
+from paper_checks._context import Context, Laws
 from paper_checks.bayesian_sgd import _noise_grid, _optima, bopt_n, collapse, peak, regularised_gap
 from paper_checks.bayesian_sgd._noise_grid import BASE, Arm
 from paper_checks.bayesian_sgd._optimum import Curve, fall, power, proportional, top
@@ -188,38 +188,27 @@ def test_noise_scale_of_an_arm():
     assert here == pytest.approx(float(hyper.noise_scale(1000)) * 1000 / (1000 - 32), rel=1e-5)
 
 
-class TinyContext(Context):
-    """Smoke sizes, judged as at `quick`."""
-
-    def sweep(self, name, process, problem, **options):
-        options |= {"seeds": 6, "time": 100.0}
-        return super().sweep(name, process, problem, **options)
-
-
-def ignores_the_batch(problem, hyper, **options):
-    """An SGD whose steps are of 16 examples, whatever B says."""
-    return ss.SGD(problem, ss.Hyperparameters(hyper.learning_rate, 16, hyper.momentum), **options)
+def of_four(problem, hyper, **options):
+    """An SGD whose steps are of 4 examples, whatever B says."""
+    return ss.SGD(problem, ss.Hyperparameters(hyper.learning_rate, 4, hyper.momentum), **options)
 
 
 @pytest.mark.script
-def test_collapse_notices_an_sgd_that_ignores_b():
-    """Over g nothing lines up any more."""
-    context = Context("smoke", folded(KEY, "collapse"), Laws(sgd=ignores_the_batch))
-    found = collapse.check(context)
-    assert found.measurements[0].met is False
-
-
-@pytest.mark.script
-def test_the_grid_holds_what_was_run():
-    """Each arm has its own batch sizes, and what came of them: a small B of a large η does not learn."""
-    context = TinyContext("smoke", KEY)
+def test_the_grid_shows_what_an_sgd_that_ignores_b_does():
+    """Right, each arm fails at its smallest B and is good at its largest; with a B of 4 throughout, over g
+    nothing lines up."""
+    context = Context("smoke", KEY)
     found = _noise_grid.arms(context)
     assert list(found) == _noise_grid.settings(context)
     for (rate, m), one in found.items():
-        assert one.accuracy.batches.tolist() == _noise_grid.window(rate, m, 2)
-        assert one.accuracy.values.shape == (len(one.accuracy.batches), 6)
-        assert (np.diff(one.loss.values.mean(axis=1))[:2] < 0).all()
-    assert found[BASE].accuracy.values.mean(axis=1)[-1] > 0.9
+        assert one.accuracy.batches.tolist() == _noise_grid.window(rate, m, 3)
+        accuracy, loss = (curve.values.mean(axis=1) for curve in (one.accuracy, one.loss))
+        assert accuracy[-1] > 0.9 > accuracy[0]
+        assert loss[-1] < np.log(0.1) < loss[0]
+    planted = _noise_grid.arms(Context("smoke", KEY, Laws(sgd=of_four)))
+    one = planted[BASE].accuracy.values.mean(axis=1)
+    assert np.ptp(one) < 0.1
+    assert not judged(list(planted.values()), collapse.OVER_G).met
 
 
 def test_batch_sizes_hold_optima_that_do_not_move_with_n_and_that_move_as_its_square():
