@@ -77,11 +77,11 @@ def over_images(quick: bool, key: jax.Array) -> dict[tuple[float, float], Curve]
     settings = [(RATE, MOMENTUM), (RATE / 4, MOMENTUM), (RATE, 0.6)]
     if not quick:
         settings += [(RATE / 2, MOMENTUM), (RATE, 0.8)]
-    places = np.arange(-2, 5, 2) if quick else np.arange(-3, 4)  # half-octaves
+    places = np.arange(-1.0, 3.0) if quick else np.arange(-2, 4) / 2
     grid = {}
     for rate, m in sorted(settings):
         middle = 5 + np.log2(rate / RATE * (1 - MOMENTUM) / (1 - m))
-        grid[rate, m] = np.unique(np.maximum(1, np.round(2 ** (middle + places / 2)).astype(int)))
+        grid[rate, m] = np.unique(np.maximum(1, np.round(2 ** (middle + places)).astype(int)))
     result = ss.sweep(
         ss.SGD,
         net,
@@ -91,7 +91,7 @@ def over_images(quick: bool, key: jax.Array) -> dict[tuple[float, float], Curve]
             for size in sizes
         ],
         seeds=6,
-        time=100.0 if quick else 300.0,
+        time=80.0 if quick else 400.0,
         record=["accuracy"],
         key=key,
         progress=False,
@@ -105,20 +105,20 @@ def over_images(quick: bool, key: jax.Array) -> dict[tuple[float, float], Curve]
 def over_numbers(quick: bool, key: jax.Array) -> dict[float, Curve]:
     """N → accuracy over B, on data of a teacher: the mean of the last quarter of the run."""
     found = {}
-    for number in (1600, 6400) if quick else (3200, 6400, 12_800):
+    for number in (1600, 6400) if quick else (3200, 12_800):
         steps = 400 if quick else number // 2
-        sizes = number // 200 * 2 ** np.arange(-1 if quick else -2, 3)
+        sizes = np.round(number / 200 * 2.0 ** np.arange(-1 if quick else -2, 3)).astype(int)
         data = ss.data.teacher(
             number, key=jax.random.key(43), hidden=(16,), gain=1.0, label_noise=0.1, test_size=5000
         )
-        net = ss.problems.mlp(data, hidden=(32 if quick else 96,))
+        net = ss.problems.mlp(data, hidden=(32 if quick else 64,))
         result = ss.sweep(
             ss.SGD,
             net,
             learning_rate=0.05,
             momentum=MOMENTUM,
             batch_size=sizes.tolist(),
-            seeds=5 if quick else 4,
+            seeds=5,
             steps=steps,
             every=steps // SAMPLES,
             record=["accuracy"],
