@@ -51,7 +51,7 @@ def test_a_highest_point_at_the_end_is_no_optimum():
     inside, outside = (Curve("", batches, bump(batches, best, rng)) for best in (20.0, 500.0))
     assert not inside.ends_highest and outside.ends_highest
     assert top(outside.logs, outside.values.mean(axis=1)) == np.log(64)
-    x = np.array([0.05, 0.1, 0.2])
+    x = (0.05, 0.1, 0.2)
     made = [Curve(str(one), batches * one / 0.1, bump(batches * one / 0.1, 200 * one, rng)) for one in x]
     assert proportional("", power(x, made, key=KEY), made).met
     ended = [*made[:2], Curve("ended", made[2].batches, bump(made[2].batches, 4000, rng))]
