@@ -108,6 +108,13 @@ def test_sweep_eta_over_batch(tmp_path):
     assert "0 runs diverged" in text
 
 
+def test_optimal_batch_size(tmp_path):
+    """It runs, and has an exponent for each; at this size the optima are at the ends of their grids."""
+    text = run_example("optimal_batch_size", tmp_path)
+    exponents = dict(re.findall(r"exponent in (\S+?|1/\(1 − m\)): (-?\d\.\d+) \[", text))
+    assert set(exponents) == {"η", "1/(1 − m)", "N"}
+
+
 def test_sweep_job_array(tmp_path):
     """By tasks of Slurm, by options, and merged, or all at once: the same numbers to the last digit shown."""
     task = {"SLURM_ARRAY_TASK_ID": "1"}
