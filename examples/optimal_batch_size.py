@@ -195,6 +195,8 @@ def draw_optima(ax: Any, found: Mapping[str, Optima]) -> None:
     ax.set_xlabel("η, 1/(1 − m) or N over the middle one")
     ax.set_ylabel("B_opt, 95 % intervals")
     ax.set_title("dashed: exponent 1")
+    _, high = ax.get_ylim()
+    ax.set_ylim(top=4 * high)  # room for the legend
     ax.legend(fontsize=8.5)
 
 
