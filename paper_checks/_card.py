@@ -147,6 +147,7 @@ class Card:
         paper: where the claim is made.
         place: section, equation or figure.
         claim: in our words.
+        data: what it is tested on at the scale "quick", in a few words; it stands in the table of verdicts.
         paper_setting: how the paper tested it.
         our_setting: how it is tested here, sizes of every scale included.
         statistic: what is computed.
@@ -160,6 +161,7 @@ class Card:
     paper: Paper
     place: str
     claim: str
+    data: str
     paper_setting: str
     our_setting: str
     statistic: str

@@ -78,12 +78,13 @@ def badge(verdict: str) -> str:
 def _row(record: Record) -> str:
     main = "" if record.main is None else f"{record.main.name}: {record.main.value}"
     warning = "" if record.control is None or record.control_failed else _WARNING
-    name, paper = _safe(record.id), _safe(record.card["paper"])
+    name, paper, data = (_safe(record.card[field]) for field in ("id", "paper", "data"))
     return (
         f'<tr data-card="{name}">'
         f'<td data-sort="{name}"><a href="#{name}">{name}</a></td>'
         f'<td data-sort="{record.rank}">{badge(record.verdict)}{warning}</td>'
         f'<td data-sort="{paper}">{paper}</td>'
+        f'<td class="wide" data-sort="{data}">{data}</td>'
         f'<td class="wide">{_safe(main)}</td></tr>'
     )
 

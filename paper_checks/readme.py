@@ -53,15 +53,21 @@ def update(report: Path, readme: Path, picture: str, figure: Path) -> None:
         f"Scale {content['scale']}, seed {content['seed']}, {content['seconds'] / 60:.0f} minutes on "
         f"{_plain(content['device'])}. [All settings, thresholds and figures]({page})."
     )
-    parts = [BEGIN, f"![{_plain(shown.summary)}]({link})", claim_table(records), setting, END]
+    parts = [
+        BEGIN,
+        f"![{_plain(shown.summary)}]({link})",
+        claim_table(records, content["scale"]),
+        setting,
+        END,
+    ]
     figure.parent.mkdir(parents=True, exist_ok=True)
     write(figure, png)
     before, after = text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
     write(readme, (before + "\n\n".join(parts) + after).encode())
 
 
-def claim_table(records: Sequence[Record]) -> str:
-    """A line of Markdown for each card, paper by paper."""
+def claim_table(records: Sequence[Record], scale: str) -> str:
+    """A line of Markdown for each card, paper by paper, with its data and the scale of them all."""
     lines: list[str] = []
     for paper in dict.fromkeys(record.card["paper"] for record in records):
         of_paper = [record for record in records if record.card["paper"] == paper]
@@ -69,13 +75,14 @@ def claim_table(records: Sequence[Record]) -> str:
         lines += [
             f"*{_plain(of_paper[0].card['paper_title'])}* ({_plain(of_paper[0].card['source'])})",
             "",
-            "| claim | verdict | measured | control |",
-            "|---|---|---|---|",
+            f"| claim | data (scale: {scale}) | verdict | measured | control |",
+            "|---|---|---|---|---|",
         ]
         for record in of_paper:
             measured = "" if record.main is None else f"{record.main.name}: {record.main.value}"
             verdict = f"{SYMBOLS[record.verdict]} {record.verdict}"
-            cells = [f"**{record.id}**: {record.card['claim']}", verdict, measured, record.control_text]
+            claim = f"**{record.id}**: {record.card['claim']}"
+            cells = [claim, record.card["data"], verdict, measured, record.control_text]
             lines.append("| " + " | ".join(_plain(cell) for cell in cells) + " |")
     return "\n".join(lines)
 

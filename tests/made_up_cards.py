@@ -20,7 +20,7 @@ def outcome(*met, control=False):
 
 def card(name="one", check=lambda _: outcome(True), paper=PAPER, **changes):
     texts = dict.fromkeys(
-        ("place", "paper_setting", "our_setting", "statistic", "threshold", "reason", "control"),
+        ("place", "data", "paper_setting", "our_setting", "statistic", "threshold", "reason", "control"),
         "some <text>",
     )
     return Card(id=name, paper=paper, check=check, **({"claim": "a claim"} | texts | changes))

@@ -45,6 +45,7 @@ def _draw(arms: list[_noise_grid.Arm], found: _optima.Found) -> Any:
 
 CARD = BAYESIAN_SGD.at("section 5, figure 5").card(
     claim="The batch size of the highest test accuracy is proportional to the learning rate.",
+    data="MNIST",
     paper_setting="MLP of 800 ReLU units on 1,000 images of MNIST, momentum .9, η over two decades.",
     our_setting=f"""
         {_noise_grid.SETTING} η = .0125, .025, .05, .1 (full: also .2, .4 and 1) at m = .9, 7 batch

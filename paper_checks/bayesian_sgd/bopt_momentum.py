@@ -43,6 +43,7 @@ def _draw(arms: list[_noise_grid.Arm], found: _optima.Found) -> Any:
 
 CARD = BAYESIAN_SGD.at("section 5, figure 7").card(
     claim="The batch size of the highest test accuracy is proportional to 1/(1 − m), m the momentum.",
+    data="MNIST",
     paper_setting="MLP of 800 ReLU units on 1,000 images of MNIST, η = 1, several m.",
     our_setting=f"""
         {_noise_grid.SETTING} m = .2, .6, .8, .9 (full: also .95) at η = .1, 7 batch sizes each (smoke: not

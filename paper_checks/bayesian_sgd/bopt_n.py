@@ -185,6 +185,7 @@ def _draw(sizes: Any, curves: Mapping[str, list[Curve]], found: Mapping[str, Pow
 
 CARD = BAYESIAN_SGD.at("section 5, figure 6").card(
     claim="The batch size of the highest test accuracy is proportional to the size of the training set.",
+    data="teacher data, MNIST-1D; digits as control",
     paper_setting="MLP of 800 ReLU units on MNIST, η = 1, momentum .9, training sets of up to 60,000 images.",
     our_setting="""
         Teacher data (a tanh teacher 32-16-10) with N = 6,400, 12,800, 25,600 and MNIST-1D with N = 1,600,

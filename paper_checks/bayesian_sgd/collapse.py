@@ -134,6 +134,7 @@ def _draw(arms: Sequence[_noise_grid.Arm]) -> Any:
 
 CARD = BAYESIAN_SGD.at("section 5, figures 5 and 7").card(
     claim="Test accuracy is set by g = ηN/(B(1 − m)): over g the curves of different η and m are one.",
+    data="MNIST",
     paper_setting="MLP of 800 ReLU units on 1,000 images of MNIST, several η and m.",
     our_setting=f"""
         {_noise_grid.SETTING} η = .0125, .025, .05, .1 at m = .9 and m = .2, .6, .8 at η = .1, 7 batch sizes

@@ -172,6 +172,7 @@ CARD = BAYESIAN_SGD.at("section 3, figures 1 and 2").card(
         The evidence of a linear classifier is high for informative labels over a range of λ, and never
         above that of guessing for random labels, which it fits as well.
     """,
+    data="MNIST 0/1, digits",
     paper_setting="""
         Logistic regression of zeros and ones of MNIST, 800 training images, informative and random labels,
         evidence by Laplace's approximation over λ.

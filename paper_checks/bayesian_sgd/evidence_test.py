@@ -132,6 +132,7 @@ CARD = BAYESIAN_SGD.at("section 3, figure 2").card(
         The evidence and the test cross-entropy of informative labels agree on λ: where one is good, the
         other is.
     """,
+    data="MNIST 0/1 and 8/1, digits",
     paper_setting="""
         Logistic regression of zeros and ones of MNIST, 800 training images, over λ: both curves side by side.
     """,

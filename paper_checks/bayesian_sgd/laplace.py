@@ -185,6 +185,7 @@ CARD = BAYESIAN_SGD.at("section 2, equation 7").card(
     claim="""
         Laplace's approximation around the maximum a posteriori gives the evidence of a model.
     """,
+    data="breast cancer, MNIST 0/1 and 4/9",
     paper_setting="Used for logistic regression of MNIST without a check.",
     our_setting="""
         Logistic regression on one number, two parameters: the mean radius of the breast cancer data, the

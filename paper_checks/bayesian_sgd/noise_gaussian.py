@@ -270,6 +270,7 @@ CARD = BAYESIAN_SGD.at("section 4, equations 11 to 14").card(
         The gradient of a minibatch is that of all examples plus noise of mean zero and covariance
         ∝ (N/B − 1), which is Gaussian by the central limit theorem.
     """,
+    data="MNIST",
     paper_setting="An assumption of the theory, not tested; 800 hidden units, 1,000 images of MNIST.",
     our_setting="""
         ReLU network 784-100-10 on 1,000 images of MNIST, at its start, after 5 and after 30 epochs of SGD at

@@ -102,6 +102,7 @@ def _draw(sizes: np.ndarray, accuracy: np.ndarray, name: str) -> Any:
 
 CARD = BAYESIAN_SGD.at("section 4, figures 3 and 4").card(
     claim="Test accuracy has a peak at a batch size between the smallest and the whole training set.",
+    data="MNIST",
     paper_setting="MLP of 800 ReLU units on 1,000 images of MNIST, η = 1, momentum .9, no regularisation.",
     our_setting=f"""
         {_noise_grid.SETTING} η = .1, m = .9: at the paper's η = 1 networks of 100 units fail for B of 128

@@ -125,6 +125,7 @@ def _draw(strengths: tuple[float, ...], accuracy: np.ndarray) -> Any:
 
 CARD = BAYESIAN_SGD.at("appendix, L2 regularisation").card(
     claim="L2 regularisation shrinks the gap in test accuracy between small and large batches.",
+    data="MNIST",
     paper_setting="MLP of 800 ReLU units on 1,000 images of MNIST, η = 1, momentum .9, with and without L2.",
     our_setting=f"""
         {_noise_grid.SETTING} η = .1, m = .9, B = 32, 64 and 256, λ = 0, .003, .01 on the mean loss

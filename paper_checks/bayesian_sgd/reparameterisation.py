@@ -224,6 +224,7 @@ CARD = BAYESIAN_SGD.at("section 2, on Dinh et al. 2017").card(
         The evidence does not change under a change of the parameters that leaves the function as it is, if
         the prior goes with them; the sharpness of the minimum does.
     """,
+    data="digits",
     paper_setting="An argument, not tested.",
     our_setting="""
         A minimum of the regularised loss, λ = 1, of networks 64-8-10 with squares of ReLU on 200 digits

@@ -198,6 +198,7 @@ def _draw(found: dict[str, dict[str, Found]]) -> Any:
 
 CARD = DIFFUSION_THEORY.at("section 2, equation 4 and figure 1").card(
     claim="The covariance C of the gradient is close to the Hessian H, near minima and at random points.",
+    data="breast cancer, digits",
     paper_setting="""
         A three-layer network on MNIST, trained and at its random start; elements of both matrices in the
         eigenbasis of the Hessian, seen in a plot. Another one on Avila.

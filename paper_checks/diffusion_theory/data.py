@@ -266,6 +266,7 @@ CARD = DIFFUSION_THEORY.at("figures 4 and 5").card(
         On real data the logarithm of the number of steps in which SGD leaves a pretrained minimum, over a
         level of the loss, is linear in B and in 1/η.
     """,
+    data="breast cancer, wine, digits",
     paper_setting="""
         Logistic regression and networks on Avila, Banknote, Cardiotocography and Sensorless, from a
         pretrained minimum until the loss is above a level; ln of the rate over B, 1/η and a rescaled 1/k.

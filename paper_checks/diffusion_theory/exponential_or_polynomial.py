@@ -133,6 +133,7 @@ def _draw(curved: list[Escape], white: list[Escape], exponent: float, power: flo
 
 CARD = DIFFUSION_THEORY.at("title; theorems 3.1 and 3.2").card(
     claim="SGD favours flat minima exponentially more than sharp ones, white noise polynomially only.",
+    data="none: parabolas",
     paper_setting="Theory; slopes of the logarithm of the rate in 1/k for each noise, in separate figures.",
     our_setting="""
         SGD on parabolas of curvature k and −k that meet, six k from 1 to 2.8, η = .01; noise |L''| or white,

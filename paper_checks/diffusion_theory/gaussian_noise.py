@@ -252,6 +252,7 @@ CARD = DIFFUSION_THEORY.at("section 2 and figure 2").card(
         The noise of minibatch gradients is Gaussian; it looks α-stable only where the coordinates of one
         minibatch, of unequal variances, are taken as one sample.
     """,
+    data="digits, teacher data",
     paper_setting="""
         Gradient noise across parameters and across minibatches, of networks on MNIST and CIFAR-10, in
         histograms beside a Gaussian one and a Lévy one.

@@ -145,6 +145,7 @@ def _draw(arms: list[Arm]) -> Any:
 
 CARD = DIFFUSION_THEORY.at("theorem 3.2").card(
     claim="The mean time of escape under SGD's noise is (2π/H_b) exp[(2BΔL/η)(s/H_a + (1 − s)/H_b)].",
+    data="none: parabolas",
     paper_setting="Theory; experiments look at slopes only.",
     our_setting="""
         Parabolas that meet, noise |L''|, (H_a, H_b) = (2, 1), (1, 2), (3, 1), η = .0002, B = 1, ΔL such that

@@ -253,6 +253,7 @@ def _draw(arms: list[Arm]) -> Any:
 
 CARD = DIFFUSION_THEORY.at("theorem 3.2, against Mori et al. 2022").card(
     claim="The time of escape from a minimum is exponential in the height of the barrier.",
+    data="breast cancer; parabolas",
     paper_setting="Theory, C = H on the way up; Mori et al.: square loss, C ∝ L, a power of the loss.",
     our_setting="""
         Five barriers, L_s/L* = 1.4 to 2.1. SGD on parabolas of curvatures 1 and −1 that meet, η = .02, C = 1,

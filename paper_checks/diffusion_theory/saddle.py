@@ -257,6 +257,7 @@ CARD = DIFFUSION_THEORY.at("theorems 3.1 and 3.2 in many dimensions").card(
         In many dimensions the mean time of escape under white noise is that of theorem 3.1, and of the
         curvatures those along the way out decide.
     """,
+    data="none: two surfaces",
     paper_setting="Theory: eigenvectors as at the minimum, and across the way curvatures that do not change.",
     our_setting="""
         SGD with white noise at ΔL/D = 3, 3.75, 4.5, 5.25. A valley of four parameters that couple,

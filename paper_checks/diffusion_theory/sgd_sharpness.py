@@ -138,6 +138,7 @@ CARD = DIFFUSION_THEORY.at("theorem 3.2 and figures 4 and 5").card(
         With SGD's noise, D ∝ ηH/B, the logarithm of the mean time of escape is linear in the inverse
         sharpness 1/k, in the batch size B and in 1/η.
     """,
+    data="none: parabolas",
     paper_setting="""
         Theory; logistic regression and networks on Avila, Banknote, Cardiotocography, Sensorless; Styblinski-
         Tang functions.

@@ -146,6 +146,7 @@ CARD = DIFFUSION_THEORY.at("theorem 3.1 and figure 3").card(
         With white noise the logarithm of the mean time of escape is linear in ΔL/D, and the sharpness enters
         as a power only: τ(L(√k θ)) = τ/k.
     """,
+    data="none: Styblinski-Tang, parabolas",
     paper_setting="Theory; Styblinski-Tang functions under injected white noise of several scales.",
     our_setting="""
         SGD with white noise, 8192 chains that are put back when they leave. Styblinski-Tang in one dimension,

@@ -137,6 +137,7 @@ CARD = DONT_DECAY.at("section 5.2").card(
     claim="""
         A larger initial η with B in proportion gives the same curves and test accuracy in fewer updates.
     """,
+    data="digits",
     paper_setting="""
         Wide ResNet 16-4 on CIFAR-10: initial η from .1 to .5, B from 128 to 640, with a batch that
         grows later.

@@ -198,6 +198,7 @@ CARD = DONT_DECAY.at("sections 5.3 and 5.4").card(
         With batches that grow in stages, a large residual network trains in few updates on many devices:
         ResNet-50 in 30 minutes on TPUs, Inception-ResNet-V2 in under 2,500 updates.
     """,
+    data="digits",
     paper_setting="ImageNet, batches up to 65,536, a pod of TPUs.",
     our_setting="""
         The mechanism only: a residual network of 8 layers with 8 channels on digits, N = 320, a tenth of the

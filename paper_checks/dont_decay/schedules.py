@@ -112,6 +112,7 @@ CARD = DONT_DECAY.at("sections 3 to 5.1, figures 1 and 2").card(
         Growing the batch B does what decaying the learning rate η does, and so does first one and then the
         other: the same training loss and test accuracy after as many epochs, in fewer updates.
     """,
+    data="digits, MNIST",
     paper_setting="""
         Wide ResNet 16-4 on CIFAR-10, momentum .9, B = 128, the noise scale falls by 5 after 60, 120 and 160
         epochs.

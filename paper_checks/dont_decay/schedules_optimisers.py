@@ -116,6 +116,7 @@ CARD = DONT_DECAY.at("section 5.1, figures 3 to 5").card(
         Growing B in place of decaying η gives the same curves and the same test accuracy for plain SGD,
         heavy ball, Nesterov's momentum and Adam alike.
     """,
+    data="digits",
     paper_setting="Wide ResNet 16-4 on CIFAR-10; SGD, heavy ball and Nesterov with momentum .9, Adam.",
     our_setting="""
         Digits, N = 1280, a tenth of the labels random, tanh network 64-32-10, B = 4, three stages of 10

@@ -262,6 +262,7 @@ CARD = SHARPEST_DIRECTIONS.at("workshop version, ablation of the step").card(
         It is the step along the sharpest directions that takes SGD out of a sharp region: λ₁ falls
         with it alone, and does not without it.
     """,
+    data="digits",
     paper_setting="""
         From a sharp region: SGD, only-top (the step along the sharpest directions alone),
         constant-top (the same with the directions of the start; our reading of the paper's words) and

@@ -174,6 +174,7 @@ CARD = SHARPEST_DIRECTIONS.at("section 3.2 and appendix").card(
         Gradients of minibatches, and so steps, are aligned with the sharpest directions of the loss
         throughout training.
     """,
+    data="digits",
     paper_setting="""
         SimpleCNN and ResNet-32 on CIFAR-10: cosines of minibatch gradients with the top eigenvectors of the
         Hessian over epochs, for several η and B.

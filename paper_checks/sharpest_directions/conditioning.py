@@ -140,6 +140,7 @@ CARD = SHARPEST_DIRECTIONS.at("the workshop version, section 3").card(
         A larger η and a smaller B keep the largest eigenvalue of the Hessian smaller and its top part
         better conditioned, throughout training.
     """,
+    data="digits",
     paper_setting="SimpleCNN and ResNet-32 on CIFAR-10, λ₁ and ratios of eigenvalues over epochs.",
     our_setting="The runs of the card `growth`.",
     statistic="""

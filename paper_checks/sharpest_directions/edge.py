@@ -246,6 +246,7 @@ CARD = SHARPEST_DIRECTIONS.at("beyond the paper: Cohen et al. 2021, arXiv:2103.0
         Gradient descent on the full batch drives λ₁ to 2/η, the edge of stability; SGD stays below it,
         and the height of its peak is better told by η/B than by η.
     """,
+    data="digits",
     paper_setting="""
         Not tested by this paper. Cohen et al.: gradient descent on CIFAR-10, several networks and losses.
     """,

@@ -139,6 +139,7 @@ def _draw(plain: dict[str, Curves], found: dict[tuple[str, Arm], Curves], drawn:
 
 CARD = SHARPEST_DIRECTIONS.at("section 5").card(
     claim="Longer steps along the sharpest directions, γ > 1, lead SGD to flatter regions.",
+    data="digits",
     paper_setting="SimpleCNN and ResNet-32 on CIFAR-10, K = 5 and γ > 1.",
     our_setting="""
         Networks, data, η = .1, B = 16, 24 epochs and 8 pairs of runs of the card on nudged SGD. K =

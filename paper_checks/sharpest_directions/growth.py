@@ -173,6 +173,7 @@ CARD = SHARPEST_DIRECTIONS.at("section 3.1, figures 1 and 2").card(
         The largest eigenvalue of the Hessian first grows to a peak, early in training, then
         settles or falls.
     """,
+    data="digits",
     paper_setting="SimpleCNN and ResNet-32 on CIFAR-10, λ₁ over epochs for several η and B.",
     our_setting="""
         Digits, cross-entropy, clean labels and 25 % of them redrawn at random; weights from a small

@@ -165,6 +165,7 @@ CARD = SHARPEST_DIRECTIONS.at("section 5").card(
         Nudged SGD, with steps times γ < 1 along the K sharpest directions, trains as fast as SGD or
         faster, to sharper regions, and generalises as well or better.
     """,
+    data="digits",
     paper_setting="""
         SimpleCNN and ResNet-32 on CIFAR-10; K = 5 and γ = .01 and others, directions found anew at
         each epoch.

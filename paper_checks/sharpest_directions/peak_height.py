@@ -121,6 +121,7 @@ CARD = SHARPEST_DIRECTIONS.at("section 3.1, figure 2").card(
     claim="""
         The peak of the largest eigenvalue of the Hessian is lower for larger η and for smaller B.
     """,
+    data="digits",
     paper_setting="""
         SimpleCNN and ResNet-32 on CIFAR-10, λ₁ over epochs for several η at one B and several B
         at one η.

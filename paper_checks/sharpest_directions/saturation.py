@@ -269,6 +269,7 @@ CARD = SHARPEST_DIRECTIONS.at("workshop version, discussion").card(
         Larger steps reach regions in which units saturate, and that lowers the curvature along the sharpest
         directions (proposed there as a possible cause).
     """,
+    data="digits",
     paper_setting="A conjecture about convolutional networks on CIFAR-10.",
     our_setting="""
         A tanh network 64-32-32-10 on 1280 digits and a rectified convolutional one of 1870 weights on 640,

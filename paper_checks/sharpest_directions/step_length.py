@@ -301,6 +301,7 @@ CARD = SHARPEST_DIRECTIONS.at("section 4.1, figure 4").card(
         The SGD step is too long along the sharpest directions: on average the loss along them does not fall,
         and longer steps raise it.
     """,
+    data="digits",
     paper_setting="""
         SimpleCNN and ResNet-32 on CIFAR-10: the loss at multiples .25 to 4 of the step, along it all and
         along the sharpest directions, averaged within epochs.

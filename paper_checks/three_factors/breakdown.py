@@ -238,6 +238,7 @@ def _draw(rows: list[Row], names: tuple[str, ...]) -> Any:
 
 CARD = THREE_FACTORS.at("section 4.2, figures 6 and 7").card(
     claim="With η/B kept the curves coincide up to some η only, and break sooner with fewer examples.",
+    data="digits, teacher data",
     paper_setting="VGG-11 on CIFAR-10, N = 12 000, 22 500, 45 000, η and B multiplied by β.",
     our_setting="""
         Tanh networks with two hidden layers of 32 (full: 64) on N = 256, 512, 1280 (full: 768 too; smoke:

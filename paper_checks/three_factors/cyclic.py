@@ -131,6 +131,7 @@ CARD = THREE_FACTORS.at("section 4, cyclical learning rate and batch size schedu
         A cyclic batch size does what a cyclic learning rate does, if η/B goes through the same cycle:
         the same curves, and an end of the same curvature.
     """,
+    data="digits, teacher data",
     paper_setting="ResNet-56 on CIFAR-10: B between 128 and 640 against η between .001 and .005.",
     our_setting="""
         tanh networks 64-64-64-10 on noisy digits and on teacher data, cross-entropy. η/B alternates

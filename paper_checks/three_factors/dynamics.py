@@ -152,6 +152,7 @@ def _draw(results: dict[str, ss.SweepResult], factors: tuple[int, ...]) -> Any:
 
 CARD = THREE_FACTORS.at("section 4.2, figures 4 and 5").card(
     claim="With η/B kept, learning curves over epochs are the same.",
+    data="digits, teacher data",
     paper_setting="VGG-11 and ResNet-56 on CIFAR-10, η and B multiplied by β = .25, 1, 4.",
     our_setting="""
         Tanh networks with two hidden layers of 32 (full: 64, and a convolutional network on digits) on 1280

@@ -243,6 +243,7 @@ def _draw(made: list[Grid]) -> Any:
 
 CARD = THREE_FACTORS.at("section 4.1, figures 2 and 3").card(
     claim="Runs with one η/B end alike: in curvature, loss and accuracy.",
+    data="digits, teacher data, MNIST",
     paper_setting="VGG-11 and ResNet-56 on CIFAR-10, η and B multiplied by one factor.",
     our_setting="""
         Tanh networks (64-32-32-10 or 32-32-32-10; full: two layers of 64, and a convolutional network on

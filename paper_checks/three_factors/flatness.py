@@ -141,6 +141,7 @@ def _draw(made: list[Grid], key: jax.Array) -> Any:
 
 CARD = THREE_FACTORS.at("section 4.1, figure 1").card(
     claim="The larger η/B, the flatter the end: λ₁, Frobenius norm and trace of the Hessian are smaller.",
+    data="digits, teacher data",
     paper_setting="""
         A 20-layer perceptron and a 4-layer one with batch normalisation on Fashion-MNIST, largest eigenvalue
         and Frobenius norm over η/B.

@@ -196,6 +196,7 @@ def _draw_distances(right: Any, found: dict[float, Any], against: Any, margin: f
 
 CARD = THREE_FACTORS.at("section 3, the stationary law of equation 7").card(
     claim="With isotropic gradient noise SGD and its SDE settle in exp(−2BL/(ησ²)).",
+    data="none: a double well",
     paper_setting="Theory: an SDE with constant, isotropic noise.",
     our_setting="""
         Double well L = (x² − 1)²/4, σ² = 8, η/B = .025, so T = ησ²/B = .2. SGD at (η, B) = (.1, 4),

@@ -177,6 +177,7 @@ def _draw(lines: dict[tuple[str, str], np.ndarray], names: tuple[str, ...]) -> A
 
 CARD = THREE_FACTORS.at("section 4.1, figure 4").card(
     claim="The loss on the line between two ends shows a wider valley at the one of larger η/B.",
+    data="digits, teacher data",
     paper_setting="ResNet-56 and VGG-11 on CIFAR-10, lines from a small to a large η/B, α from −1 to 2.",
     our_setting="""
         Tanh networks with two hidden layers of 32 (full: 64) on 1280 scikit-learn digits and on 1280 normal

@@ -129,6 +129,7 @@ CARD = THREE_FACTORS.at("beyond the paper: figures of training curves at equal �
         A limit: with clean labels and the cross-entropy, learning curves follow gradient flow in t = ηk
         whatever η/B is, so that their agreement at equal η/B is near-trivial.
     """,
+    data="digits, teacher data",
     paper_setting="Clean CIFAR-10 and FashionMNIST in most experiments.",
     our_setting="""
         tanh networks 64-64-64-10 on digits and on teacher data, N = 1280; η = .08, B = 4 and 256, t =

@@ -178,6 +178,7 @@ CARD = THREE_FACTORS.at("beyond the paper: section 3 speaks of any loss").card(
         A limit: with the squared error and large batches the curvature at the end follows 2/η, the
         edge of stability, whatever η/B is.
     """,
+    data="digits, wine",
     paper_setting="Not tested: cross-entropy throughout.",
     our_setting="""
         tanh networks with hidden layers of 32 and 32, clean labels, squared error, weights from N(0, 1/(4

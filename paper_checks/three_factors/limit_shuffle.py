@@ -186,6 +186,7 @@ CARD = THREE_FACTORS.at("beyond the paper: section 3 takes examples as drawn ind
         variance is half of the SDE's or less where ηhN/B is 1.6 or below, and it moves the loss curves of
         networks by more than the SDE may be off.
     """,
+    data="digits, teacher data; a quadratic",
     paper_setting="Theory with independent examples; experiments with shuffled epochs.",
     our_setting="""
         Quadratic loss in 6 directions of curvature h = .25 to 8, N = 64 real examples, η = .1, B = 4;

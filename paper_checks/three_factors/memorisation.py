@@ -305,6 +305,7 @@ def _card(name: str, claim: str, statistic: str, check: Callable[[Context], Outc
         paper=THREE_FACTORS,
         place="section 4, experiments with random labels",
         claim=claim,
+        data="digits, teacher data, MNIST",
         paper_setting="MNIST, MLP-256, 25 and 50 % random labels, momentum 0 and .9, 300 epochs.",
         our_setting=f"""
             ReLU networks with one hidden layer of 128 on digits (25 and 50 % random labels, momentum 0;

@@ -127,6 +127,7 @@ def _draw(context: Context, found: dict[str, Any]) -> Any:
 
 CARD = THREE_FACTORS.at("section 3, equation 5").card(
     claim="The SDE with the noise covariance C(θ)·η/B describes SGD on a network, all through training.",
+    data="digits, teacher data",
     paper_setting="Assumed by the theory; not tested.",
     our_setting="""
         tanh networks 64-64-64-10 on noisy digits and on teacher data, cross-entropy, N = 1280, η/B =

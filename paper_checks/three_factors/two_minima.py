@@ -335,6 +335,7 @@ CARD = THREE_FACTORS.at("section 3, theorem 2 and its corollaries").card(
         Two minima are occupied in the ratio √(det H_B/det H_A)·exp(2(L_B − L_A)/T): a higher,
         flatter one wins where T is high enough, a higher, sharper one never.
     """,
+    data="none: two parabolas",
     paper_setting="Theory: Laplace's approximation of the stationary law.",
     our_setting="""
         Two rounded parabolas. Flatter: curvature 1 against 6, higher by .05 in 1-D and .1 in 2-D;

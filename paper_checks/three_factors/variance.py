@@ -248,6 +248,7 @@ CARD = THREE_FACTORS.at("section 3: the three factors are η, B and the gradient
         At fixed η/B it is the gradient variance σ² that sets the noise: only ησ²/B counts, whatever
         changes σ².
     """,
+    data="breast cancer, wine, digits, teacher data; a double well",
     paper_setting="Theory; σ² not varied in experiments.",
     our_setting="""
         Double well with isotropic σ² = 4 to 16, η = .025, 2·10⁵ chains. Softmax regression (l2 = .05, η =
