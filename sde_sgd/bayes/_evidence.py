@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from sde_sgd import _checks, _tree
 from sde_sgd._platform._shown import described, short
+from sde_sgd._platform.reading import _traces
 from sde_sgd.curvature._operators import Operator, check_theta, operator, parameter_count, parameters_of
 from sde_sgd.curvature._quadrature import check_quadrature, quadrature
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
@@ -95,7 +96,8 @@ def map_fit(
         problem: a classifier with cross-entropy and without l2: the prior has its place in `precision`.
         initial: parameters of one chain, where it begins.
         precision: λ > 0 of the prior N(0, 1/λ), one for all parameters or shaped as they are.
-        tolerance: of the gradient's norm, of the cost per example.
+        tolerance: of the gradient's norm, of the cost per example. The evidence needs a smaller one where
+            λ ≪ 1: directions that only the prior holds are found to N · tolerance/λ.
         most_steps: before it is given up.
 
     Returns:
@@ -110,15 +112,15 @@ def map_fit(
     # of numbers in 64 bits optax mixes integers of two sizes
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
         doubled, begin = _in_double((problem, initial))
-        cost, flat, unravel = _cost(doubled, begin, prior)
-        found, norm, steps = jax.jit(lambda at: _descend(cost, at, tolerance, most))(flat)
+        found, norm, steps = _fitted(doubled, begin, jnp.asarray(prior), jnp.asarray(tolerance), most)
         if not float(norm) <= tolerance:
             raise ValueError(
                 f"the fit has not converged: after {int(steps)} steps the gradient is {float(norm):.3g}, "
                 f"above tolerance = {tolerance:g}. Raise most_steps = {most}, or begin elsewhere; where "
-                f"precision is next to nothing and classes can be told apart there is no minimum near."
+                f"precision is next to nothing and classes can be told apart there is no minimum near; at "
+                f"the kinks of ReLU no gradient that vanishes."
             )
-        theta = jax.tree.map(np.asarray, unravel(found))
+        theta = jax.tree.map(np.asarray, found)
     return Fit(theta=theta, gradient_norm=float(norm), steps=int(steps))
 
 
@@ -173,20 +175,17 @@ def log_evidence(
     count, classes = problem.size, _classes(problem)
     with jax.enable_x64(True):
         doubled, at = _in_double((problem, theta))
-        cost, flat, _ = _cost(doubled, at, prior)
-        norm = float(jnp.linalg.norm(jax.jit(jax.grad(cost))(flat)))
+        weights = jnp.asarray(prior)
+        norm = float(_gradient_norm(doubled, at, weights))
         if not norm <= tolerance:
             raise ValueError(
                 f"theta must be a minimum of the cost with its prior, but the gradient is {norm:.3g} there, "
                 f"above tolerance = {tolerance:g}. Take map_fit(problem, theta, precision=...).theta."
             )
-        scale = (count / jnp.asarray(prior)) ** 0.5
-        hessian = operator(doubled, at, "hessian")
-        ratios = Operator(lambda v: v + scale * hessian.product(scale * v), jnp.zeros(size), hessian.unravel)
         if exact:
-            logs, inverses, lowest = _sums_of_all(ratios)
+            logs, inverses, lowest = _sums_of_all(np.asarray(_ratio_matrix(doubled, at, weights)))
         else:
-            found = jax.jit(lambda key: _sums(ratios, key, samples, products))(key)
+            found = _sums(doubled, at, weights, key, samples, products)
             logs, inverses = (np.asarray(one) for one in found[:2])
             lowest = float(found[2])
         if not lowest > 0:
@@ -195,7 +194,7 @@ def log_evidence(
                 f"times the prior's: a saddle. Fit on from a point beside it."
             )
         loss = float(count * doubled.loss(at))
-        penalty = float(0.5 * jnp.sum(jnp.asarray(prior) * flat**2))
+        penalty = float(0.5 * jnp.sum(weights * ravel_pytree(at)[0] ** 2))
     mean_log, mean_inverse = float(np.mean(logs)), float(np.mean(inverses))
     error = float(np.std(logs, ddof=1) / len(logs) ** 0.5) if len(logs) > 1 else 0.0
     likelihood = count * float(np.log(classes)) - loss
@@ -259,11 +258,11 @@ def _in_double(tree: Any) -> Any:
 
 
 def _cost(
-    problem: EmpiricalRisk, theta: Any, prior: np.ndarray
+    problem: EmpiricalRisk, theta: Any, prior: Float[Array, " d"]
 ) -> tuple[Callable[[Array], Array], Float[Array, " d"], Callable[[Array], Any]]:
     """θ ↦ L(θ) + Σ λ_j θ_j²/(2N) over raveled parameters, and where it begins."""
     flat, unravel = ravel_pytree(theta)
-    weights = jnp.asarray(prior / (2 * problem.size))
+    weights = prior / (2 * problem.size)
 
     def cost(at: Array) -> Array:
         result: Array = problem.loss(unravel(at)) + jnp.sum(weights * at * at)
@@ -272,8 +271,38 @@ def _cost(
     return cost, flat, unravel
 
 
+@_traces.jit
+def _fitted(
+    problem: EmpiricalRisk, begin: Any, prior: Float[Array, " d"], tolerance: Float[Array, ""], most: int
+) -> Any:
+    """Where `_descend` ends, shaped as the parameters, the gradient's norm there and the steps."""
+    cost, flat, unravel = _cost(problem, begin, prior)
+    found, norm, steps = _descend(cost, flat, tolerance, most)
+    return unravel(found), norm, steps
+
+
+@_traces.jit
+def _gradient_norm(problem: EmpiricalRisk, at: Any, prior: Float[Array, " d"]) -> Any:
+    cost, flat, _ = _cost(problem, at, prior)
+    return jnp.linalg.norm(jax.grad(cost)(flat))
+
+
+def _ratios(problem: EmpiricalRisk, at: Any, prior: Float[Array, " d"]) -> Operator:
+    """Λ^{−½} (N ∇∇L + Λ) Λ^{−½}."""
+    scale = (problem.size / prior) ** 0.5
+    hessian = operator(problem, at, "hessian")
+    origin = jnp.zeros_like(hessian.origin)
+    return Operator(lambda v: v + scale * hessian.product(scale * v), origin, hessian.unravel)
+
+
+@_traces.jit
+def _ratio_matrix(problem: EmpiricalRisk, at: Any, prior: Float[Array, " d"]) -> Any:
+    made = _ratios(problem, at, prior)
+    return lax.map(made.product, jnp.eye(made.origin.size, dtype=made.origin.dtype), batch_size=_COLUMNS)
+
+
 def _descend(
-    cost: Callable[[Array], Array], start: Array, tolerance: float, most: int
+    cost: Callable[[Array], Array], start: Array, tolerance: Array, most: int
 ) -> tuple[Array, Array, Array]:
     """Where the gradient is small enough or the steps are up, its norm there, and the steps."""
     optimizer = optax.lbfgs()
@@ -295,18 +324,20 @@ def _descend(
     return at, jnp.linalg.norm(jax.grad(cost)(at)), steps
 
 
-def _sums_of_all(made: Operator) -> tuple[np.ndarray, np.ndarray, float]:
+def _sums_of_all(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Σ ln μ and Σ 1/μ over all eigenvalues, and the lowest."""
-    size = made.origin.size
-    matrix = np.asarray(jax.jit(lambda rows: lax.map(made.product, rows, batch_size=_COLUMNS))(jnp.eye(size)))
     values = np.linalg.eigvalsh((matrix + matrix.T) / 2)
     if not values[0] > 0:
         return np.zeros(1), np.zeros(1), float(values[0])
     return np.array([np.log(values).sum()]), np.array([(1 / values).sum()]), float(values[0])
 
 
-def _sums(made: Operator, key: Any, samples: int, products: int) -> tuple[Array, Array, Array]:
+@_traces.jit
+def _sums(
+    problem: EmpiricalRisk, at: Any, prior: Float[Array, " d"], key: Any, samples: int, products: int
+) -> Any:
     """The same from each of some random vectors, and the lowest Ritz value."""
+    made = _ratios(problem, at, prior)
     nodes, weights = quadrature(made, key, samples, products)
     safe = jnp.maximum(nodes, jnp.finfo(nodes.dtype).tiny)
     logs, inverses = (made.origin.size * jnp.sum(weights * of, axis=1) for of in (jnp.log(safe), 1 / safe))
