@@ -81,7 +81,7 @@ class Schedule(Shown):
         if not listed or not all(isinstance(stage, Stage) for stage in listed):
             raise ValueError(f"stages must be a list of at least one Stage, got {_checks.short(stages)}.")
         if largest_fraction is not None:
-            _checks.scalar("largest_fraction", largest_fraction, above=0, hint="None for any.")
+            largest_fraction = float(_checks.scalar("largest_fraction", largest_fraction, above=0))
             if largest_fraction > 1:
                 raise ValueError(f"largest_fraction must be <= 1, got {largest_fraction:g}. None for any.")
         object.__setattr__(self, "stages", tuple(listed))
@@ -95,6 +95,7 @@ class Schedule(Shown):
 
     def updates(self, dataset_size: int | None = None, *, sampling: Sampling | None = None) -> int:
         """Number of parameter updates, Σ epochs · N/B, or Σ epochs · ⌈N/B⌉ with sampling="shuffle_all"."""
+        _check_size(dataset_size)
         if sampling is not None:
             _checks.choice("sampling", sampling, _samplings.SAMPLINGS)
         steps = [stage.steps(self.unit, dataset_size, sampling=sampling) for stage in self.stages]
@@ -104,11 +105,12 @@ class Schedule(Shown):
         r"""How far momentum sets each stage back, in the unit of the lengths, while its buffer fills.
 
         A buffer v ← m v + ∇L is at its value ∇L/(1 − m) about 1/(1 − m) steps after m has changed, in
-        B/(N(1 − m)) epochs. Under a constant gradient θ is then behind one whose buffer was full by
+        B/(N(1 − m)) epochs. In k steps under a constant gradient 1 θ then falls behind one whose buffer was
+        full by
 
-            m/(1 − m) · (m − m')/(1 − m')  steps,
+            m (1 − m^k)/(1 − m) · (1 − (1 − m) v₀)  steps,
 
-        m' the momentum before; the first stage has an empty buffer and is m/(1 − m) steps behind. A momentum
+        v₀ the buffer where the stage begins: 0 for the first one, m/(1 − m) steps in a long run. A momentum
         that falls sets θ ahead, a negative lag.
 
         Args:
@@ -117,13 +119,13 @@ class Schedule(Shown):
         Source: Smith, Kindermans, Ying, Le 2018 (arXiv:1711.00489), section 4, for B/(N(1 − m)); the lag:
         a sum of a geometric series.
         """
-        lags, before = [], None
+        _check_size(dataset_size)
+        lags, buffer = [], 0.0
         for stage in self.stages:
-            m = float(stage.momentum)
-            empty = 1.0 if before is None else (m - before) / (1 - before)
-            worth = stage.steps(self.unit, dataset_size) / stage.length
-            lags.append(m / (1 - m) * empty / worth)
-            before = m
+            m, steps = float(stage.momentum), stage.steps(self.unit, dataset_size)
+            filled = (1 - m**steps) / (1 - m)
+            lags.append(m * filled * (1 - (1 - m) * buffer) * stage.length / steps)
+            buffer = m**steps * buffer + filled
         return tuple(lags)
 
     def check_fits(self, dataset_size: int | None, name: str = "schedule") -> None:
@@ -132,9 +134,10 @@ class Schedule(Shown):
         Raises:
             ValueError: naming the stage and the ways out.
         """
+        _check_size(dataset_size)
         if self.largest_fraction is None or dataset_size is None:
             return
-        most = self.largest_fraction * dataset_size
+        most = self.largest_fraction * dataset_size * (1 + 1e-9)  # of 29 in 100, .29 in floats
         first = self.stages[0].batch_size
         for number, stage in enumerate(self.stages, 1):
             if stage.batch_size > max(first, most):
@@ -144,6 +147,11 @@ class Schedule(Shown):
                     f"η(N/B − 1), and only for B ≪ N does η/B stand for it. Decay η from there, as with "
                     f"by=['batch_size', 'learning_rate'], or say largest_fraction=None."
                 )
+
+
+def _check_size(dataset_size: int | None) -> None:
+    if dataset_size is not None:
+        _checks.integer("dataset_size", dataset_size, at_least=1)
 
 
 def nearest(steps: Numbers) -> np.ndarray | np.integer:

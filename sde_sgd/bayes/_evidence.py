@@ -21,6 +21,7 @@ from sde_sgd.problems._empirical_risk import EmpiricalRisk
 from sde_sgd.problems._losses import cross_entropy
 from sde_sgd.random import check_key
 
+_TOLERANCE, _GAP = 1e-6, 1e-3  # of a fit; nats that it may be above the minimum
 _EXACT = 4_096  # parameters up to which "auto" takes the whole Hessian
 _COLUMNS = 64  # of it at once
 _PRODUCTS, _SAMPLES = 200, 16
@@ -55,6 +56,8 @@ class Evidence:
         occam: −½ Σ ln μ_i, the log of the Occam factor.
         effective_parameters: Σ (1 − 1/μ_i), how many directions the data determine.
         gradient_norm: of the cost per example at θ.
+        gap: ½ N² gᵀΛ⁻¹g, g the gradient per example: where the cost is convex it is at most so many nats
+            above its minimum.
         dimension: d, the number of parameters.
         samples: N.
         classes: k.
@@ -67,6 +70,7 @@ class Evidence:
     occam: float
     effective_parameters: float
     gradient_norm: float
+    gap: float
     dimension: int
     samples: int
     classes: int
@@ -85,7 +89,7 @@ def map_fit(
     initial: PyTree,
     *,
     precision: PyTree,
-    tolerance: float = 1e-6,
+    tolerance: float = _TOLERANCE,
     most_steps: int = 5_000,
 ) -> Fit:
     r"""The maximum a posteriori: the least of N L(θ) + ½ Σ λ_j θ_j², by L-BFGS in float64.
@@ -95,7 +99,8 @@ def map_fit(
     Args:
         problem: a classifier with cross-entropy and without l2: the prior has its place in `precision`.
         initial: parameters of one chain, where it begins.
-        precision: λ > 0 of the prior N(0, 1/λ), one for all parameters or shaped as they are.
+        precision: λ > 0 of the prior N(0, 1/λ), one for all parameters, or shaped as they are (or one for
+            each of their arrays).
         tolerance: of the gradient's norm, of the cost per example. The evidence needs a smaller one where
             λ ≪ 1: directions that only the prior holds are found to N · tolerance/λ.
         most_steps: before it is given up.
@@ -106,6 +111,7 @@ def map_fit(
     Raises:
         ValueError: if an argument is out of range, or the gradient does not come down to the tolerance.
     """
+    _refuse_tracing("map_fit", problem, initial, precision)
     problem, initial, prior = _checked(problem, initial, precision, "initial")
     tolerance = float(_checks.scalar("tolerance", tolerance, above=0))
     most = _checks.integer("most_steps", most_steps, at_least=1)
@@ -133,7 +139,7 @@ def log_evidence(
     samples: int = _SAMPLES,
     products: int | None = None,
     key: Key[Array, ""] | None = None,
-    tolerance: float = 1e-6,
+    tolerance: float = _TOLERANCE,
 ) -> Evidence:
     r"""ln(evidence of a classifier/that of uniform guessing), by Laplace's approximation at a minimum θ.
 
@@ -145,7 +151,8 @@ def log_evidence(
     Args:
         problem: a classifier with cross-entropy and without l2: the prior has its place in `precision`.
         theta: θ, a minimum of N L + ½ Σ λ_j θ_j², of one chain: `map_fit(...).theta`.
-        precision: λ > 0 of the prior N(0, 1/λ), one for all parameters or shaped as they are.
+        precision: λ > 0 of the prior N(0, 1/λ), one for all parameters, or shaped as they are (or one for
+            each of their arrays).
         method: "exact" takes all eigenvalues of the Hessian, "lanczos" estimates both sums over them by
             stochastic Lanczos quadrature, "auto" is exact up to 4,096 parameters.
         samples, products: random vectors, and products for each, of "lanczos"; by default 16 and 200 (or d).
@@ -157,11 +164,13 @@ def log_evidence(
         `Evidence`.
 
     Raises:
-        ValueError: if θ is no minimum (its gradient is above the tolerance, or an eigenvalue not above 0), or
-            an argument is out of range.
+        ValueError: if θ is no minimum (its gradient is above the tolerance, an eigenvalue not above 0, or
+            the gap above 10⁻³ nat, times (tolerance/10⁻⁶)² for a larger tolerance), or an argument is out of
+            range.
 
     Source: MacKay 1992, *Bayesian interpolation*; Smith, Le 2018 (arXiv:1710.06451), section 3.
     """
+    _refuse_tracing("log_evidence", problem, theta, precision)
     problem, theta, prior = _checked(problem, theta, precision, "theta")
     _checks.choice("method", method, ("auto", "exact", "lanczos"))
     tolerance = float(_checks.scalar("tolerance", tolerance, above=0))
@@ -176,11 +185,19 @@ def log_evidence(
     with jax.enable_x64(True):
         doubled, at = _in_double((problem, theta))
         weights = jnp.asarray(prior)
-        norm = float(_gradient_norm(doubled, at, weights))
+        slope = _gradient(doubled, at, weights)
+        norm = float(jnp.linalg.norm(slope))
         if not norm <= tolerance:
             raise ValueError(
                 f"theta must be a minimum of the cost with its prior, but the gradient is {norm:.3g} there, "
                 f"above tolerance = {tolerance:g}. Take map_fit(problem, theta, precision=...).theta."
+            )
+        gap = float(jnp.sum((count * slope) ** 2 / weights)) / 2
+        if gap > _GAP * max(1.0, tolerance / _TOLERANCE) ** 2:
+            raise ValueError(
+                f"theta must be a minimum of the cost, but with so small a precision it may be {gap:.2g} "
+                f"nats above it, and its curvature another: tolerance = {tolerance:g} is not enough. Take "
+                f"map_fit(problem, theta, precision=..., tolerance=...).theta with a smaller one."
             )
         if exact:
             logs, inverses, lowest = _sums_of_all(np.asarray(_ratio_matrix(doubled, at, weights)))
@@ -206,10 +223,19 @@ def log_evidence(
         occam=-0.5 * mean_log,
         effective_parameters=size - mean_inverse,
         gradient_norm=norm,
+        gap=gap,
         dimension=size,
         samples=count,
         classes=classes,
     )
+
+
+def _refuse_tracing(name: str, *trees: Any) -> None:
+    if not all(_checks.is_concrete(leaf) for leaf in jax.tree.leaves((jnp.zeros(()), trees))):
+        raise ValueError(
+            f"{name} cannot be called inside jax.jit, vmap or grad: it looks at numbers on the host. Call it "
+            f"for one prior after the other; they share one program."
+        )
 
 
 def _checked(problem: Any, theta: Any, precision: Any, name: str) -> tuple[EmpiricalRisk, Any, np.ndarray]:
@@ -231,8 +257,11 @@ def _checked(problem: Any, theta: Any, precision: Any, name: str) -> tuple[Empir
                 f"{short(precision)}."
             )
         leaves = zip(jax.tree.leaves(precision), jax.tree.leaves(expected), strict=True)
-        parts = [np.broadcast_to(np.asarray(leaf, np.float64), like.shape).ravel() for leaf, like in leaves]
-        prior = np.concatenate(parts)
+        parts = [(_checks.real("precision", leaf), like.shape) for leaf, like in leaves]
+        wrong = [(leaf.shape, shape) for leaf, shape in parts if leaf.shape not in ((), shape)]
+        if wrong:
+            raise ValueError(f"precision must be shaped as the parameters, {wrong[0][1]}, got {wrong[0][0]}.")
+        prior = np.concatenate([np.broadcast_to(leaf, shape).ravel() for leaf, shape in parts])
     else:
         prior = np.full(parameter_count(expected), float(rows))
     if not (np.isfinite(prior) & (prior > 0)).all():
@@ -282,9 +311,9 @@ def _fitted(
 
 
 @_traces.jit
-def _gradient_norm(problem: EmpiricalRisk, at: Any, prior: Float[Array, " d"]) -> Any:
+def _gradient(problem: EmpiricalRisk, at: Any, prior: Float[Array, " d"]) -> Any:
     cost, flat, _ = _cost(problem, at, prior)
-    return jnp.linalg.norm(jax.grad(cost)(flat))
+    return jax.grad(cost)(flat)
 
 
 def _ratios(problem: EmpiricalRisk, at: Any, prior: Float[Array, " d"]) -> Operator:

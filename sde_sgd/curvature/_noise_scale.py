@@ -17,6 +17,7 @@ from sde_sgd.problems._base import Problem
 from sde_sgd.problems._finite_sum import FiniteSumProblem
 from sde_sgd.random import check_key
 
+_ROUNDINGS = 4  # of one example's gradient: a mean that is no larger is not told from 0
 _AT_ONCE = 64  # examples or batches whose gradients are taken together
 
 
@@ -30,7 +31,8 @@ class NoiseScale(NamedTuple):
             estimate of |∇L|² is not told from 0.
         trace: Tr C, of one example's gradient.
         squared_gradient: |∇L|².
-        resolved: whether the interval has two ends and the value is not negative.
+        resolved: whether the interval has two ends and the value is not negative; where it is exact, whether
+            the gradient is more than the rounding of its examples'.
     """
 
     value: Float[Array, "..."]
@@ -110,18 +112,21 @@ def gradient_noise_scale(
 @_traces.jit
 def _exact(problem: Problem, theta: Any) -> NoiseScale:
     with precise():
-        square = _tree.squared_norm(problem.gradient(theta))
+        mean = problem.gradient(theta)
+        square = _tree.squared_norm(mean)
         if isinstance(problem, FiniteSumProblem):
-
+            # of differences: of squares little is left where the mean is large
             def one(number: Int[Array, ""]) -> Array:
-                return _squared(problem, theta, number[None])
+                gradient = problem.batch_gradient(theta, number[None])
+                return _tree.squared_norm(jax.tree.map(jnp.subtract, gradient, mean))
 
             numbers = jnp.arange(problem.dataset_size, dtype=jnp.int32)
-            trace = jnp.mean(lax.map(one, numbers, batch_size=_AT_ONCE)) - square
+            trace = jnp.mean(lax.map(one, numbers, batch_size=_AT_ONCE))
         else:
             trace = jnp.trace(problem.gradient_covariance(theta))
     value = trace / square
-    return NoiseScale(value, value, value, trace, square, jnp.isfinite(value))
+    rounding = (_ROUNDINGS * jnp.finfo(square.dtype).eps) ** 2 * trace
+    return NoiseScale(value, value, value, trace, square, jnp.isfinite(value) & (square > rounding))
 
 
 @_traces.jit

@@ -191,7 +191,7 @@ def sweep_plan(
         staged = schedule if isinstance(schedule, Schedule) else None
         if staged is not None:
             called = setting["schedule"] if isinstance(axes["schedule"], Mapping) else None
-            _look_at_stages(staged, problems[which], sampling_of, called)
+            _look_at_stages(staged, problems[which], sampling_of, (called, which))
         points.append(make_point((which, problems[which]), staged, values, clock, sampling_of))
     if seeds * len(points) > _MOST_RUNS:
         raise ValueError(
@@ -225,9 +225,12 @@ def _schedules(axes: Mapping[str, Any], runs: Any) -> Mapping[str, Any]:
     return schedules
 
 
-def _look_at_stages(schedule: Schedule, problem: Problem, sampling_of: SamplingOf, name: str | None) -> None:
+def _look_at_stages(
+    schedule: Schedule, problem: Problem, sampling_of: SamplingOf, names: tuple[str | None, str]
+) -> None:
     """Refuse a batch that grows too far; warn of momentum that lags, where batches are drawn."""
-    called = "schedule" if name is None else f"schedule {name!r}"
+    called = "schedule" if names[0] is None else f"schedule {names[0]!r}"
+    called += f" for problem {names[1]!r}" if names[1] else ""
     schedule.check_fits(problem.dataset_size, called)
     if sampling_of(problem, schedule.stages[0]) is not None:
         tell_momentum_lag(schedule, problem.dataset_size, called, stacklevel=4)
@@ -238,8 +241,11 @@ def clock_of(schedule: Any, epochs: Any, time: Any, steps: Any, every: Any) -> C
     named = {unit: length for unit, length in given.items() if length is not None}
     if schedule is not None and not named:
         one = next(iter(schedule.values())) if isinstance(schedule, Mapping) and schedule else schedule
-        if isinstance(one, Schedule):
-            named = {one.unit: one.length}
+        if not isinstance(one, Schedule):
+            raise ValueError(
+                f"schedule must be a Schedule, or several by name, got {_checks.short(schedule)}."
+            )
+        named = {one.unit: one.length}
     if len(named) != 1:
         raise ValueError(f"give one of epochs, time and steps, got {sorted(named) or 'none'}.")
     ((unit, length),) = named.items()

@@ -35,6 +35,7 @@ _SAID = {
     NOISE_SCALE: "at the start a step no longer lowers the loss",
     EXAMPLES: "of N examples there are no more, or without replacement noise falls by a tenth",
 }
+_OPTIONS = ("devices", "data_devices", "chunk", "memory_limit", "progress", "checkpoint", "resume")
 _PLACES, _DIRECTIONS, _PROBES = 4, 20, 16
 _FRACTION = 0.1
 _LEVEL = 0.95
@@ -58,7 +59,7 @@ class _Seen(NamedTuple):
     trace: Any
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class LargestBatch(Shown):
     r"""What `largest_batch` found. Print it.
 
@@ -75,6 +76,7 @@ class LargestBatch(Shown):
         limit: how far the mean loss may rise, in `spread`.
         curvature, noise: λ_i and e_iᵀCe_i at the end, mean over runs.
         rest: of tr(HC), beyond those directions.
+        diverged: runs that did, and are left out.
         samples: N, None where there is no data set.
     """
 
@@ -91,6 +93,7 @@ class LargestBatch(Shown):
     loss: float
     spread: float
     limit: float
+    diverged: int
     samples: int | None
     curvature: np.ndarray = field(repr=False)
     noise: np.ndarray = field(repr=False)
@@ -98,7 +101,8 @@ class LargestBatch(Shown):
 
     def rise(self, batch_size: float) -> float:
         """How far the mean loss at the end is above that at `hyper`, in `spread`; ∞ where unstable."""
-        return _rise(self.hyper, batch_size, self.curvature, self.noise, self.rest) / self.spread
+        size = float(_checks.scalar("batch_size", batch_size, above=0))
+        return _rise(self.hyper, size, self.curvature, self.noise, self.rest) / self.spread
 
     def __str__(self) -> str:
         m, size = float(self.hyper.momentum), self.hyper.batch_size
@@ -124,7 +128,9 @@ class LargestBatch(Shown):
             seen,
             "  B_simple = {:.3g} at the start, {:.3g} at the end".format(*scales) + of,
         ]
-        if self.value < size:
+        if self.diverged:
+            lines.append(f"  ! {self.diverged} runs diverged and are left out: start from a smaller η and B")
+        if min(self.bounds.values()) < size:
             lines.append("  ! the runs themselves are beyond it: start from a smaller η and B")
         return "\n".join(textwrap.fill(line, 100, subsequent_indent="    ") for line in lines)
 
@@ -150,8 +156,9 @@ def largest_batch(
 
     - *stability*: η λ₁ < 2(1 + m), what a quadratic of the largest curvature can bear;
     - *step size*: along e_i the variance of SGD is f_i = 2(1 + m)/(2(1 + m) − ηλ_i) times that of the SDE,
-      which lifts the mean loss by ¼ r Σ e_iᵀCe_i (f_i − 1). It is held against the spread of the loss
-      over seeds. The sharpest directions are summed one by one, the others to first order, by tr(HC);
+      which lifts the mean loss above that of the runs by ¼ r Σ e_iᵀCe_i (f_i(B) − f_i(B₀)); it is held
+      against the spread of the loss over seeds. The sharpest directions are summed one by one, the others to
+      first order, by tr(HC);
     - *noise scale*: a step lowers the loss by η|∇L|²(1 − ½ rκ(sB + B_noise)), κ = ∇LᵀH∇L/|∇L|²,
       B_noise = tr(HC)/∇LᵀH∇L and s = (1 − m)/(1 + m): B takes from it beside B_noise. The bound is where
       nothing is left of it at the start; where noise alone takes all of it there is none;
@@ -170,13 +177,14 @@ def largest_batch(
         seeds: runs, at least 4.
         limit: how far the mean loss may rise, in standard deviations over seeds.
         sampling: as for `SGD`.
-        **options: to `run`: devices, progress, checkpoint, …
+        **options: to `run`: devices, data_devices, chunk, memory_limit, progress, checkpoint, resume.
 
     Returns:
         `LargestBatch`.
 
     Raises:
-        ValueError: for arguments out of range, or if fewer than 4 runs end with a finite loss.
+        ValueError: for arguments out of range, if fewer than 4 runs end with a finite loss, or if all
+            end with the same.
 
     Source: the variance of a quadratic under finite steps (`theory.discrete_covariance`); McCandlish, Kaplan,
     Amodei 2018 (arXiv:1812.06162), section 2, for the noise scale; Smith, Kindermans, Ying, Le 2018
@@ -189,6 +197,12 @@ def largest_batch(
             raise ValueError(f"{name} must be one number, got shape {getattr(hyper, name).shape}.")
     seeds = _checks.integer("seeds", seeds, at_least=4, hint="The limit is told in their spread.")
     limit = float(_checks.scalar("limit", limit, above=0))
+    unknown = sorted(set(options) - set(_OPTIONS))
+    if unknown:
+        raise ValueError(
+            f"options to run may be {', '.join(_OPTIONS)}, got {', '.join(unknown)}: the runs begin at the "
+            f"problem's own start, as many as seeds."
+        )
     process = SGD(problem, hyper, sampling=sampling)
     keys = jax.random.split(key, 3)
     result = run(process, chains=seeds, epochs=epochs, steps=steps, key=keys[0], record=["loss"], **options)
@@ -210,6 +224,11 @@ def largest_batch(
     )
     curvature, noise, rest = end.curvature.mean(axis=0), end.noise.mean(axis=0), float(end.rest.mean())
     spread = float(losses[sound].std(ddof=1))
+    if not spread > 0:
+        raise ValueError(
+            f"problem must have noise for the limit to be told in: all {len(sound)} runs end with the loss "
+            f"{losses[sound][0]:.4g}."
+        )
     bounds = {
         STABILITY: _stable(hyper, float(curvature[0])),
         STEP_SIZE: math.inf,
@@ -233,11 +252,12 @@ def largest_batch(
         bounds=bounds,
         hyper=hyper,
         sharpness=float(curvature[0]),
-        noise_scale_start=float(start.trace.mean() / start.gradient.mean()),
-        noise_scale=float(end.trace.mean() / end.gradient.mean()),
+        noise_scale_start=_noise_scale(start),
+        noise_scale=_noise_scale(end),
         loss=float(losses[sound].mean()),
         spread=spread,
         limit=limit,
+        diverged=seeds - len(sound),
         samples=problem.dataset_size,
         curvature=curvature,
         noise=noise,
@@ -315,7 +335,7 @@ def _heated(
     def beyond(batch_size: float) -> float:
         return _rise(hyper, batch_size, curvature, noise, rest) - allowed
 
-    low, high = float(hyper.batch_size), most * (1 - 1e-9)
+    low, high = float(hyper.batch_size), min(most, 2.0**31) * (1 - 1e-9)
     if low >= high or beyond(low) >= 0:
         return low
     return float(scipy.optimize.brentq(beyond, low, high)) if beyond(high) > 0 else most
@@ -327,10 +347,14 @@ def _of_noise_scale(hyper: Hyperparameters, start: _Seen) -> float:
     curved, gradient = float(start.curved.mean()), float(start.gradient.mean())
     heat = float(np.sum(start.curvature * start.noise, axis=1).mean() + start.rest.mean())
     share = (1 - m) / (1 + m)
-    now = 1 - ratio * (curved * share * hyper.batch_size + heat) / (2 * gradient)
-    if now <= 0 or curved <= 0:
-        return math.inf
-    return hyper.batch_size + 2 * now * gradient / (ratio * curved * share)
+    left = 2 * gradient - ratio * heat
+    return left / (ratio * curved * share) if left > 0 and curved > 0 else math.inf
+
+
+def _noise_scale(seen: _Seen) -> float:
+    """Tr C/|∇L|² of means over places; infinite where there is no gradient."""
+    gradient = float(seen.gradient.mean())
+    return float(seen.trace.mean()) / gradient if gradient > 0 else math.inf
 
 
 def _of_examples(samples: int | None, sampling: str) -> float:

@@ -152,3 +152,59 @@ def test_bad_arguments_are_refused(arguments, message):
     given = {"problem": problem, "theta": problem.init(KEY), "precision": 1.0, **arguments}
     with refused(match=message):
         bayes.log_evidence(given.pop("problem"), given.pop("theta"), **given)
+
+
+def separable():
+    """Classes that a line tells apart: next to no prior sends the weight far out, on a slope next to none."""
+    x = np.random.default_rng(4).normal(size=(30, 1))
+    return ss.problems.logistic_regression(ss.data.Dataset(x, (x[:, 0] > 0).astype(int), classes=2))
+
+
+def test_a_fit_that_a_small_prior_hides_the_slope_of_is_refused():
+    """At λ = 10⁻⁸ a gradient of 10⁻⁶ is 2 nats from the minimum."""
+    problem = separable()
+    loose = bayes.map_fit(problem, problem.init(KEY), precision=1e-8)
+    with refused(match=r"with so small a precision it may be .* nats above it"):
+        bayes.log_evidence(problem, loose.theta, precision=1e-8)
+    close = bayes.map_fit(problem, problem.init(KEY), precision=1e-8, tolerance=1e-13)
+    found = bayes.log_evidence(problem, close.theta, precision=1e-8)
+    assert 0 <= found.gap < 1e-3 and found.value == pytest.approx(15.8, abs=1.5)
+    # who takes a larger tolerance has asked for it
+    assert bayes.log_evidence(problem, loose.theta, precision=1e-8, tolerance=1e-4).gap > 1e-3
+
+
+def test_one_program_for_all_priors(caplog):
+    problem = logistic(two_classes(count=62))
+
+    def compiled(precision):
+        caplog.clear()
+        with jax.log_compiles():
+            fit = bayes.map_fit(problem, problem.init(KEY), precision=precision)
+            bayes.log_evidence(problem, fit.theta, precision=precision)
+        return [line for line in caplog.messages if "Compiling jit(" in line]
+
+    assert len(compiled(1.0)) >= 3  # the fit, the gradient, the Hessian
+    assert compiled(2.0) == []
+
+
+@pytest.mark.parametrize(
+    ("precision", "message"),
+    [
+        ({"w": np.ones(7)}, r"precision must be shaped as the parameters, \(2, 1\), got \(7,\)"),
+        ({"w": "x"}, "precision must be a real number"),
+        ({"w": 1 + 1j}, "precision must be a real number"),
+        ({"w": np.ones((1, 1))}, r"precision must be shaped as the parameters"),
+    ],
+)
+def test_bad_priors_of_arrays(precision, message):
+    problem = logistic(two_classes())
+    with refused(match=message):
+        bayes.map_fit(problem, problem.init(KEY), precision=precision)
+
+
+def test_inside_a_transformation_it_says_so():
+    problem = logistic(two_classes())
+    with refused(match="map_fit cannot be called inside jax.jit, vmap or grad"):
+        jax.vmap(lambda p: bayes.map_fit(problem, problem.init(KEY), precision=p).gradient_norm)(jnp.ones(2))
+    with refused(match="log_evidence cannot be called inside"):
+        jax.jit(lambda theta: bayes.log_evidence(problem, theta, precision=1.0).value)(problem.init(KEY))

@@ -102,3 +102,27 @@ def test_bad_arguments_are_refused(options, message):
 def test_batches_need_examples():
     with refused(match=r"sizes must be None for DoubleWell, which has no examples"):
         bayes.gradient_noise_scale(ss.problems.DoubleWell(), jnp.ones(()), sizes=(2, 4))
+
+
+def far(count=100, mean=1e4):
+    """½(θ − y)² with targets far from 0: gradients of examples that hardly differ."""
+    targets = (mean + jax.random.normal(jax.random.key(5), (count,))).astype("float32")
+    data = ss.data.Dataset(jnp.zeros((count, 1)), targets)
+    return ss.problems.from_loss(
+        lambda theta, _, y: 0.5 * (theta - y) ** 2, data, init=lambda key: jnp.zeros(())
+    )
+
+
+def test_a_large_mean_costs_no_digits():
+    """Squares of 10⁸ have none left of a variance of 1."""
+    problem = far()
+    found = bayes.gradient_noise_scale(problem, jnp.zeros(()))
+    truth = np.asarray(problem.targets, np.float64).var()
+    assert float(found.trace) == pytest.approx(truth, rel=2e-3)  # targets are kept to 10⁻³
+    assert found.resolved
+
+
+def test_a_gradient_of_rounding_is_not_resolved():
+    problem = far(mean=1.0)
+    at = jnp.asarray(np.asarray(problem.targets, np.float64).mean(), jnp.float32)
+    assert not bayes.gradient_noise_scale(problem, at).resolved

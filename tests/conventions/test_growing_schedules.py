@@ -51,9 +51,34 @@ def test_lags_are_those_of_a_run(key):
     np.testing.assert_allclose(lags, [9 * 2 / N, -4 * 4 / N, 19 * 0.9 * 4 / N], rtol=1e-12)
 
 
-def test_lags_in_steps():
-    schedule = piecewise([100, 100], learning_rate=0.1, batch_size=1, momentum=[0.0, 0.75], unit="steps")
-    assert schedule.momentum_lags() == (0.0, 2.25)
+def behind(lengths, momenta):
+    """By a loop: k − (1 − m) Σ v of each stage."""
+    lags, buffer = [], 0.0
+    for length, m in zip(lengths, momenta, strict=True):
+        total = 0.0
+        for _ in range(length):
+            buffer = m * buffer + 1
+            total += buffer
+        lags.append(length - (1 - m) * total)
+    return lags
+
+
+@pytest.mark.parametrize(
+    ("lengths", "momenta"),
+    [
+        ([100, 100], [0.0, 0.75]),
+        ([10, 100], [0.99, 0.99]),
+        ([5, 5, 50], [0.0, 0.9, 0.9]),
+        ([7, 3], [0.9, 0.2]),
+    ],
+)
+def test_lags_are_those_of_a_loop(lengths, momenta):
+    """Of stages that end before the buffer is full too: what is left of it is behind in the next."""
+    schedule = piecewise(lengths, learning_rate=0.1, batch_size=1, momentum=momenta, unit="steps")
+    np.testing.assert_allclose(schedule.momentum_lags(), behind(lengths, momenta), atol=1e-9)
+
+
+def test_without_momentum_there_is_no_lag():
     assert piecewise([4], learning_rate=0.1, batch_size=1).momentum_lags(10) == (0.0,)
 
 
@@ -88,6 +113,36 @@ def test_a_batch_that_grows_beyond_a_tenth_of_the_examples_is_refused(key):
     by_rate = decay([2, 2], learning_rate=0.001, batch_size=20, factor=2)
     assert np.isfinite(ends(by_rate, key)).all()
     assert growing().largest_fraction == 0.1 and piecewise([1], learning_rate=1, batch_size=1)
+
+
+def test_a_fraction_is_not_missed_by_rounding():
+    """.29 of 100 is 28.999999999999996 in floats."""
+    options = {"learning_rate": 0.1, "batch_size": 1, "factor": 29, "by": "batch_size"}
+    decay([1, 1], **options, largest_fraction=0.29).check_fits(100)
+
+
+def test_the_problem_that_is_too_small_is_named(key):
+    few = ss.problems.from_loss(
+        slope_one, ss.data.Dataset(jnp.ones((20, 1)), jnp.zeros(20)), init=lambda key: jnp.zeros(1)
+    )
+    many = ss.problems.from_loss(
+        slope_one, ss.data.Dataset(jnp.ones((200, 1)), jnp.zeros(200)), init=lambda key: jnp.zeros(1)
+    )
+    with refused(match="schedule for problem 'few' must keep"):
+        ss.sweep(ss.SGD, {"many": many, "few": few}, schedule=growing(), seeds=1, key=key)
+
+
+@pytest.mark.parametrize("size", [0, -5, 2.5, "100", [100], float("nan")])
+def test_bad_sizes_of_a_data_set(size):
+    for ask in (growing().momentum_lags, growing().updates, growing().check_fits):
+        with refused(match="dataset_size must be an integer >= 1"):
+            ask(size)
+
+
+@pytest.mark.parametrize("schedule", [{}, {"a": None}, "decay"])
+def test_what_is_no_schedule(schedule, key):
+    with refused(match="schedule must be a Schedule"):
+        ss.sweep(ss.SGD, DATA, schedule=schedule, seeds=1, key=key)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ FAULTS = [
     Fault(
         "every momentum begins with an empty buffer",
         _SCHEDULES,
-        "(m - before) / (1 - before)",
+        "(1 - (1 - m) * buffer)",
         "1.0",
         "conventions/test_growing_schedules.py::test_lags_are_those_of_a_run",
     ),

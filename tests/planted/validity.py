@@ -30,8 +30,8 @@ FAULTS = [
     Fault(
         "noise takes nothing from the fall of the loss",
         _LARGEST,
-        "share * hyper.batch_size + heat) / (2 * gradient)",
-        "share * hyper.batch_size) / (2 * gradient)",
+        "left = 2 * gradient - ratio * heat",
+        "left = 2 * gradient",
         "validity/test_largest_batch.py::"
         "test_at_the_bound_of_the_noise_scale_a_first_step_does_not_lower_the_loss",
     ),
