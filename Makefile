@@ -70,7 +70,7 @@ accelerator: $(READY)  ## all that is to be known of a device, in MINUTES=7, int
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[benchmarks$(DEVICE:%=,%)]'
 	$(BIN)/python -m benchmarks.accelerator --minutes $(MINUTES) --out $(OUT)
 
-paper-checks: $(READY)  ## check the claims of papers: a report in paper_checks/results, forty minutes on two cores
+paper-checks: $(READY)  ## check the claims of papers: a report in paper_checks/results, three quarters of an hour on two cores
 	$(BIN)/python -m paper_checks --scale quick --out paper_checks/results
 
 clean:  ## remove what these targets made
