@@ -122,6 +122,9 @@ def model() -> _Model:
     # once, as `discrete_covariance` does it for each call
     values, modes, noise = eigenmodes(hessian, covariance)
     assert values[0] > 0.9 * L2
+    # what rounding has made negative
+    levels, axes = np.linalg.eigh(noise)
+    noise = (axes * np.maximum(levels, 0.0)) @ axes.T
     random = np.random.default_rng(0).normal(size=(2, flat.size))
     random /= np.linalg.norm(random, axis=1, keepdims=True)
     directions = np.concatenate([modes[:, [-1, -2]].T, random])
@@ -148,8 +151,8 @@ def simulate_digits(settings: DigitsSettings, key: Key[Array, ""]) -> DigitsNumb
     steps = _steps(settings, size)
     keys = jax.random.split(key, 2)
     normals = np.asarray(jax.random.normal(keys[0], (settings.chains, len(own))), np.float64)
-    # with epochs Σ may be singular: a millionth of its mean variance does not show
-    root = np.linalg.cholesky(own + 1e-6 * np.trace(own) / len(own) * np.eye(len(own)))
+    # Σ is singular: adding the same to all outputs changes nothing, and so there is no noise
+    root = np.linalg.cholesky(own + 1e-9 * np.trace(own) / len(own) * np.eye(len(own)))
     begin = known.minimum + normals @ root.T
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*chains diverged")

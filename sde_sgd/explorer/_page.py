@@ -4,6 +4,7 @@ import base64
 import threading
 from html import escape
 
+import numpy as np
 from jaxtyping import Array, Key
 
 from sde_sgd.explorer._digits import DigitsNumbers
@@ -32,6 +33,8 @@ def html(settings: Settings, *, key: Key[Array, ""]) -> str:
     kind = type(settings).__name__
     try:
         numbers = simulate(settings, key=key)
+    except np.linalg.LinAlgError:  # a ValueError too, but no refusal
+        raise
     except ValueError as error:
         return f'<p role="alert"><strong>No picture:</strong> {escape(str(error))}</p>'
     # each thread has figures of its own: an app serves each visitor in one

@@ -30,7 +30,7 @@ from sde_sgd.theory._gibbs import gibbs
 from sde_sgd.theory._line import Line
 from sde_sgd.theory._linear._covariance import discrete_covariance
 from sde_sgd.theory._modified import modified_gibbs
-from sde_sgd.theory._setting import one_setting
+from sde_sgd.theory._setting import Setting, one_setting
 
 EXACT = "exact law of SGD"
 # the clock of the SDE, which knows nothing of η: two solver steps of .05 each
@@ -240,11 +240,23 @@ def _laws(
     except ValueError:
         notes.append("η is too large for the O(η) law")
     if settings.sampling == FRESH and settings.noise_law == "gaussian":
-        try:
-            laws[EXACT] = law_inside(line, setting, *bounds, _SHOWN)
-        except ValueError:
+        exact = _exact(line, setting, *bounds)
+        if exact is None:
             notes.append("SGD has no stationary law: its chains escape")
+        else:
+            laws[EXACT] = exact
     return laws, notes
+
+
+def _exact(line: Line, setting: Setting, low: float, high: float) -> Density1D | None:
+    """SGD's law where Gibbs is, or on more of the line if that cuts it off, or none: then chains escape."""
+    for margin in (0.0, 0.15):
+        wider = margin * (high - low)
+        try:
+            return law_inside(line, setting, low - wider, high + wider, _SHOWN)
+        except ValueError:
+            continue
+    return None
 
 
 def _bounds(
