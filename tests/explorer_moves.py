@@ -33,7 +33,7 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
-# which sliders are moved, in the order of the page: learning rate, tilt and momentum; learning rate and momentum
+# which sliders are moved, counted from the first: η, tilt and momentum of wells; η and momentum of digits
 PLACES = {"wells": (1, 0, 4), "digits": (0, 2)}
 KINDS = {"wells": "WellNumbers", "digits": "DigitsNumbers"}
 WIDTHS = (390, 1200)
@@ -134,7 +134,7 @@ def look(moves: int, folder: Path) -> Seen:
 
 
 def _portrait(page: Any, address: str, path: Path) -> None:
-    """The wells as they begin, tilted a little, as far down as there is something."""
+    """The wells as they begin, tilted a little."""
     page.set_viewport_size({"width": WIDTHS[-1], "height": 1000})
     page.goto(address)
     page.wait_for_selector(f'img[alt^="{KINDS["wells"]}"]', timeout=60_000)
@@ -144,11 +144,7 @@ def _portrait(page: Any, address: str, path: Path) -> None:
     page.wait_for_function(f"before => {SOURCE} !== before", arg=before, timeout=60_000)
     page.evaluate("document.activeElement.blur()")
     page.wait_for_timeout(500)
-    bottom = page.evaluate(
-        "Math.max(...[...document.querySelectorAll('marimo-dropdown, marimo-slider')]"
-        ".map(one => one.getBoundingClientRect().bottom))"
-    )
-    page.screenshot(path=path, clip={"x": 60, "y": 30, "width": WIDTHS[-1] - 90, "height": bottom})
+    page.locator("#explorer").screenshot(path=path)
 
 
 def _beyond(page: Any) -> int:
@@ -199,8 +195,8 @@ def main() -> None:
         raise SystemExit("there is no chromium on this machine: apt-get install chromium")
     options.folder.mkdir(parents=True, exist_ok=True)
     seen = look(options.moves, options.folder)
-    print(report(seen))
-    print("errors:", seen.errors or "none", "pixels too wide:", seen.beyond)
+    print(report(seen))  # noqa: T201
+    print("errors:", seen.errors or "none", "pixels too wide:", seen.beyond)  # noqa: T201
     if options.picture:
         shutil.copy(options.folder / "explorer.png", options.picture)
     if options.table:
@@ -209,13 +205,13 @@ def main() -> None:
 
 TEXT = """# Moves of the explorer
 
-From the press of a key on a slider to the frame in which the new picture stands, in headless Chromium, server and
-browser on one machine ({device}). Sliders of η, tilt and momentum; a new B, number of chains, sampling, noise law or
-well is compiled once and takes some seconds.
+From the press of a key on a slider to the frame in which the new picture stands, in headless Chromium, server
+and browser on one machine ({device}). Sliders of η, tilt and momentum; a new B, number of chains, sampling,
+noise law or well is compiled once, which takes seconds.
 
 {table}
 
-Written by `python tests/explorer_moves.py --picture docs/figures/explorer.png --table docs/explorer_moves.md`.
+Written by `python tests/explorer_moves.py --table docs/explorer_moves.md`.
 """
 
 

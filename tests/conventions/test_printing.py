@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import printed_explorer
 import pytest
 from scipy import stats
 
@@ -108,7 +109,6 @@ def diagram() -> Any:
 
 
 # how to make one of each, and what its print must say
-APART = ss.explorer.Distance(0.25, 0.125, 1.5, 0.5)
 EXAMPLES: dict[type, tuple[Any, list[str]]] = {
     ss.Checkpoint: (lambda: ss.Checkpoint("folder", seconds=60), ["'folder'", "60", "keep=2"]),
     ss.CheckpointError: (lambda: ss.CheckpointError("no folder"), ["no folder"]),
@@ -386,23 +386,7 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
         ),
         ["Langevin", "loss: 0.25 ± 0.50", "n = 9"],
     ),
-    ss.explorer.WellSettings: (lambda: ss.explorer.WellSettings(tilt=0.125), ["tilt=0.125", "'double well'"]),
-    ss.explorer.DigitsSettings: (lambda: ss.explorer.DigitsSettings(0.125), ["learning_rate=0.125"]),
-    ss.explorer.Distance: (lambda: APART, ["ks=0.25", "w1_error=0.5"]),
-    ss.explorer.Direction: (
-        lambda: filled(ss.explorer.Direction, name="sharpest", curvature=2.5, to_exact=APART),
-        ["'sharpest'", "curvature=2.5", "ks=0.25"],
-    ),
-    ss.explorer.WellNumbers: (
-        lambda: filled(
-            ss.explorer.WellNumbers, temperature=0.125, time=20.0, distances={("SGD", "Gibbs"): APART}
-        ),
-        ["temperature=0.125", "'SGD to Gibbs': 0.25"],
-    ),
-    ss.explorer.DigitsNumbers: (
-        lambda: filled(ss.explorer.DigitsNumbers, edge=2.5, steps=8, directions=()),
-        ["edge=2.5", "steps=8"],
-    ),
+    **printed_explorer.EXAMPLES,
 }
 PACKAGES = [ss, *(value for name, value in inspect.getmembers(ss) if inspect.ismodule(value))]
 
