@@ -47,10 +47,10 @@ def _(TABS, digits, explorer, key, mo, tab, wells):
     moved = {"wells": wells, "digits": digits}[tab.value]
     shown = explorer.html(TABS[tab.value](**moved.value), key=key)
     places = "".join(f"<div>{one}</div>" for one in moved.elements.values())
-    grid = "display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr));gap:4px 16px"
+    grid = "display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,310px),1fr));gap:4px 16px"
     top = "display:flex;flex-wrap:wrap;gap:4px 24px;align-items:center;margin-bottom:8px"
     mo.Html(
-        f'<div id="explorer"><div style="{top}"><strong>SGD beside its SDE</strong>{tab}</div>{shown}'
+        f'<div id="explorer" style="padding:4px"><div style="{top}"><strong>SGD beside its SDE</strong>{tab}</div>{shown}'
         f'<div style="{grid};margin-top:12px">{places}</div></div>'
     )
     return
