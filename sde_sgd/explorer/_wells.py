@@ -237,6 +237,8 @@ def _laws(
         temperature = setting.effective_rate * variance / setting.batch
         edges = _bounds(*wide, line.minima(), temperature, setting.rate, 40.0)
         laws["O(η) law"] = modified_gibbs(well, hyper, bounds=edges, points=_POINTS)
+        if settings.sampling == FRESH and settings.noise_law == "exponential":
+            notes.append("the O(η) law knows no skewness, which moves chains from well to well at any η")
     except ValueError:
         notes.append("η is too large for the O(η) law")
     if settings.sampling == FRESH and settings.noise_law == "gaussian":
