@@ -207,8 +207,8 @@ TEXT = """# Moves of the explorer
 
 From the press of a key on a slider to the frame in which the new picture stands, in headless Chromium, server
 and browser on one machine ({device}), ahead of all other work on it.
-Sliders of η, tilt and momentum; a new B, number of chains, sampling, noise law or well is compiled once, which
-takes seconds.
+Sliders of η, tilt and momentum; a new B, number of chains, sampling, noise law or well is compiled once,
+which takes seconds.
 
 {table}
 

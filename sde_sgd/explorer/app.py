@@ -50,7 +50,8 @@ def _(TABS, digits, explorer, key, mo, tab, wells):
     grid = "display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,310px),1fr));gap:4px 16px"
     top = "display:flex;flex-wrap:wrap;gap:4px 24px;align-items:center;margin-bottom:8px"
     mo.Html(
-        f'<div id="explorer" style="padding:4px"><div style="{top}"><strong>SGD beside its SDE</strong>{tab}</div>{shown}'
+        f'<div id="explorer" style="padding:4px">'
+        f'<div style="{top}"><strong>SGD beside its SDE</strong>{tab}</div>{shown}'
         f'<div style="{grid};margin-top:12px">{places}</div></div>'
     )
     return

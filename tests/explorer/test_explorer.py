@@ -131,7 +131,7 @@ def test_shuffled_epochs_are_colder_and_told_of():
     ("kind", "base"),
     [
         (WellSettings, {}),
-        (WellSettings, {"well": "two minima", "sampling": "subset"}),
+        pytest.param(WellSettings, {"well": "two minima", "sampling": "subset"}, marks=pytest.mark.script),
         (DigitsSettings, {}),
     ],
     ids=["well", "batches", "digits"],
