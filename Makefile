@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo examples test test-scripts planted brute-force torture lint format figures benchmarks accelerator paper-checks clean
+.PHONY: help demo explorer examples test test-scripts planted brute-force torture lint format figures benchmarks accelerator paper-checks clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ demo: $(READY)  ## SGD beside its SDE, on a double well and on digits: tables an
 	$(BIN)/python examples/double_well_histograms.py
 	$(BIN)/python examples/digits_mlp_sgd_vs_sde.py
 	@echo; echo "figures:"; ls -1 figures/double_well_histograms.png figures/digits_mlp_sgd_vs_sde.png
+
+explorer: $(READY)  ## settings moved with sliders, SGD, its SDE and their laws redrawn at once: opens in the browser
+	$(BIN)/python -m sde_sgd.explorer
 
 examples: $(READY)  ## every example, quickly
 	for script in examples/[a-z]*_*.py; do $(BIN)/python $$script --quick || exit 1; done

@@ -26,6 +26,7 @@ FLOORS = (
     ("statistics",),
     ("bayes", "escape", "validity"),
     ("plot",),
+    ("explorer",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # in `_platform`
