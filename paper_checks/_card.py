@@ -8,6 +8,7 @@ from enum import StrEnum
 from matplotlib.figure import Figure
 
 from paper_checks._context import Context
+from paper_checks._notebook import panel
 
 
 class Verdict(StrEnum):
@@ -73,6 +74,19 @@ class Measurement:
             text = f"{self.estimate:.3g} ± {error:.2g}"
         return text.replace("-", "−")
 
+    @property
+    def words(self) -> tuple[str, str, str, str]:
+        """Name, value, threshold and whether it is met."""
+        return self.name, self.value, self.threshold, self.judged
+
+    @property
+    def judged(self) -> str:
+        """Whether it satisfies its threshold, in a word."""
+        return {True: "met", False: "not met", None: "for information"}[self.met]
+
+    def __str__(self) -> str:
+        return "{}: {} ({}: {})".format(*self.words)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -112,6 +126,23 @@ class Outcome:
         """See `decide`."""
         parts = [one.met for one in self.measurements if one.met is not None]
         return decide(parts, control_failed=self.control_failed)
+
+    def __repr__(self) -> str:
+        count = len(self.measurements)
+        return f"Outcome({self.verdict}; {count} measurements; {self.summary})"
+
+    def __str__(self) -> str:
+        lines = [f"{self.verdict}: {self.summary}", *(f"  {one}" for one in self.measurements)]
+        return "\n".join(lines if self.control is None else [*lines, f"  control, must fail: {self.control}"])
+
+    def _repr_html_(self) -> str:
+        """Verdict, measurements and figure for a notebook."""
+        rows: list[tuple[str, ...]] = [("", "measured", "must be", "")]
+        rows += [one.words for one in self.measurements]
+        if self.control is not None:
+            name, *rest = self.control.words
+            rows.append((f"control, must fail: {name}", *rest))
+        return panel("Outcome", f"{self.verdict}. {self.summary}", {}, rows, self.figure)
 
 
 @dataclass(frozen=True)
@@ -177,6 +208,19 @@ class Card:
             object.__setattr__(self, name, re.sub(r"[ \n]+", " ", text).strip())
             if not text.strip():
                 raise ValueError(f"{name} of card {self.id!r} must say something, got {text!r}.")
+
+    def __repr__(self) -> str:
+        return f"Card({self.id!r} of {self.paper.name}: {self.claim})"
+
+    def __str__(self) -> str:
+        names = ((name.replace("_", " "), text) for name, text in self.texts().items())
+        return "\n".join([f"{self.paper.title} ({self.paper.source})", *(f"  {n}: {t}" for n, t in names)])
+
+    def _repr_html_(self) -> str:
+        """Claim, setting, threshold and control for a notebook."""
+        texts = {name.replace("_", " "): text for name, text in self.texts().items() if name != "id"}
+        source = {"paper": f"{self.paper.title}, {self.paper.source}"}
+        return panel("Card", self.id, source | texts)
 
     def texts(self) -> dict[str, str]:
         """Name → text of all fields but paper and check."""
