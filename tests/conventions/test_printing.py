@@ -140,6 +140,7 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
         lambda: ss.bayes.gradient_noise_scale(NET, THETA),
         ["value=", "low=", "high=", "trace=", "resolved=True"],
     ),
+    ss.Citation: (lambda: ss.citation(WELL), ["DoubleWell", "0 references", "4 programs"]),
     ss.CPUUse: (lambda: ss.CPUUse(2, 512), ["devices=2", "vector_bits=512"]),
     ss.MemoryPrediction: (
         lambda: ss.MemoryPrediction(10, 2000, 100.0, 30, None),
