@@ -1,14 +1,15 @@
 """What a card is, and how its verdict comes about."""
 
+import importlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from paper_checks._context import Context
-from paper_checks._notebook import panel
 
 
 class Verdict(StrEnum):
@@ -142,7 +143,7 @@ class Outcome:
         if self.control is not None:
             name, *rest = self.control.words
             rows.append((f"control, must fail: {name}", *rest))
-        return panel("Outcome", f"{self.verdict}. {self.summary}", {}, rows, self.figure)
+        return _panel("Outcome", f"{self.verdict}. {self.summary}", {}, rows, self.figure)
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ class Card:
         """Claim, setting, threshold and control for a notebook."""
         texts = {name.replace("_", " "): text for name, text in self.texts().items() if name != "id"}
         source = {"paper": f"{self.paper.title}, {self.paper.source}"}
-        return panel("Card", self.id, source | texts)
+        return _panel("Card", self.id, source | texts)
 
     def texts(self) -> dict[str, str]:
         """Name → text of all fields but paper and check."""
@@ -242,6 +243,11 @@ class Place:
         """The card of a claim made there, from its other texts; its id is the name of the file of `check`."""
         name = check.__module__.rpartition(".")[2].replace("_", "-")
         return Card(id=name, paper=self.paper, place=self.text, check=check, **texts)
+
+
+def _panel(*shown: Any) -> str:
+    """As HTML. Not imported as the rest is: how a card looks is no part of what sets its result."""
+    return str(importlib.import_module("paper_checks._notebook").panel(*shown))
 
 
 def _check_slug(name: str, value: str) -> None:

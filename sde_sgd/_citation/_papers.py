@@ -18,7 +18,6 @@ leimkuhler2013rational | Leimkuhler, Benedict and Matthews, Charles | Rational C
 li2019stochastic | Li, Qianxiao and Tai, Cheng and E, Weinan | Stochastic Modified Equations and Dynamics of Stochastic Gradient Algorithms I: Mathematical Foundations | 2019 | journal=Journal of Machine Learning Research | volume=20 | eprint=1811.01558
 lin2016approximating | Lin, Lin and Saad, Yousef and Yang, Chao | Approximating Spectral Densities of Large Matrices | 2016 | journal=SIAM Review | volume=58 | pages=34--65
 mackay1992bayesian | MacKay, David J. C. | Bayesian Interpolation | 1992 | journal=Neural Computation | volume=4 | pages=415--447
-mandt2017stochastic | Mandt, Stephan and Hoffman, Matthew D. and Blei, David M. | Stochastic Gradient Descent as Approximate Bayesian Inference | 2017 | journal=Journal of Machine Learning Research | volume=18 | eprint=1704.04289
 melchionna2007design | Melchionna, Simone | Design of Quasisymplectic Propagators for Langevin Dynamics | 2007 | journal=The Journal of Chemical Physics | volume=127 | pages=044108
 mohammadi2015estimating | Mohammadi, Mohammad and Mohammadpour, Adel and Ogata, Hiroaki | On Estimating the Tail Index and the Spectral Measure of Multivariate α-Stable Distributions | 2015 | journal=Metrika | volume=78 | pages=549--561
 muller1979location | Müller, Klaus and Brown, Leo D. | Location of Saddle Points and Minimum Energy Paths by a Constrained Simplex Optimization Procedure | 1979 | journal=Theoretica Chimica Acta | volume=53 | pages=75--93
