@@ -39,10 +39,10 @@ FAULTS = [
         f"{_SEEN}::test_a_few_chains_are_those_at_even_places",
     ),
     Fault(
-        "an interval is drawn from its limit",
+        "an interval beyond its limit ends there",
         _SVG,
-        "share = (value - low) / (high - low)\n        return left",
-        "share = (value - low) / high\n        return left + 5",
+        "min(max(high, 1.2 * limit), 4 * limit)",
+        "limit",
         f"{_SEEN}::test_an_interval_lies_where_it_should",
     ),
     Fault(
