@@ -25,8 +25,9 @@ FLOORS = (
     ("simulation", "theory"),
     ("statistics",),
     ("bayes", "escape", "validity"),
-    ("plot",),
-    ("explorer",),
+    ("plot", "_citation"),
+    ("explorer", "_command_line"),
+    ("__main__",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # in `_platform`
