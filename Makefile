@@ -28,7 +28,7 @@ demo: $(READY)  ## SGD beside its SDE, on a double well and on digits: tables an
 	@echo; echo "figures:"; ls -1 figures/double_well_histograms.png figures/digits_mlp_sgd_vs_sde.png
 
 explorer: $(READY)  ## settings moved with sliders, SGD, its SDE and their laws redrawn at once: opens in the browser
-	$(BIN)/python -m sde_sgd.explorer
+	$(BIN)/python -m sde_sgd explore
 
 examples: $(READY)  ## every example, quickly
 	for script in examples/[a-z]*_*.py; do $(BIN)/python $$script --quick || exit 1; done

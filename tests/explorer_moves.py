@@ -79,7 +79,7 @@ def chromium() -> str | None:
 
 @contextlib.contextmanager
 def served() -> Iterator[str]:
-    """The address of the explorer, as `python -m sde_sgd.explorer` serves it."""
+    """The address of the explorer, as `python -m sde_sgd explore` serves it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

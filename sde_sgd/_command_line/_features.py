@@ -71,6 +71,7 @@ FEATURES = {
             "jupytext>=1.16",
             "mlxtend>=0.23",
             "myst-nb>=1.2",
+            "nbclient>=0.10",
             "sphinx>=8.1",
             "sphinx-copybutton>=0.5",
         ),

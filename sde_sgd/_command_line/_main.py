@@ -5,9 +5,9 @@ import json
 import sys
 from collections.abc import Sequence
 
+from sde_sgd import explorer
 from sde_sgd._command_line._demo import demo
 from sde_sgd._command_line._doctor import examined
-from sde_sgd._command_line._explore import explore
 
 _EXITS = "Exit codes: 0 all is well; 1 something must be mended, or came out otherwise; 2 wrong usage."
 _INTERRUPTED = 130  # as shells have it
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
             return _doctor(as_json=asked.json)
         if asked.command == "demo":
             return _demo(asked)
-        return explore(asked.port, headless=asked.headless)
+        return _explore(asked)
     except KeyboardInterrupt:
         return _INTERRUPTED
 
@@ -48,6 +48,14 @@ def _demo(asked: argparse.Namespace) -> int:
         return 1
     _say(json.dumps(found.content(), indent=2) if asked.json else str(found))
     return 0 if found.as_it_should else 1
+
+
+def _explore(asked: argparse.Namespace) -> int:
+    try:
+        return explorer.start(port=asked.port, headless=asked.headless)
+    except ImportError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

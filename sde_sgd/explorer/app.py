@@ -1,4 +1,4 @@
-"""The explorer in a browser: `marimo run` this file, or `python -m sde_sgd.explorer`."""
+"""The explorer in a browser: `marimo run` this file, or `python -m sde_sgd explore`."""
 
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-incomplete-defs=False
 

@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 import sde_sgd as ss
-from sde_sgd._command_line import _doctor, _explore, _features, _main
+from sde_sgd._command_line import _doctor, _features, _main
 from sde_sgd._command_line._demo import Demo
 
 ROOT = Path(__file__).parents[2]
@@ -140,30 +140,21 @@ def test_wrong_usage_is_2(arguments, capsys):
     assert "usage: python -m sde_sgd" in capsys.readouterr().err
 
 
-def test_explore_says_what_is_missing(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(_explore, "app_path", lambda: None)
+def test_explore_without_marimo_says_how_to_install_it(capsys, monkeypatch):
+    def start(**options):
+        assert options == {"port": None, "headless": False}
+        raise ImportError("pip install it")
+
+    monkeypatch.setattr(ss.explorer, "start", start)
     assert _main.main(["explore"]) == 1
-    assert "no explorer" in capsys.readouterr().err
-    monkeypatch.setattr(_explore, "app_path", lambda: tmp_path / "app.py")
-    monkeypatch.setattr(_features, "version_of", lambda name: None)
-    assert _main.main(["explore"]) == 1
-    assert "pip install 'ipywidgets>=8.1' 'marimo>=0.20'" in capsys.readouterr().err
+    assert capsys.readouterr().err == "pip install it\n"
 
 
-def test_explore_hands_its_app_to_marimo(monkeypatch, tmp_path):
-    seen = []
-
-    def call(command, **options):
-        assert options == {"check": False}
-        seen.append(command)
-        return subprocess.CompletedProcess(command, 3)
-
-    monkeypatch.setattr(_explore, "app_path", lambda: tmp_path / "app.py")
-    monkeypatch.setattr(_features, "version_of", lambda name: "1.0")
-    monkeypatch.setattr(_explore.subprocess, "run", call)
+def test_explore_ends_as_its_server_does(monkeypatch):
+    monkeypatch.setattr(
+        ss.explorer, "start", lambda *, port, headless: 3 if (port, headless) == (2718, True) else 0
+    )
     assert _main.main(["explore", "--port", "2718", "--headless"]) == 3
-    app = str(tmp_path / "app.py")
-    assert seen == [[sys.executable, "-m", "marimo", "run", app, "--port", "2718", "--headless"]]
 
 
 def compared(**changes):

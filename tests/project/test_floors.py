@@ -26,7 +26,8 @@ FLOORS = (
     ("statistics",),
     ("bayes", "escape", "validity"),
     ("plot", "_citation"),
-    ("explorer", "_command_line"),
+    ("explorer",),
+    ("_command_line",),
     ("__main__",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
