@@ -70,10 +70,10 @@ class Power:
     seeds: int
 
 
-def top(logs: np.ndarray, values: np.ndarray) -> float:
+def top(logs: np.ndarray, values: np.ndarray, *, beside: int = _BESIDE) -> float:
     """ln B at the top of the parabola; the highest point itself where it is at an end."""
     highest = int(np.argmax(values))
-    first, last = max(0, highest - _BESIDE), min(len(logs), highest + _BESIDE + 1)
+    first, last = max(0, highest - beside), min(len(logs), highest + beside + 1)
     if highest in (0, len(logs) - 1):
         return float(logs[highest])
     middle = logs[highest]

@@ -15,9 +15,13 @@ quarter of the run, since one sample at a small B varies more than runs do.
 What a first look with other seeds chose, all at 12,800 steps: the width (at 128 hidden units the larger
 teacher sets were not learned by heart, and the largest B there is did best on them), the range of N of
 teacher data (from 6,400 to 12,800 B_opt fell, from 40 to some 18) and the label noise of the control (on
-clean labels B_opt grew with the number of copies: 8, 20, 35 and 64 from 1,600 to 12,800).
+clean labels B_opt grew with the number of copies: 8, 20, 35 and 64 from 1,600 to 12,800). Changed after the first runs of the card: the
+parabola goes through the highest point and its neighbours alone, not two to each side as in the cards of η and
+m, since here accuracy falls off a cliff on the side of small B, and the wider parabola's top lay beside the
+highest points.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +33,7 @@ import sde_sgd as ss
 from paper_checks._card import Measurement, Outcome
 from paper_checks._context import Context
 from paper_checks.bayesian_sgd import _optima
-from paper_checks.bayesian_sgd._optimum import Curve, Power, power, proportional
+from paper_checks.bayesian_sgd._optimum import Curve, Power, power, proportional, top
 from paper_checks.bayesian_sgd._paper import BAYESIAN_SGD
 from paper_checks.three_factors._ticks import plain_y_ticks
 
@@ -37,6 +41,7 @@ MOMENTUM = 0.9
 RATE = 0.05
 LABEL_NOISE = 0.1
 SAMPLES = 20  # of a run, of which the last quarter counts
+_TOP = functools.partial(top, beside=1)
 REACH = 2  # factors of two in B to each side of the middle
 TEACHER, MNIST1D, COPIES = "teacher", "MNIST-1D", "augmented digits"
 COLOURS = {TEACHER: "#0072B2", MNIST1D: "#D55E00", COPIES: "#4D4D4D"}
@@ -101,7 +106,7 @@ def check(context: Context) -> Outcome:
     curves = {name: train(context, name, one) for name, one in made.items()}
     sizes = {name: one.sizes for name, one in made.items()}
     found = {
-        name: power(sizes[name], curves[name], key=context.key_for(f"seeds drawn anew, {name}"))
+        name: power(sizes[name], curves[name], key=context.key_for(f"seeds drawn anew, {name}"), read=_TOP)
         for name in made
     }
     judged = {
@@ -202,7 +207,11 @@ CARD = BAYESIAN_SGD.at("section 5, figure 6").card(
         η = .05, m = .9, 12,800 steps for each N, five B by factors of 2 around 32 and 64 N over the second
         N, 5 seeds (smoke: not tested; full: also MNIST-1D with N = 51,200, 16 seeds).
     """,
-    statistic=_optima.STATISTIC.format(x="N"),
+    statistic="""
+        Exponent of B_opt in N by least squares on logarithms; B_opt is the top of a parabola in ln B through the
+        highest mean accuracy and its two neighbours. Errors by bootstrap over seeds. A highest point at the end
+        of its batch sizes is marked and does not count as met.
+    """,
     threshold="Within .25 of 1 on both data sets, by two one-sided tests at level .05.",
     reason="The claim's exponent is 1; beyond .25 it is nearer to a square root, ½.",
     control="""
