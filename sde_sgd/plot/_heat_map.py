@@ -9,6 +9,7 @@ from sde_sgd._platform._shown import short
 from sde_sgd._types import Numbers
 from sde_sgd.plot._style import axes_or_new
 from sde_sgd.plot._sweeps import SAMPLES, Table, is_sweep, quantity, settings
+from sde_sgd.plot._ticks import colour_bar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +32,8 @@ def heat_map(
 ) -> "Figure":
     """Draw one number for each (η, B), on axes that double from cell to cell.
 
-    Dashed lines join equal η/B: where the quantity depends on the ratio alone, so do the colours.
+    Dashed lines join equal η/B, and are left out behind the numbers: where the quantity depends on the
+    ratio alone, so do the colours.
 
     Args:
         values: shape (learning rates, batch sizes); or a `SweepResult`, or a Dataset or DataArray from one,
@@ -60,7 +62,6 @@ def heat_map(
     table, rates, sizes = _checked(values, learning_rate, batch_size)
     made, axes = axes_or_new(ax)
     from matplotlib.colors import LogNorm, Normalize
-    from matplotlib.ticker import LogLocator, NullLocator
 
     table = np.where(table > 0, table, np.nan) if log else table
     shown = np.ma.masked_invalid(table)
@@ -84,19 +85,23 @@ def heat_map(
     if numbers is not None:
         for (row, column), value in np.ndenumerate(table):
             if np.isfinite(value):
-                red, green, blue, _ = drawn.cmap(norm(value))
-                dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
-                place = float(sizes[column]), float(rates[row])
-                colour = "white" if dark else "black"
-                axes.text(*place, numbers.format(value), ha="center", va="center", fontsize=8.5, color=colour)
+                cell = drawn.cmap(norm(value))
+                dark = 0.3 * cell[0] + 0.59 * cell[1] + 0.11 * cell[2] < 0.5
+                axes.text(
+                    float(sizes[column]),
+                    float(rates[row]),
+                    numbers.format(value),
+                    ha="center",
+                    va="center",
+                    fontsize=8.5,
+                    color="white" if dark else "black",
+                    # lines go on behind a patch of the cell's colour, and not through the number
+                    bbox={"facecolor": cell, "edgecolor": "none", "boxstyle": "square,pad=0.15"},
+                )
     axes.grid(visible=False)
     axes.set_xlabel("batch size B")
     axes.set_ylabel("learning rate η")
-    bar = axes.figure.colorbar(drawn, ax=axes, label=label)
-    if log:
-        bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        bar.ax.yaxis.set_major_formatter("{x:g}")
-        bar.ax.yaxis.set_minor_locator(NullLocator())
+    colour_bar(drawn, axes, label, log=isinstance(norm, LogNorm))
     return made
 
 

@@ -73,7 +73,10 @@ def _causes(found: Diagnosis, axes: "Axes") -> None:
 
 def _said(cause: Cause) -> str:
     """The effect and what it amounts to."""
-    effect = "none" if cause.effect == 0 else f"{cause.effect:.2g}" if np.isfinite(cause.effect) else "∞"
+    effect = "∞"
+    if np.isfinite(cause.effect):
+        # three digits from 100 on: the exponent of 1.5e+02 helps nobody
+        effect = f"{cause.effect:.{2 if abs(cause.effect) < 100 else 3}g}" if cause.effect else "none"
     return f"{effect}: {_WORDS[cause.answer]}" if cause.interval.high > 0 else effect
 
 
