@@ -77,16 +77,19 @@ def heat_map(
     axes.set_yticks(rates, [f"{rate:g}" for rate in rates])
     axes.minorticks_off()
     limits = axes.get_xlim(), axes.get_ylim()
+    # on pale cells white would not be seen
+    mean = float(np.mean(_brightness(drawn.cmap(norm(shown.compressed()))))) if shown.count() else 0.0
+    ink = "white" if mean < 0.75 else "0.4"
     for ratio in np.unique(np.round(np.divide.outer(rates, sizes).ravel(), 12)):
         across = _edges(sizes)[[0, -1]]
-        axes.plot(across, ratio * across, "--", color="white", lw=0.8, alpha=0.55)
+        axes.plot(across, ratio * across, "--", color=ink, lw=0.8, alpha=0.55)
     axes.set_xlim(*limits[0])
     axes.set_ylim(*limits[1])
     if numbers is not None:
         for (row, column), value in np.ndenumerate(table):
             if np.isfinite(value):
                 cell = drawn.cmap(norm(value))
-                dark = 0.3 * cell[0] + 0.59 * cell[1] + 0.11 * cell[2] < 0.5
+                dark = _brightness(cell) < 0.5
                 axes.text(
                     float(sizes[column]),
                     float(rates[row]),
@@ -103,6 +106,11 @@ def heat_map(
     axes.set_ylabel("learning rate η")
     colour_bar(drawn, axes, label, log=isinstance(norm, LogNorm))
     return made
+
+
+def _brightness(colours: Any) -> Any:
+    """How bright colours (red, green, blue, opacity) look, from 0 to 1."""
+    return np.asarray(colours)[..., :3] @ np.array([0.3, 0.59, 0.11])
 
 
 def _of_sweep(what: Any, observable: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:

@@ -1,6 +1,5 @@
 """What is drawn can be read: no line through a number, round ticks, words beside the limit, names on axes."""
 
-import jax
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -125,18 +124,3 @@ def test_histograms_and_landscapes_of_xarray():
     np.testing.assert_array_equal(axes.patches[-1].get_data()[0], plain.patches[-1].get_data()[0])
     drawn = ss.plot.landscape(ss.problems.DoubleWell(), bounds=(-2, 2), samples=x).axes[0]
     np.testing.assert_allclose(drawn.get_lines()[1].get_xdata(), x.values)
-
-
-def test_a_diagnosis_names_its_axes_and_keeps_words_off_the_limit():
-    bowl = ss.problems.Quadratic(np.diag([1.0, 3.0]))
-    found = ss.validity.diagnose(bowl, ss.Hyperparameters(0.2), steps=100, chains=16, key=jax.random.key(0))
-    figure = ss.plot.diagnosis(found)
-    figure.draw_without_rendering()
-    left, right = figure.axes[:2]
-    (limit,) = (line for line in left.lines if line.get_linestyle() == "--")
-    place = limit.get_transform().transform(limit.get_xydata())[0, 0]
-    for text in left.texts:
-        assert not text.get_window_extent().containsx(place)
-        assert not text.get_window_extent().overlaps(left.get_window_extent())
-        assert not text.get_window_extent().overlaps(right.get_tightbbox())
-    assert all(ax.get_xlabel() and (ax.get_ylabel() or ax.get_yticklabels()) for ax in (left, right))
