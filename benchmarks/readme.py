@@ -1,7 +1,8 @@
 """The README's table of speeds, from what `--results` has written: `python -m benchmarks.readme`.
 
 What lies between the two lines `<!-- benchmarks -->` and `<!-- /benchmarks -->` is written anew: a pair of
-columns for each kind of processor, of one version of jax, and a table of its own for each accelerator.
+columns for each kind of processor, of one version of jax, and a table of its own for each accelerator. The
+picture of throughput beside the README is drawn anew from the same results.
 """
 
 import argparse
@@ -9,12 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks._against import Earlier, read
+from benchmarks._figure import curves, draw
 from benchmarks._readme_lines import LINES, Line
 from benchmarks._rows import Row, rate, short
 from benchmarks.accelerator._results import ENDING
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+# from the README's folder
+FIGURE = Path("docs", "figures", "throughput.png")
 NONE = "–"
 # benchmark → its rows, of one kind of processor
 Measured = dict[str, list[Row]]
@@ -34,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def update(results: Path, readme: Path) -> None:
-    """Write the table of all results of a folder into a README.
+    """Write the table of all results of a folder into a README, and draw the picture beside it.
 
     Raises:
         ValueError: if there are none, or the README has not both marks, once each.
@@ -54,6 +58,9 @@ def update(results: Path, readme: Path) -> None:
     parts = [*_of_processors(processors), *(part for file in accelerators for part in _of_accelerator(file))]
     before, after = text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
     readme.write_text(before + "\n\n".join([BEGIN, *parts, END]) + after, encoding="utf-8")
+    widest = max(processors, key=lambda file: len(curves(file.rows)))
+    if curves(widest.rows):
+        draw(widest.rows, readme.parent / FIGURE, title=f"double well, {widest.title}")
 
 
 def _of_processors(files: Sequence[Earlier]) -> list[str]:

@@ -112,6 +112,7 @@ def test_the_table_of_the_readme_is_that_of_the_results(tmp_path):
     shutil.copy(ROOT / "README.md", page)
     readme.main(["--readme", str(page)])
     assert page.read_text() == (ROOT / "README.md").read_text()
+    assert (tmp_path / readme.FIGURE).stat().st_size > 20_000
 
 
 def test_kinds_of_processors_are_side_by_side(tmp_path, capsys):
