@@ -15,10 +15,11 @@ quarter of the run, since one sample at a small B varies more than runs do.
 What a first look with other seeds chose, all at 12,800 steps: the width (at 128 hidden units the larger
 teacher sets were not learned by heart, and the largest B there is did best on them), the range of N of
 teacher data (from 6,400 to 12,800 B_opt fell, from 40 to some 18) and the label noise of the control (on
-clean labels B_opt grew with the number of copies: 8, 20, 35 and 64 from 1,600 to 12,800). Changed after the first runs of the card: the
-parabola goes through the highest point and its neighbours alone, not two to each side as in the cards of η and
-m, since here accuracy falls off a cliff on the side of small B, and the wider parabola's top lay beside the
-highest points.
+clean labels B_opt grew with the number of copies: 8, 20, 35 and 64 from 1,600 to 12,800).
+
+Changed after the first runs of the card: the parabola goes through the highest point and its neighbours alone,
+not two to each side as in the cards of η and m. Here accuracy falls off a cliff on the side of small B, and
+the top of the wider parabola lay beside the highest points.
 """
 
 import functools
@@ -208,9 +209,9 @@ CARD = BAYESIAN_SGD.at("section 5, figure 6").card(
         N, 5 seeds (smoke: not tested; full: also MNIST-1D with N = 51,200, 16 seeds).
     """,
     statistic="""
-        Exponent of B_opt in N by least squares on logarithms; B_opt is the top of a parabola in ln B through the
-        highest mean accuracy and its two neighbours. Errors by bootstrap over seeds. A highest point at the end
-        of its batch sizes is marked and does not count as met.
+        Exponent of B_opt in N by least squares on logarithms; B_opt is the top of a parabola in ln B through
+        the highest mean accuracy and its two neighbours. Errors by bootstrap over seeds. A highest point at
+        the end of its batch sizes is marked and does not count as met.
     """,
     threshold="Within .25 of 1 on both data sets, by two one-sided tests at level .05.",
     reason="The claim's exponent is 1; beyond .25 it is nearer to a square root, ½.",
