@@ -17,9 +17,9 @@ teacher sets were not learned by heart, and the largest B there is did best on t
 teacher data (from 6,400 to 12,800 B_opt fell, from 40 to some 18) and the label noise of the control (on
 clean labels B_opt grew with the number of copies: 8, 20, 35 and 64 from 1,600 to 12,800).
 
-Changed after the first runs of the card: the parabola goes through the highest point and its neighbours alone,
-not two to each side as in the cards of η and m. Here accuracy falls off a cliff on the side of small B, and
-the top of the wider parabola lay beside the highest points.
+Changed after the first runs of the card: the parabola goes through the highest point and its neighbours
+alone, not two to each side as in the cards of η and m. Here accuracy falls off a cliff on the side of small
+B, and the top of the wider parabola lay beside the highest points.
 """
 
 import functools
