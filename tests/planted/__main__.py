@@ -26,6 +26,7 @@ LISTS = (
     "engine",
     "escape",
     "evidence_cards",
+    "explorer",
     "loops",
     "mnist_arms",
     "parts",
