@@ -9,9 +9,10 @@ DEVICE ?=
 OUT ?= benchmarks/results/accelerator
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+DOCS_READY := $(VENV)/docs-ready
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo examples test test-scripts planted brute-force torture lint format figures benchmarks accelerator paper-checks clean
+.PHONY: help demo examples test test-scripts planted brute-force torture lint format figures benchmarks accelerator paper-checks docs clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,6 +21,10 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(DOCS_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
 demo: $(READY)  ## SGD beside its SDE, on a double well and on digits: tables and figures
@@ -73,5 +78,8 @@ accelerator: $(READY)  ## all that is to be known of a device, in MINUTES=7, int
 paper-checks: $(READY)  ## check the claims of papers: a report in paper_checks/results, three quarters of an hour on two cores
 	$(BIN)/python -m paper_checks --scale quick --out paper_checks/results
 
+docs: $(DOCS_READY)  ## the pages, docs/_build/html/index.html; a reference that leads nowhere is an error
+	$(BIN)/python -m sphinx -W -n --keep-going -q -b html docs docs/_build/html
+
 clean:  ## remove what these targets made
-	rm -rf .venv* figures .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv* figures docs/_build docs/notebooks .pytest_cache .mypy_cache .ruff_cache

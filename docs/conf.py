@@ -1,0 +1,55 @@
+"""How the pages are made: `make docs`."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent)]
+
+import sde_sgd  # noqa: E402
+
+project = "sde_sgd"
+author = "the authors of sde_sgd"
+version = release = sde_sgd.__version__
+html_title = "sde_sgd"
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "house_style",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "public_names",
+    "mathml",
+]
+exclude_patterns = ["_build", "figures"]
+nitpicky = True
+# no inventory of other projects is at hand: Python's exceptions are named, not linked
+nitpick_ignore_regex = [("py:exc", r"\w*(Error|Warning|Exception|Interrupt)")]
+
+myst_enable_extensions = ["dollarmath", "attrs_inline"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"
+# cells of notebooks and blocks of pages are Python, magics included
+nb_merge_streams = True
+
+# docstrings: Google's sections; types are in the signatures that editors show
+autodoc_typehints = "none"
+autodoc_preserve_defaults = True
+autodoc_member_order = "bysource"
+napoleon_numpy_docstring = False
+napoleon_use_param = False
+napoleon_use_rtype = False
+napoleon_custom_sections = [("Attributes", "params_style")]
+python_use_unqualified_type_names = True
+add_module_names = False
+
+html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_math_renderer = "mathml"
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {"navigation_with_keys": True}
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
