@@ -21,6 +21,7 @@ extensions = [
     "sphinx_copybutton",
     "public_names",
     "mathml",
+    "paper_report",
 ]
 exclude_patterns = ["_build", "figures"]
 nitpicky = True
@@ -48,6 +49,7 @@ html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_math_renderer = "mathml"
+html_extra_path = ["../paper_checks/results/report.html"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
