@@ -12,7 +12,7 @@ READY := $(VENV)/ready
 DOCS_READY := $(VENV)/docs-ready
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo examples test test-scripts planted brute-force torture lint format figures benchmarks accelerator paper-checks docs clean
+.PHONY: help demo histogram examples test test-scripts planted brute-force torture lint format figures benchmarks accelerator paper-checks docs clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ demo: $(READY)  ## SGD beside its SDE, on a double well and on digits: tables an
 	$(BIN)/python examples/double_well_histograms.py
 	$(BIN)/python examples/digits_mlp_sgd_vs_sde.py
 	@echo; echo "figures:"; ls -1 figures/double_well_histograms.png figures/digits_mlp_sgd_vs_sde.png
+
+histogram: $(READY)  ## the first of these alone, quickly
+	$(BIN)/python examples/double_well_histograms.py --quick
 
 examples: $(READY)  ## every example, quickly
 	for script in examples/[a-z]*_*.py; do $(BIN)/python $$script --quick || exit 1; done
