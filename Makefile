@@ -82,6 +82,7 @@ paper-checks: $(READY)  ## check the claims of papers: a report in paper_checks/
 	$(BIN)/python -m paper_checks --scale quick --out paper_checks/results
 
 docs: $(DOCS_READY)  ## the pages, docs/_build/html/index.html; a reference that leads nowhere is an error
+	$(BIN)/python docs/execute_notebooks.py --out docs/notebooks
 	$(BIN)/python -m sphinx -W -n --keep-going -q -b html docs docs/_build/html
 
 clean:  ## remove what these targets made

@@ -30,9 +30,10 @@ nitpick_ignore_regex = [("py:exc", r"\w*(Error|Warning|Exception|Interrupt)")]
 
 myst_enable_extensions = ["dollarmath", "attrs_inline"]
 myst_heading_anchors = 3
+# notebooks come executed, from execute_notebooks.py; without them the pages are made all the same
 nb_execution_mode = "off"
-# cells of notebooks and blocks of pages are Python, magics included
 nb_merge_streams = True
+suppress_warnings = ["toc.empty_glob"]
 
 # docstrings: Google's sections; types are in the signatures that editors show
 autodoc_typehints = "none"

@@ -1,5 +1,8 @@
 """Formulas as MathML, which browsers draw by themselves: pages need no network and no script for them."""
 
+import html
+import re
+import xml.etree.ElementTree as ET
 from typing import Any
 
 from docutils import nodes
@@ -8,12 +11,47 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 LOG = logging.getLogger(__name__)
+ACCENTS = set("ˆˉ˜→˙¯^~")
+SPACE = "http://www.w3.org/1998/Math/MathML"
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Offer `html_math_renderer = "mathml"`."""
+    ET.register_namespace("", SPACE)
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
     return {"parallel_read_safe": True}
+
+
+def mathml(formula: str, *, block: bool) -> str:
+    r"""A formula of LaTeX as MathML.
+
+    The converter of docutils takes \frac12 for a fraction of 12, puts the index of \hat g_B below g, and lets
+    bars grow that have no other side.
+
+    Raises:
+        ValueError: for what it does not know.
+    """
+    plain = re.sub(r"\\([dt]?frac)(\d)(?=\d)", r"\\\1{\2}", formula)
+    try:
+        made = latex2mathml.tex2mathml(plain, as_block=block)
+    except (MathError, SyntaxError) as error:
+        raise ValueError(f"formula {formula!r}: {error}") from error
+    # names such as &ApplyFunction; are not XML's
+    made = re.sub(r"&(?!lt;|gt;|amp;)(\w+;)", lambda name: html.unescape(name.group()), made)
+    root = ET.fromstring(made)  # noqa: S314 - written above
+    for node in root.iter(f"{{{SPACE}}}munderover"):
+        base, below, above = node
+        if above.text in ACCENTS:
+            node.tag = f"{{{SPACE}}}msub"
+            accented = ET.Element(f"{{{SPACE}}}mover", {"accent": "true"})
+            accented.extend([base, above])
+            node[:] = [accented, below]
+    for node in root.iter():
+        alone = node.tag.endswith("}msup") or node.get("class") == "mathopen"
+        for bar in (node, *node):
+            if alone and bar.tag.endswith("}mo") and bar.text == "|":
+                bar.set("stretchy", "false")
+    return ET.tostring(root, encoding="unicode")
 
 
 def _inline(writer: Any, node: nodes.math) -> None:
@@ -28,7 +66,7 @@ def _block(writer: Any, node: nodes.math_block) -> None:
 
 def _made(node: nodes.Element, *, block: bool) -> str:
     try:
-        return str(latex2mathml.tex2mathml(node.astext(), as_block=block))
-    except (MathError, SyntaxError) as error:
-        LOG.warning("formula %r: %s", node.astext(), error, location=node)
+        return mathml(node.astext(), block=block)
+    except ValueError as error:
+        LOG.warning("%s", error, location=node)
         return node.astext()
