@@ -50,7 +50,7 @@ brute-force: $(READY)  ## diagnose judged on 40 drawn settings, twice: the table
 torture: $(READY)  ## kill runs, cut files short, flip their bits, thousands of times: the table in docs; about an hour
 	PYTHONPATH=tests $(BIN)/python -m torture --jobs $(CORES) --out docs/torture.md
 
-test-scripts: $(READY)  ## the examples, the cards of all papers at the smallest scale, runs that are killed, what takes long
+test-scripts: $(DOCS_READY)  ## the examples, the cards of all papers at the smallest scale, runs that are killed, what takes long
 	$(BIN)/python -m pytest -n $(CORES) -m script
 
 lint: $(READY)  ## style and types

@@ -13,11 +13,11 @@ from sphinx.util import logging
 LOG = logging.getLogger(__name__)
 ACCENTS = set("ˆˉ˜→˙¯^~")
 SPACE = "http://www.w3.org/1998/Math/MathML"
+ET.register_namespace("", SPACE)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Offer `html_math_renderer = "mathml"`."""
-    ET.register_namespace("", SPACE)
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
     return {"parallel_read_safe": True}
 

@@ -76,7 +76,7 @@ class PublicNames(SphinxDirective):
         for name in here:
             lines += [*_entry(module, name), ""]
         for name in elsewhere:
-            lines += [f".. py:data:: {module}.{name}", "   :no-contents-entry:", ""]
+            lines += [f".. py:data:: {name}", "   :no-contents-entry:", ""]
             lines += [f"   :py:obj:`{places()[f'{module}.{name}']}`, by another name.", ""]
         holder = nodes.section()
         holder.document = self.state.document
@@ -103,7 +103,7 @@ def _entry(module: str, name: str) -> list[str]:
         return [f".. {kind}:: {module}.{name}", "   :members:", *bases]
     if callable(value):
         return [f".. autofunction:: {module}.{name}"]
-    return [f".. py:data:: {module}.{name}", "", "   .. code-block:: text", "", f"      {value!r}"]
+    return [f".. py:data:: {name}", "", "   .. code-block:: text", "", f"      {value!r}"]
 
 
 def _public_bases(bases: Iterable[type]) -> list[str]:
