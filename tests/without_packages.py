@@ -14,6 +14,21 @@ from types import ModuleType
 from typing import Any
 
 ABSENT = ("netCDF4", "zarr", "beartype", "matplotlib", "sklearn")
+# all that computing, checkpoints and results in memory take; the rest is for files, pictures and data sets
+FEW = (
+    "jax",
+    "jaxlib",
+    "equinox",
+    "diffrax",
+    "optax",
+    "jaxtyping",
+    "numpy",
+    "scipy",
+    "tqdm",
+    "typing_extensions",
+    "orbax-checkpoint",
+    "xarray",
+)
 # imported when they are first used
 LATE = ("xarray", "orbax", "scipy.stats", "scipy.optimize", "scipy.interpolate", "scipy.signal")
 
@@ -33,6 +48,19 @@ class _Hidden(PathFinder):
 def hide() -> None:
     """Let this process find none of them."""
     sys.meta_path[:] = [_Hidden if finder is PathFinder else finder for finder in sys.meta_path]
+
+
+def said_as_it_should(out: str) -> None:
+    """Each refusal in its own line, in the order of the script."""
+    *_, nc, folder, sweep, digits, figure, histograms, curves, heat_map = out.splitlines()
+    assert nc.startswith("path='run.nc' needs netCDF4, which cannot be imported (No module named 'netCDF4')")
+    assert nc.endswith(": pip install netCDF4.")
+    assert "path='run.zarr' needs zarr" in folder and folder.endswith("pip install zarr.")
+    assert "path='sweep.nc' needs netCDF4" in sweep
+    assert "the data set 'digits' needs scikit-learn" in digits and "No module named 'sklearn'" in digits
+    assert "pip install scikit-learn, or read a file of your own" in digits
+    assert figure.startswith("sde_sgd.plot needs matplotlib") and "pip install matplotlib" in figure
+    assert histograms == curves == heat_map == figure
 
 
 def is_absent(name: str) -> bool:

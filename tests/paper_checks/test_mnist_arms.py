@@ -252,3 +252,11 @@ def test_who_asks_for_pictures_that_are_no_files(tmp_path):
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(b"no")
     with refused("train-labels-idx1-ubyte"):
         _data.names_in(tmp_path)
+
+
+def test_a_part_of_a_data_set_is_not_its_absence(tmp_path):
+    write_mnist(tmp_path)
+    (gone,) = tmp_path.glob("t10k-labels*")
+    gone.unlink()
+    with refused(r"only t10k-images.*, train-images.*, train-labels"):
+        _data.names_in(tmp_path)
