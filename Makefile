@@ -86,4 +86,4 @@ docs: $(DOCS_READY)  ## the pages, docs/_build/html/index.html; a reference that
 	$(BIN)/python -m sphinx -W -n --keep-going -q -b html docs docs/_build/html
 
 clean:  ## remove what these targets made
-	rm -rf .venv* figures docs/_build docs/notebooks .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv* figures docs/_build docs/notebooks .cache .pytest_cache .mypy_cache .ruff_cache

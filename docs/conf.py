@@ -25,6 +25,8 @@ extensions = [
 ]
 exclude_patterns = ["_build", "figures"]
 nitpicky = True
+# L' is a derivative
+smartquotes = False
 # no inventory of other projects is at hand: Python's exceptions are named, not linked
 nitpick_ignore_regex = [("py:exc", r"\w*(Error|Warning|Exception|Interrupt)")]
 
