@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent)]
@@ -35,7 +36,6 @@ myst_heading_anchors = 3
 # notebooks come executed, from execute_notebooks.py; without them the pages are made all the same
 nb_execution_mode = "off"
 nb_merge_streams = True
-suppress_warnings = ["toc.empty_glob"]
 
 # docstrings: Google's sections; types are in the signatures that editors show
 autodoc_typehints = "none"
@@ -58,3 +58,16 @@ html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("source-read", _without_what_is_not_there)
+
+
+def _without_what_is_not_there(app: Any, page: str, content: list[str]) -> None:
+    """Lists of pages by a pattern, such as notebooks, may be empty; Sphinx would warn."""
+    if page == "index":
+        lines = content[0].split("\n")
+        kept = [line for line in lines if not line.endswith("*") or any(Path(app.srcdir).glob(f"{line}.*"))]
+        content[0] = "\n".join(kept)
