@@ -66,7 +66,7 @@ format: $(READY)  ## put the code into shape
 figures: $(READY)  ## make the pictures of the README again
 	for script in double_well_histograms digits_mlp_sgd_vs_sde eta_over_batch_invariance two_minima \
 		sweep_eta_over_batch does_the_sde_hold weak_order escape_from_a_minimum sharpest_directions \
-		optimal_batch_size grow_the_batch; do \
+		optimal_batch_size grow_the_batch network_minimum_histograms; do \
 		$(BIN)/python examples/$$script.py --out docs/figures || exit 1; done
 
 benchmarks: $(READY)  ## speed beside other libraries, installed first; the table in the README

@@ -2,7 +2,8 @@
 
 What lies between the two lines `<!-- benchmarks -->` and `<!-- /benchmarks -->` is written anew from what
 `--results` has written: in docs a pair of columns for each kind of processor, of one version of jax, and a
-table of its own for each accelerator; in the README the lines that are marked for it, for one processor.
+table of its own for each accelerator; in the README the lines that are marked for it, for one processor. The
+picture of throughput beside the page is drawn anew from the same results.
 """
 
 import argparse
@@ -10,12 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks._against import Earlier, read
+from benchmarks._figure import curves, draw
 from benchmarks._readme_lines import LINES, Line
 from benchmarks._rows import Row, rate, short
 from benchmarks.accelerator._results import ENDING
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+# from the page's folder
+FIGURE = Path("figures", "throughput.png")
 NONE = "–"
 # benchmark → its rows, of one kind of processor
 Measured = dict[str, list[Row]]
@@ -36,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def update(results: Path, readme: Path, page: Path) -> None:
-    """Write the tables of all results of a folder into a page, and a short one into a README.
+    """Write the tables of all results into a page, a short one into a README, and draw the page's picture.
 
     Raises:
         ValueError: if there are none, or one of the two has not both marks, once each.
@@ -55,6 +59,9 @@ def update(results: Path, readme: Path, page: Path) -> None:
     texts = {file: _between_marks(file, parts) for file, parts in told.items()}
     for file, text in texts.items():
         file.write_text(text, encoding="utf-8")
+    widest = max(processors, key=lambda file: len(curves(file.rows)))
+    if curves(widest.rows):
+        draw(widest.rows, page.parent / FIGURE, title=f"double well, {widest.title}")
 
 
 def _between_marks(file: Path, parts: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ program for each B, compares runs of equal η/B after equally many epochs with t
 """
 
 import jax
+import numpy as np
 from common import finish, options, table
 
 import sde_sgd as ss
@@ -14,6 +15,7 @@ from sde_sgd import validity
 
 # as in `plot.diagnosis`
 ANSWERS = {"yes": "#009E73", "no": "#D55E00", "cannot tell": "#E69F00"}
+SHOWN = (1e-2, 1e2)  # in units of the limit
 
 
 def main() -> None:
@@ -103,38 +105,33 @@ def said(one: validity.Diagnosis) -> str:
     return f"cannot tell: {', '.join(cause.name for cause in one.undecided())}"
 
 
+def decisive(one: validity.Diagnosis) -> validity.Cause:
+    """The effect that the answer hangs on: the worst of a "no", else what may be closest to its limit."""
+    worst = one.worst("sde") if one.verdict == "no" else None
+    asked = one.undecided() or [cause for cause in one.causes if cause.breaks == "sde"]
+    return worst or max(asked, key=lambda cause: cause.interval.high / cause.limit)
+
+
 def draw_runs(found: dict[str, validity.Diagnosis], axes) -> None:
-    """Where the ratio of variances along the sharpest direction lies, with the answer above it."""
+    """Of each run the effect that decides, in units of its limit, and what it is beside it."""
     names = list(found)[::-1]
+    axes.axvline(1.0, color="black", lw=1, ls="--", zorder=0)
     for row, name in enumerate(names):
         one = found[name]
-        along, colour = one.directions, ANSWERS[one.verdict]
-        low, ratio, high = along.variance_low[0], along.variance_ratio[0], along.variance_high[0]
+        cause, colour = decisive(one), ANSWERS[one.verdict]
+        ends = [value / cause.limit for value in (cause.interval.low, cause.effect, cause.interval.high)]
+        low, effect, high = np.clip(ends, *SHOWN)
         axes.plot([low, high], [row, row], "|-", color=colour, lw=2, ms=11, mew=2)
-        axes.plot(ratio, row, "o", color=colour)
-        # above the interval, where nothing crosses it, and from the left, where there is room
-        axes.text(
-            0.02,
-            row + 0.3,
-            said(one) if one.verdict != "cannot tell" else f"cannot tell ({len(one.undecided())} effects)",
-            transform=axes.get_yaxis_transform(),
-            color=colour,
-            fontsize=10,
-            va="center",
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
-        )
-    axes.axvline(1.0, color="black", lw=1, ls="--", zorder=0)
+        axes.plot(effect, row, "o", color=colour)
+        # beside the axes, where the limit does not cross it
+        words = f"{one.verdict}:\n{cause.name}\n{cause.effect:.2g} of {cause.limit:.2g}"
+        beside = axes.get_yaxis_transform()
+        axes.text(1.02, row, words, transform=beside, color=colour, fontsize=8.5, va="center")
     axes.set_xscale("log")
-    axes.set_ylim(-0.5, len(names) - 0.4)
-    ticks = [0.25, 0.5, 1, 2, 4]
-    lowest, highest = axes.get_xlim()
-    lowest, highest = min(lowest, 0.45), max(highest, 2.2)
-    axes.set_xticks([tick for tick in ticks if lowest < tick < highest])
-    axes.set_xticks([], minor=True)
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_xlim(lowest, highest)
+    axes.set_xlim(*SHOWN)
+    axes.set_ylim(-0.5, len(names) - 0.5)
     axes.set_yticks(range(len(names)), [name.replace(", ", ",\n", 1) for name in names], fontsize=9.5)
-    axes.set_xlabel("variance of SGD / that of its SDE, sharpest direction\n(from, to: with probability .99)")
+    axes.set_xlabel("effect that decides, in units of its limit (dashed)\n(from, to: with probability .99)")
     axes.set_title("does SGD follow its SDE?")
 
 

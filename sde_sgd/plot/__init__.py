@@ -1,6 +1,7 @@
 """Pictures of runs and laws. Nothing that computes imports this."""
 
 from sde_sgd._platform import _names
+from sde_sgd.plot._corner import corner as corner
 from sde_sgd.plot._curves import curve as curve
 from sde_sgd.plot._curves import curves as curves
 from sde_sgd.plot._heat_map import heat_map as heat_map

@@ -47,7 +47,8 @@ def curves(
         log: logarithmic vertical axis.
         styles: name → keywords for matplotlib's `plot`.
         **named: name → `Result`, or `SweepResult`, or a Dataset or DataArray from one: a line for each
-            setting, up to 24, the mean over its seeds.
+            setting, up to 24, the mean over its seeds; or a pair (x, values) of arrays, of shapes
+            `(samples,)` and `(samples, chains)` or `(samples,)`, with x in units of the clock.
 
     Returns:
         The figure. Diverged chains are left out, and of sweeps also runs that are not finite everywhere.
@@ -108,11 +109,32 @@ class _Line:
 def _lines(name: str, result: Any, observable: str, clock: str | None) -> list[_Line]:
     if is_sweep(result):
         return _of_sweep(name, result, observable, clock)
+    if _is_pair(result):
+        x, values = result
+        return [_of_arrays(name, x, values, clock or "step")]
     _check_result(name, result)
     clock = clock or "step"
     mean, deviation = curve(result, observable)
     label = legend_name(name, result)
     return [_Line(name, label, clock, _clock(result, clock), mean, deviation, int(result.alive.sum()))]
+
+
+def _is_pair(result: Any) -> bool:
+    return isinstance(result, tuple) and len(result) == 2
+
+
+def _of_arrays(name: str, x: Any, values: Any, clock: str) -> _Line:
+    at = _checks.real(f"x of {name}", x)
+    found = _checks.real(f"values of {name}", values)
+    if at.ndim != 1 or found.ndim not in (1, 2) or len(at) != len(found) or not found.size:
+        raise ValueError(
+            f"{name} must be a pair (x, values) of shapes (samples,) and (samples, chains), got "
+            f"{at.shape} and {found.shape}."
+        )
+    chains = found.reshape(len(at), -1)
+    count = chains.shape[1]
+    deviation = chains.std(axis=1, ddof=1) if count > 1 else np.zeros(len(at))
+    return _Line(name, name, clock, at, chains.mean(axis=1), deviation, count)
 
 
 def _of_sweep(name: str, result: Any, observable: str, clock: str | None) -> list[_Line]:
@@ -147,7 +169,10 @@ def _check_name(observable: Any) -> None:
 
 def _check_result(name: str, result: Any) -> None:
     if not isinstance(result, Result):
-        raise ValueError(f"{name} must be a Result of run or a SweepResult of sweep, got {short(result)}.")
+        raise ValueError(
+            f"{name} must be a Result of run, a SweepResult of sweep or a pair (x, values), got "
+            f"{short(result)}."
+        )
 
 
 def curve(result: Result, observable: str) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from sde_sgd._platform._shown import short
 from sde_sgd._types import Numbers
 from sde_sgd.plot._style import axes_or_new
 from sde_sgd.plot._sweeps import SAMPLES, Table, is_sweep, quantity, settings
+from sde_sgd.plot._ticks import colour_bar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +32,8 @@ def heat_map(
 ) -> "Figure":
     """Draw one number for each (η, B), on axes that double from cell to cell.
 
-    Dashed lines join equal η/B: where the quantity depends on the ratio alone, so do the colours.
+    Dashed lines join equal η/B, and are left out behind the numbers: where the quantity depends on the
+    ratio alone, so do the colours.
 
     Args:
         values: shape (learning rates, batch sizes); or a `SweepResult`, or a Dataset or DataArray from one,
@@ -60,7 +62,6 @@ def heat_map(
     table, rates, sizes = _checked(values, learning_rate, batch_size)
     made, axes = axes_or_new(ax)
     from matplotlib.colors import LogNorm, Normalize
-    from matplotlib.ticker import LogLocator, NullLocator
 
     table = np.where(table > 0, table, np.nan) if log else table
     shown = np.ma.masked_invalid(table)
@@ -76,28 +77,40 @@ def heat_map(
     axes.set_yticks(rates, [f"{rate:g}" for rate in rates])
     axes.minorticks_off()
     limits = axes.get_xlim(), axes.get_ylim()
+    # on pale cells white would not be seen
+    mean = float(np.mean(_brightness(drawn.cmap(norm(shown.compressed()))))) if shown.count() else 0.0
+    ink = "white" if mean < 0.75 else "0.4"
     for ratio in np.unique(np.round(np.divide.outer(rates, sizes).ravel(), 12)):
         across = _edges(sizes)[[0, -1]]
-        axes.plot(across, ratio * across, "--", color="white", lw=0.8, alpha=0.55)
+        axes.plot(across, ratio * across, "--", color=ink, lw=0.8, alpha=0.55)
     axes.set_xlim(*limits[0])
     axes.set_ylim(*limits[1])
     if numbers is not None:
         for (row, column), value in np.ndenumerate(table):
             if np.isfinite(value):
-                red, green, blue, _ = drawn.cmap(norm(value))
-                dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
-                place = float(sizes[column]), float(rates[row])
-                colour = "white" if dark else "black"
-                axes.text(*place, numbers.format(value), ha="center", va="center", fontsize=8.5, color=colour)
+                cell = drawn.cmap(norm(value))
+                dark = _brightness(cell) < 0.5
+                axes.text(
+                    float(sizes[column]),
+                    float(rates[row]),
+                    numbers.format(value),
+                    ha="center",
+                    va="center",
+                    fontsize=8.5,
+                    color="white" if dark else "black",
+                    # lines go on behind a patch of the cell's colour, and not through the number
+                    bbox={"facecolor": cell, "edgecolor": "none", "boxstyle": "square,pad=0.15"},
+                )
     axes.grid(visible=False)
     axes.set_xlabel("batch size B")
     axes.set_ylabel("learning rate η")
-    bar = axes.figure.colorbar(drawn, ax=axes, label=label)
-    if log:
-        bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        bar.ax.yaxis.set_major_formatter("{x:g}")
-        bar.ax.yaxis.set_minor_locator(NullLocator())
+    colour_bar(drawn, axes, label, log=isinstance(norm, LogNorm))
     return made
+
+
+def _brightness(colours: Any) -> Any:
+    """How bright colours (red, green, blue, opacity) look, from 0 to 1."""
+    return np.asarray(colours)[..., :3] @ np.array([0.3, 0.59, 0.11])
 
 
 def _of_sweep(what: Any, observable: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:

@@ -59,7 +59,7 @@ def histograms(
         if name not in laws and not isinstance(what, HistogramCounts)
     }
     made, axes = axes_or_new(ax)
-    edges = _edges(list(samples.values()), bins)
+    edges = edges_over(list(samples.values()), bins)
     colours = iter(COLOURS * len(named))
     for name, what in named.items():
         if name in laws:
@@ -103,7 +103,7 @@ def _line(law: Density1D | Pushforward) -> tuple[np.ndarray, np.ndarray]:
     return x[p > 1e-4 * p.max()], p[p > 1e-4 * p.max()]
 
 
-def _edges(samples: list[np.ndarray], bins: int) -> np.ndarray:
+def edges_over(samples: list[np.ndarray], bins: int) -> np.ndarray:
     """Bins over what all samples cover, but for one part in 10⁴ at either end."""
     if not samples:
         return np.linspace(0.0, 1.0, bins + 1)

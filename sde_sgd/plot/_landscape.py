@@ -13,6 +13,7 @@ from sde_sgd._platform._shown import short
 from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers
 from sde_sgd.plot._style import COLOURS, axes_or_new
+from sde_sgd.plot._ticks import colour_bar
 from sde_sgd.problems._base import Problem
 from sde_sgd.statistics._samples import is_result
 
@@ -117,7 +118,7 @@ def _contours(
     heights = np.linspace(float(values.min()), top, levels)
     drawn = axes.contourf(x, y, np.minimum(values, top), heights, cmap="Greys", extend="max")
     axes.contour(x, y, values, heights, colors="black", linewidths=0.4, alpha=0.5)
-    axes.figure.colorbar(drawn, ax=axes, label="loss L(θ)")
+    colour_bar(drawn, axes, "loss L(θ)")
     if points is not None:
         axes.plot(points[:, 0], points[:, 1], ".", color=COLOURS[1], ms=2, alpha=0.4)
     axes.set_xlabel("θ₁")

@@ -8,6 +8,7 @@ from sde_sgd import _checks
 from sde_sgd._platform._shown import short
 from sde_sgd.curvature import Line, Plane
 from sde_sgd.plot._style import COLOURS, axes_or_new
+from sde_sgd.plot._ticks import colour_bar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,15 +65,18 @@ def loss_plane(plane: Plane, *, levels: int = 24, log: bool = True, ax: "Axes | 
         raise ValueError(f"plane must be one Plane, as curvature.plane gives it, got {short(plane)}.")
     _checks.integer("levels", levels, at_least=2)
     made, axes = axes_or_new(ax)
+    from matplotlib.colors import LogNorm, Normalize
+
     x, values = np.asarray(plane.coordinates), np.asarray(plane.values, np.float64).T
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     if not low < high:
         high = low + max(abs(low), 1.0) * 1e-6
     heights = np.geomspace(low, high, levels) if log and low > 0 else np.linspace(low, high, levels)
-    drawn = axes.contourf(x, x, values, heights, cmap="Greys")
+    norm = LogNorm(low, high) if log and low > 0 else Normalize(low, high)
+    drawn = axes.contourf(x, x, values, heights, cmap="Greys", norm=norm)
     axes.contour(x, x, values, heights, colors="black", linewidths=0.4, alpha=0.5)
     axes.plot(0, 0, "+", color=COLOURS[1], ms=10, mew=2)
-    axes.figure.colorbar(drawn, ax=axes, label="loss L(θ)", format="%.3g")
+    colour_bar(drawn, axes, "loss L(θ)", log=log and low > 0)
     axes.set_xlabel("first direction")
     axes.set_ylabel("second direction")
     axes.set_aspect("equal")

@@ -66,8 +66,8 @@ def figure(
         return made, made.subplots(rows, columns, **options)
 
 
-def axes_or_new(ax: "Axes | None") -> "tuple[Figure, Axes]":
-    """The axes given, or new ones on a figure of their own."""
+def axes_or_new(ax: "Axes | None", name: str = "ax") -> "tuple[Figure, Axes]":
+    """The axes given, of a subfigure perhaps, with their figure; or new ones on a figure of their own."""
     if ax is None:
         return figure()
     need_matplotlib()
@@ -75,9 +75,10 @@ def axes_or_new(ax: "Axes | None") -> "tuple[Figure, Axes]":
     from matplotlib.figure import Figure
 
     if not isinstance(ax, Axes):
-        raise ValueError(f"ax must be axes of matplotlib, as plot.figure() makes them, got {short(ax)}.")
-    made = ax.figure
-    assert isinstance(made, Figure)
+        raise ValueError(f"{name} must be axes of matplotlib, as plot.figure() makes them, got {short(ax)}.")
+    made: Any = ax.figure
+    while not isinstance(made, Figure):
+        made = made.figure
     return made, ax
 
 
@@ -89,16 +90,19 @@ def legend_name(name: str, what: object) -> str:
     return name
 
 
-def save(made: "Figure", path: str | Path) -> Path:
-    """Write a figure to `path`, making its folder; returns the path.
+def save(made: "Figure | Axes", path: str | Path) -> Path:
+    """Write a figure, or that of some axes, to `path`, making its folder; returns the path.
 
     Raises:
         ValueError: for something else than a figure, or an ending that matplotlib does not know.
         ImportError: without matplotlib.
     """
     need_matplotlib()
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    if isinstance(made, Axes):
+        made, _ = axes_or_new(made)
     if not isinstance(made, Figure):
         raise ValueError(f"made must be a figure, as the functions of plot return it, got {short(made)}.")
     if not isinstance(path, str | os.PathLike) or not str(path):

@@ -73,7 +73,10 @@ def _causes(found: Diagnosis, axes: "Axes") -> None:
 
 def _said(cause: Cause) -> str:
     """The effect and what it amounts to."""
-    effect = "none" if cause.effect == 0 else f"{cause.effect:.2g}" if np.isfinite(cause.effect) else "∞"
+    effect = "∞"
+    if np.isfinite(cause.effect):
+        # three digits from 100 on: the exponent of 1.5e+02 helps nobody
+        effect = f"{cause.effect:.{2 if abs(cause.effect) < 100 else 3}g}" if cause.effect else "none"
     return f"{effect}: {_WORDS[cause.answer]}" if cause.interval.high > 0 else effect
 
 
@@ -157,11 +160,11 @@ def phase_diagram(found: PhaseDiagram, *, ax: "Axes | None" = None) -> "Figure":
     partly = (found.undecided & (found.diverged + found.not_finite > 0)).values
     for (row, column), broken in np.ndenumerate(breaks):
         if reference[row, column]:
-            axes.plot(sizes[column], rates[row], "o", ms=24, mfc="none", mec="black", mew=1.0)
+            axes.plot(sizes[column], rates[row], "o", ms=20, mfc="none", mec="black", mew=1.0)
         elif broken:
-            axes.plot(sizes[column], rates[row], "s", ms=24, mfc="none", mec="black", mew=2.2)
+            axes.plot(sizes[column], rates[row], "s", ms=20, mfc="none", mec="black", mew=2.2)
         elif partly[row, column]:
-            axes.plot(sizes[column], rates[row], "x", ms=24, mec="black", mew=0.8)
+            axes.plot(sizes[column], rates[row], "x", ms=20, mec="black", mew=0.8)
     steep = found.steepness.values
     if (steep > 1).any() and (steep < 1).any():
         axes.contour(sizes, rates, np.log(steep), levels=[0.0], colors="black", linewidths=1.8)

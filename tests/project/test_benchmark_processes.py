@@ -113,6 +113,7 @@ def test_the_tables_of_readme_and_page_are_those_of_the_results(tmp_path):
     readme.main([str(one) for pair in copies.items() for one in pair])
     for option, path in names.items():
         assert copies[option].read_text() == path.read_text()
+    assert (tmp_path / readme.FIGURE).stat().st_size > 20_000
 
 
 def test_kinds_of_processors_are_side_by_side(tmp_path, capsys):

@@ -253,3 +253,29 @@ def test_grow_the_batch(tmp_path):
     for name in ("grow B", "first grow B, then decay η"):
         assert abs(ends[name][0] - decayed) < 5.5 * np.hypot(ends[name][1], error), name
     assert ends["constant η and B"][0] < decayed - 0.01
+
+
+def test_network_minimum_histograms(tmp_path):
+    """SGD has the variance of its exact law, the SDE that of its own; isotropic noise has neither.
+
+    A twelfth for the next order in the temperature, and for Euler's steps (.03 along the sharpest). An error
+    from few chains is as small as their variance: it is told in units of that.
+    """
+    text = run_example("network_minimum_histograms", tmp_path)
+    pattern = (
+        r"^ +(sharpest|middle|random) \d +\S+ +\S+ +(\S+) ± (\S+) +(\S+) ± (\S+) +(\S+) +(\S+) +"
+        r"(\S+) ± (\S+) +(\S+)$"
+    )
+    rows = re.findall(pattern, text, re.MULTILINE)
+    assert len(rows) == 30
+    for group, *told in rows:
+        sgd, sgd_error, sde, sde_error, finite, isotropic, mean, mean_error, shift = map(float, told)
+        assert abs(sgd - 1) < 1 / 12 + 5.5 * sgd_error / sgd, group
+        assert abs(sde - 1) < 1 / 12 + 5.5 * sde_error / sde, group
+        assert abs(mean - shift) < 0.15 + 5.5 * mean_error, group
+        if group == "sharpest":
+            assert finite < 0.96
+            assert isotropic < 0.05
+        else:
+            assert finite > 0.98
+            assert isotropic > 4

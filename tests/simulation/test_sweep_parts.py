@@ -373,7 +373,7 @@ def test_what_is_no_part_is_refused(three, tmp_path):
     damaged.write_bytes(content)
     with refused(match=r"damaged\.nc' is damaged", error=ss.FileError):
         ss.merge_sweeps([*three[:2], damaged])
-    with refused(match="SGD must be a Result of run or a SweepResult of sweep, got SweepPart"):
+    with refused(match="a SweepResult of sweep or a pair .*, got SweepPart"):
         ss.plot.curves("x", SGD=ss.sweep(**FEW, part=(0, 3)))
     for wrong in ([], 3, None, [3], [three[0], None], {}):
         with refused(match=re.escape("parts must be a folder, or a list of files or SweepParts, got ")):

@@ -156,6 +156,12 @@ def test_the_picture_shows_where_each_effect_lies(seen):
     # words stand beside the axes, so that the dashed limit crosses none of them
     assert all(text.get_position()[0] > 1 for text in axes.texts)
     assert len(axes.texts) == len(found.causes)
+    figure.draw_without_rendering()
+    beside = figure.axes[1].get_tightbbox()
+    for text in axes.texts:
+        box = text.get_window_extent()
+        assert not box.overlaps(axes.get_window_extent())
+        assert not box.overlaps(beside)
     titles = {"yes": "SGD follows its SDE", "no": "SGD does not follow its SDE"}
     assert axes.get_title() == titles.get(found.verdict, "SGD beside its SDE: cannot tell")
 
