@@ -1,9 +1,11 @@
 """What a card is, and how its verdict comes about."""
 
+import importlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -73,6 +75,19 @@ class Measurement:
             text = f"{self.estimate:.3g} ± {error:.2g}"
         return text.replace("-", "−")
 
+    @property
+    def words(self) -> tuple[str, str, str, str]:
+        """Name, value, threshold and whether it is met."""
+        return self.name, self.value, self.threshold, self.judged
+
+    @property
+    def judged(self) -> str:
+        """Whether it satisfies its threshold, in a word."""
+        return {True: "met", False: "not met", None: "for information"}[self.met]
+
+    def __str__(self) -> str:
+        return "{}: {} ({}: {})".format(*self.words)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -112,6 +127,23 @@ class Outcome:
         """See `decide`."""
         parts = [one.met for one in self.measurements if one.met is not None]
         return decide(parts, control_failed=self.control_failed)
+
+    def __repr__(self) -> str:
+        count = len(self.measurements)
+        return f"Outcome({self.verdict}; {count} measurements; {self.summary})"
+
+    def __str__(self) -> str:
+        lines = [f"{self.verdict}: {self.summary}", *(f"  {one}" for one in self.measurements)]
+        return "\n".join(lines if self.control is None else [*lines, f"  control, must fail: {self.control}"])
+
+    def _repr_html_(self) -> str:
+        """Verdict, measurements and figure for a notebook."""
+        rows: list[tuple[str, ...]] = [("", "measured", "must be", "")]
+        rows += [one.words for one in self.measurements]
+        if self.control is not None:
+            name, *rest = self.control.words
+            rows.append((f"control, must fail: {name}", *rest))
+        return _panel("Outcome", f"{self.verdict}. {self.summary}", {}, rows, self.figure)
 
 
 @dataclass(frozen=True)
@@ -178,6 +210,19 @@ class Card:
             if not text.strip():
                 raise ValueError(f"{name} of card {self.id!r} must say something, got {text!r}.")
 
+    def __repr__(self) -> str:
+        return f"Card({self.id!r} of {self.paper.name}: {self.claim})"
+
+    def __str__(self) -> str:
+        names = ((name.replace("_", " "), text) for name, text in self.texts().items())
+        return "\n".join([f"{self.paper.title} ({self.paper.source})", *(f"  {n}: {t}" for n, t in names)])
+
+    def _repr_html_(self) -> str:
+        """Claim, setting, threshold and control for a notebook."""
+        texts = {name.replace("_", " "): text for name, text in self.texts().items() if name != "id"}
+        source = {"paper": f"{self.paper.title}, {self.paper.source}"}
+        return _panel("Card", self.id, source | texts)
+
     def texts(self) -> dict[str, str]:
         """Name → text of all fields but paper and check."""
         return {
@@ -198,6 +243,11 @@ class Place:
         """The card of a claim made there, from its other texts; its id is the name of the file of `check`."""
         name = check.__module__.rpartition(".")[2].replace("_", "-")
         return Card(id=name, paper=self.paper, place=self.text, check=check, **texts)
+
+
+def _panel(*shown: Any) -> str:
+    """As HTML. Not imported as the rest is: how a card looks is no part of what sets its result."""
+    return str(importlib.import_module("paper_checks._notebook").panel(*shown))
 
 
 def _check_slug(name: str, value: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from paper_checks._card import Card, Measurement, Outcome, Verdict
+from paper_checks._notebook import panel
 
 ERROR = "error"
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -65,6 +66,13 @@ class Record:
     def main(self) -> Measurement | None:
         """The first measurement."""
         return self.measurements[0] if self.measurements else None
+
+    def _repr_html_(self) -> str:
+        """Claim, verdict, measurements and figure for a notebook."""
+        rows = [("", "measured", "must be", ""), *(one.words for one in self.measurements)]
+        told = {"claim": self.card["claim"], "control": self.control_text, "device": self.device}
+        head = f"{SYMBOLS.get(self.verdict, '')} {self.verdict}. {self.summary}"
+        return panel(f"Record of {self.id}", head, told, rows, self.figure)
 
     @property
     def control_text(self) -> str:

@@ -51,4 +51,4 @@ def count(n: int | None) -> str:
 
 def judged(measurement: Measurement) -> str:
     """Whether it satisfies its threshold, in a word."""
-    return {True: "met", False: "not met", None: "for information"}[measurement.met]
+    return measurement.judged

@@ -16,6 +16,8 @@ from sde_sgd import simulation as simulation
 from sde_sgd import statistics as statistics
 from sde_sgd import theory as theory
 from sde_sgd import validity as validity
+from sde_sgd._citation import Citation as Citation
+from sde_sgd._citation import citation as citation
 from sde_sgd._platform import _names
 from sde_sgd._platform._cache import compilation_cache as compilation_cache
 from sde_sgd._platform._chain_kernel import chain_kernel as chain_kernel

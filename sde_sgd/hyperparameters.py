@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 
 from sde_sgd import _checks, _samplings
 from sde_sgd._platform import _names
-from sde_sgd._platform._shown import Shown, described, short
+from sde_sgd._platform._html import Panel
+from sde_sgd._platform._shown import Shown, described, known, short
 from sde_sgd._types import ArrayLike, Numbers, Sampling
 
 # XLA counts in 32 bits
@@ -96,6 +97,23 @@ class Hyperparameters(Shown, eqx.Module):
     def __repr__(self) -> str:
         names = "learning_rate", "batch_size", "momentum"
         return described(self, {name: getattr(self, name) for name in names})
+
+    def _panel(self) -> Panel:
+        size, (rate, momentum) = self.batch_size, map(known, (self.learning_rate, self.momentum))
+        if rate is None or momentum is None:
+            return super()._panel()
+        time = rate / (1 - momentum)
+        return Panel(
+            "Hyperparameters",
+            rows={
+                "learning rate η": short(self.learning_rate),
+                "batch size B": str(size),
+                "momentum m": short(self.momentum),
+                "time of a step, η/(1 − m)": short(time),
+                "T/σ² = η/(B(1 − m))": short(time / size),
+                "edge of stability, 2(1 + m)/η": short(2 * (1 + momentum) / rate),
+            },
+        )
 
     def matching(
         self,

@@ -10,8 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from sde_sgd._platform._html import Panel, preformatted
+
 # so many numbers, entries or characters are shown; of more the first and the last ones
 _NUMBERS, _ENTRIES, _CHARACTERS = 6, 4, 80
+_LARGE = 2**24  # bytes that are not fetched from an accelerator for a picture
 
 
 class Shown:
@@ -19,6 +22,17 @@ class Shown:
 
     def __repr__(self) -> str:
         return described(self)
+
+    def _panel(self) -> Panel:
+        """What a notebook shows; classes with more to say than their fields have their own."""
+        return Panel(type(self).__name__, rows=fields_in_words(self))
+
+    def _repr_html_(self) -> str:
+        """As HTML for a notebook: a table and small pictures, all words escaped, at most 60 kB."""
+        try:
+            return self._panel().html()
+        except Exception:  # noqa: BLE001 - traced, deleted or replaced fields: what prints is shown
+            return preformatted(repr(self))
 
 
 def described(thing: Any, fields: Mapping[str, Any] | None = None) -> str:
@@ -34,6 +48,42 @@ def described(thing: Any, fields: Mapping[str, Any] | None = None) -> str:
         fields = {name: getattr(thing, name, None) for name in names}
     inside = ", ".join(f"{name}={short(value)}" for name, value in fields.items() if value is not None)
     return f"{type(thing).__name__}({inside})"
+
+
+def fields_in_words(thing: Any) -> dict[str, str]:
+    """Name → value of all fields that a class shows; None is left out."""
+    names = getattr(thing, "_fields", None) or [
+        field.name for field in dataclasses.fields(thing) if field.repr
+    ]
+    values = {name: getattr(thing, name, None) for name in names}
+    return {name: short(value) for name, value in values.items() if value is not None}
+
+
+def few(array: Any, most: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Entries along the first axis, evenly spread and at most about so many, and their places.
+
+    They come to the host without the others where an array is large and on an accelerator. None where they
+    cannot be looked at.
+    """
+    if isinstance(array, np.ndarray):
+        places = np.arange(0, len(array), max(1, -(-len(array) // most)))
+        return places, array[places]
+    if not isinstance(array, jax.Array) or isinstance(array, Tracer) or array.is_deleted():
+        return None
+    if not array.is_fully_addressable or not array.ndim:
+        return None
+    step = max(1, -(-len(array) // most))
+    found = []
+    for shard in array.addressable_shards:
+        if shard.replica_id or any(part != slice(None) for part in shard.index[1:]):
+            continue
+        first = shard.index[0].start or 0
+        begin = -first % step
+        large = shard.data.nbytes > _LARGE and shard.device.platform != "cpu"
+        data = shard.data[begin::step] if large else np.asarray(shard.data)[begin::step]
+        found.append((first + begin + step * np.arange(len(data)), np.asarray(data)))
+    places, entries = zip(*sorted(found, key=lambda one: int(one[0][0]) if len(one[0]) else 0), strict=True)
+    return np.concatenate(places), np.concatenate(entries)
 
 
 def short(value: Any) -> str:

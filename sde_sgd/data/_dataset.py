@@ -3,9 +3,10 @@
 import equinox as eqx
 from jaxtyping import Array, Num
 
+from sde_sgd._platform._html import Panel
 from sde_sgd._platform._shown import Shown
 from sde_sgd._types import Numbers, SupportsArray
-from sde_sgd.data import _arrays, _labels
+from sde_sgd.data import _arrays, _labels, _panel
 from sde_sgd.data._known_names import keep_name
 
 
@@ -67,6 +68,9 @@ class Dataset(Shown, eqx.Module):
         self.targets, self.test_targets, self.classes = _labels.kept_targets(y, test_y, classes)
         self.name = name
         keep_name(self.inputs, self.targets, name)
+
+    def _panel(self) -> Panel:
+        return _panel.of_data(self)
 
     @property
     def size(self) -> int:

@@ -11,10 +11,12 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from sde_sgd import _checks, _tree
+from sde_sgd._platform._html import Panel
 from sde_sgd._platform._shown import Shown, described, short
 from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Observable
 from sde_sgd.simulation._compensated import BLOCK, add_block, add_sample
+from sde_sgd.simulation._counted import of_histogram
 
 _CHUNK_BYTES = 64 * 2**20
 # a histogram has a count on every device for each of them
@@ -72,9 +74,8 @@ class HistogramCounts(Shown, eqx.Module):
     above: int
     not_a_number: int = 0
 
-    def __repr__(self) -> str:
-        fields = {"edges": self.edges, "counts": self.counts, "below": self.below, "above": self.above}
-        return described(self, {**fields, "not_a_number": self.not_a_number})
+    def _panel(self) -> Panel:
+        return of_histogram(self)
 
     @property
     def total(self) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _samplings, _tree
+from sde_sgd._platform._html import Panel
 from sde_sgd._platform._shown import Shown, known, short
 from sde_sgd._platform._telling import warn
 from sde_sgd._platform.files._dataset_file import read_dataset, write_dataset
@@ -27,7 +28,7 @@ from sde_sgd._platform.files._structure import (
 )
 from sde_sgd._types import FilePath
 from sde_sgd.processes._base import LAST_STEP, ChainState, Process, scheduled
-from sde_sgd.simulation import _provenance, _start
+from sde_sgd.simulation import _panels, _provenance, _start
 from sde_sgd.simulation._recording import HistogramCounts, Moments
 from sde_sgd.simulation._result_file import from_dataset, to_dataset
 from sde_sgd.simulation._saved_process import SavedProcess, saved_process
@@ -94,6 +95,9 @@ class Result(Shown, eqx.Module):
         kept = {"record": self.record, "moments": self.moments, "histograms": self.histograms}
         what += [f"{name}={short(value)}" for name, value in kept.items() if value]
         return f"Result({', '.join(what)}, seconds={short(self.seconds)})"
+
+    def _panel(self) -> Panel:
+        return _panels.of_run(self)
 
     @property
     def theta(self) -> PyTree:

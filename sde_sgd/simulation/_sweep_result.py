@@ -9,10 +9,12 @@ import numpy as np
 from jaxtyping import PyTree
 
 from sde_sgd import _checks
+from sde_sgd._platform._html import Panel
 from sde_sgd._platform._shown import Shown
 from sde_sgd._platform.files._dataset_file import read_dataset, write_dataset
 from sde_sgd._platform.files._structure import packed, unpacked
 from sde_sgd._types import FilePath
+from sde_sgd.simulation import _panels
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,6 +39,9 @@ class SweepResult(Shown):
 
     def __repr__(self) -> str:
         return f"SweepResult({summary(self.dataset, self.seconds)})"
+
+    def _panel(self) -> Panel:
+        return _panels.of_sweep(self)
 
     def to_xarray(self) -> "xr.Dataset":
         """The results as an `xarray.Dataset`."""

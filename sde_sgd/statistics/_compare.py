@@ -8,6 +8,7 @@ import numpy as np
 import scipy
 
 from sde_sgd import _checks
+from sde_sgd._platform._html import BAD, GOOD, Panel
 from sde_sgd._platform._shown import Shown
 from sde_sgd._types import Observable
 from sde_sgd.statistics._equilibrium import equilibrium
@@ -113,6 +114,25 @@ class Comparison(Shown):
                 f"  variance ratio  {self.variance_ratio:.4f} ± {self.variance_ratio_error:.4f}",
             ]
         return "\n".join(lines)
+
+    def _panel(self) -> Panel:
+        sizes = f"{self.n}" + (f" and {self.n_reference}" if self.n_reference else "")
+        rows = {
+            "KS distance": f"{self.ks:.5f} ± {self.ks_error:.5f}, {_p_text(self.ks_p, 3)}",
+            "Wasserstein-1": f"{self.w1:.5f} ({self.w1_null:.5f} expected for the same law)",
+        }
+        if not self.no_scale:
+            shift = f"{self.effect:+.4f} ± {self.effect_error:.4f} standard deviations"
+            rows |= {
+                "mean shift": shift,
+                "variance ratio": f"{self.variance_ratio:.4f} ± {self.variance_ratio_error:.4f}",
+            }
+        rows["n"] = sizes + (f", {self.dropped} diverged and left out" if self.dropped else "")
+        notes: tuple[str, ...] = (f"no scale: {self.no_scale}",) if self.no_scale else ()
+        notes += ("both runs have one key: compared chain by chain",) if self.paired else ()
+        return Panel(
+            "Comparison", self.verdict, rows, notes=(*self.reasons, *notes), colour=GOOD if self.same else BAD
+        )
 
 
 _CONSTANT = "both are constant"

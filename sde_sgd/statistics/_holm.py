@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from sde_sgd import _checks
+from sde_sgd._platform._html import Panel
 from sde_sgd._platform._shown import Shown, short
 from sde_sgd._types import Scalar
 from sde_sgd.statistics._hypothesis_test import HypothesisTest
@@ -38,6 +39,21 @@ class Family(Shown):
         rejected = ", ".join(f"{name}: {p:.3g}" for name, p in self.adjusted.items() if p <= self.level)
         count = f"{len(self.rejected)} of {len(self.p)} rejected at family-wise level {self.level:g}"
         return f"Family({count}{f' ({rejected})' if rejected else ''})"
+
+    def _panel(self) -> Panel:
+        names = sorted(self.p, key=self.p.__getitem__)
+        rejected = set(self.rejected)
+        table = [
+            (
+                name,
+                f"{self.p[name]:.3g}",
+                f"{self.adjusted[name]:.3g}",
+                "rejected" if name in rejected else "",
+            )
+            for name in names
+        ]
+        count = f"{len(rejected)} of {len(self.p)} rejected at family-wise level {self.level:g}"
+        return Panel("Family", count, columns=("test", "p", "Holm p", ""), table=table)
 
     def __str__(self) -> str:
         width = max(len("test"), *map(len, self.p))

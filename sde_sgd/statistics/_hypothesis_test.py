@@ -1,5 +1,6 @@
 """What a statistical test hands back: an estimate with its error, a p-value, a size and a null."""
 
+import dataclasses
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sde_sgd._platform._shown import Shown
+from sde_sgd._platform._html import Panel
+from sde_sgd._platform._shown import Shown, short
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -45,6 +47,19 @@ class HypothesisTest(Shown):
         text = self._line
         text += "" if math.isnan(self.p) else f"\n  null: {self.null}"
         return text + (f"\n  {self.note}" if self.note else "")
+
+    def _panel(self) -> Panel:
+        rows = {"value": plus_minus(self.value, self.standard_error)}
+        if not math.isnan(self.p):
+            rows |= {"p": f"{self.p:.3g}", "null": self.null}
+        rows["n"] = " and ".join(str(n) for n in np.atleast_1d(self.n))
+        told = {one.name for one in dataclasses.fields(HypothesisTest)}
+        rows |= {
+            one.name: short(getattr(self, one.name))
+            for one in dataclasses.fields(self)
+            if one.name not in told
+        }
+        return Panel(type(self).__name__, self.name, rows, notes=(self.note,) if self.note else ())
 
     @property
     def _line(self) -> str:

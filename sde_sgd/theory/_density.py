@@ -10,6 +10,8 @@ import scipy
 from jaxtyping import Array, Float, Key
 
 from sde_sgd import _checks
+from sde_sgd._platform import _svg
+from sde_sgd._platform._html import Panel
 from sde_sgd._platform._shown import Shown, short
 from sde_sgd._types import Numbers
 from sde_sgd.random import check_key
@@ -48,6 +50,14 @@ class Density1D(Shown):
         ends = f"{self.grid[0]:.4g} to {self.grid[-1]:.4g}, {len(self.grid)} points"
         moments = f"mean {self.mean:.4g}, variance {self.variance:.4g}"
         return f"Density1D({self.name!r} on {ends}: {moments}; error {self.error:.1g})"
+
+    def _panel(self) -> Panel:
+        some = np.linspace(self.grid[0], self.grid[-1], 160)
+        rows = {"mean": f"{self.mean:.4g}", "variance": f"{self.variance:.4g}", "error": f"{self.error:.1g}"}
+        picture = _svg.curves(
+            some, {self.name: _svg.Curve(self.pdf(some))}, "θ", "density", logarithmic=False
+        )
+        return Panel("Density1D", self.name, rows, pictures=(picture,))
 
     def pdf(self, x: Numbers) -> np.ndarray:
         """p(x); zero outside the grid."""
@@ -134,6 +144,15 @@ class Density2D(Shown):
         means = ", ".join(f"{self.marginal(axis).mean:.4g}" for axis in (0, 1))
         size = f"{len(self.x)} x {len(self.y)} points"
         return f"Density2D({self.name!r} on {box}, {size}: mean [{means}]; error {self.error:.1g})"
+
+    def _panel(self) -> Panel:
+        parts = [slice(None, None, max(1, len(axis) // 30)) for axis in (self.x, self.y)]
+        ticks = [
+            [f"{value:.3g}" for value in axis[part]]
+            for axis, part in zip((self.x, self.y), parts, strict=True)
+        ]
+        picture = _svg.heat_map(self.values[parts[0], parts[1]].T, ticks[1], ticks[0], ("y", "x"), "density")
+        return Panel("Density2D", self.name, {"error": f"{self.error:.1g}"}, pictures=(picture,))
 
     def pdf(self, points: Numbers) -> np.ndarray:
         """p at points of shape `(..., 2)`, bilinear between grid points, zero outside."""

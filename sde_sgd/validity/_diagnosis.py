@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from sde_sgd import _checks
+from sde_sgd._platform._html import Panel
 from sde_sgd._platform._shown import Shown, short
 from sde_sgd._types import Sampling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
+from sde_sgd.validity import _panels
 from sde_sgd.validity._causes import Cause, Directions
 from sde_sgd.validity._interval import BEYOND, CANNOT_TELL, WITHIN
 from sde_sgd.validity._pilot import Pilot
@@ -115,6 +117,9 @@ class Diagnosis(Shown):
 
     def __str__(self) -> str:
         return report(self)
+
+    def _panel(self) -> Panel:
+        return _panels.of_diagnosis(self)
 
     def _asked(self, breaks: str) -> list[Cause]:
         _checks.choice("breaks", breaks, _ASKED)

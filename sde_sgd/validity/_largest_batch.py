@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _checks
+from sde_sgd._platform._html import Panel
 from sde_sgd._platform._shown import Shown
 from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Sampling
@@ -26,6 +27,7 @@ from sde_sgd.processes._base import check_hyper
 from sde_sgd.processes._sgd import SGD
 from sde_sgd.random import check_key
 from sde_sgd.simulation._run import run
+from sde_sgd.validity import _panels
 from sde_sgd.validity._factors import step_size_factor
 
 STABILITY, STEP_SIZE, NOISE_SCALE, EXAMPLES = "stability", "step size", "noise scale", "examples"
@@ -103,6 +105,9 @@ class LargestBatch(Shown):
         """How far the mean loss at the end is above that at `hyper`, in `spread`; ∞ where unstable."""
         size = float(_checks.scalar("batch_size", batch_size, above=0))
         return _rise(self.hyper, size, self.curvature, self.noise, self.rest) / self.spread
+
+    def _panel(self) -> Panel:
+        return _panels.of_batch(self)
 
     def __str__(self) -> str:
         m, size = float(self.hyper.momentum), self.hyper.batch_size

@@ -9,6 +9,7 @@ import scipy
 from jaxtyping import Array, Key
 
 from sde_sgd import _checks
+from sde_sgd._platform._html import Panel
 from sde_sgd._platform._shown import Shown
 from sde_sgd._types import Observable
 from sde_sgd.curvature._observables import Sharpness
@@ -17,6 +18,7 @@ from sde_sgd.processes._sgd import SGD
 from sde_sgd.simulation._making import MakeProcess
 from sde_sgd.simulation._sweep import sweep
 from sde_sgd.simulation._sweep_result import SweepResult
+from sde_sgd.validity import _panels
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -116,6 +118,9 @@ class PhaseDiagram(Shown):
         settings = ", ".join(f"{int(count)} {name}" for count, name in counts)
         axes = f"{self.deviation.sizes['learning_rate']} x {self.deviation.sizes['batch_size']} settings"
         return f"PhaseDiagram({self.observable!r}, {axes}: {settings}; limit {self.limit:g} seed SD)"
+
+    def _panel(self) -> Panel:
+        return _panels.of_diagram(self)
 
     def __str__(self) -> str:
         broken, holding, settings = self.breaks, self.holds, self._settings

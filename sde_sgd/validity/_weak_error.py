@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from sde_sgd import _checks
+from sde_sgd._platform._html import Panel
 from sde_sgd._platform._shown import Shown
 from sde_sgd._types import Observable
 from sde_sgd.hyperparameters import Hyperparameters
@@ -21,6 +22,7 @@ from sde_sgd.processes._diffusion import Diffusion
 from sde_sgd.processes._langevin import Langevin
 from sde_sgd.simulation._run import run
 from sde_sgd.statistics._hypothesis_test import plus_minus
+from sde_sgd.validity import _panels
 from sde_sgd.validity._coupled import Coupled
 
 MakeDiffusion = Callable[[Problem, Hyperparameters], Diffusion]
@@ -65,6 +67,9 @@ class WeakError(Shown):
     def __repr__(self) -> str:
         each = (f"{name}: {plus_minus(*self[name])}" for name in self.names)
         return f"WeakError({self.process}, η = {self.learning_rate:.4g}; {', '.join(each)}; n = {self.n})"
+
+    def _panel(self) -> Panel:
+        return _panels.of_weak_error(self)
 
     def __str__(self) -> str:
         diverged = self.dropped - self.not_finite

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 import pytest
 from scipy import stats
+from shown_html import shows_itself
 
 import sde_sgd as ss
 import sde_sgd.processes as pr
@@ -100,6 +101,12 @@ def cell(rows: Any) -> Any:
     )
 
 
+def largest() -> Any:
+    fields = {"value": 42, "low": 40, "high": 44, "breaks_by": "stability", "bounds": {"stability": 42.5}}
+    seen = {"learning_rate": 0.5, "sharpness": 2.0, "noise_scale_start": 1.0, "noise_scale": 3.0}
+    return filled(ss.validity.LargestBatch, **fields, **seen, hyper=PLAIN, diverged=0)
+
+
 def diagram() -> Any:
     zero = cell(np.zeros((2, 2)))
     return ss.validity.PhaseDiagram(
@@ -133,6 +140,7 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
         lambda: ss.bayes.gradient_noise_scale(NET, THETA),
         ["value=", "low=", "high=", "trace=", "resolved=True"],
     ),
+    ss.Citation: (lambda: ss.citation(WELL), ["DoubleWell", "0 references", "4 programs"]),
     ss.CPUUse: (lambda: ss.CPUUse(2, 512), ["devices=2", "vector_bits=512"]),
     ss.MemoryPrediction: (
         lambda: ss.MemoryPrediction(10, 2000, 100.0, 30, None),
@@ -363,9 +371,7 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
         ["SGD follows its SDE: no", "'step size': 0.25", "learning_rate=0.125"],
     ),
     ss.validity.LargestBatch: (
-        lambda: filled(
-            ss.validity.LargestBatch, value=42, breaks_by="stability", bounds={"stability": 42.5}, hyper=PLAIN
-        ),
+        largest,
         ["value=42", "breaks_by='stability'", "'stability': 42.5", "learning_rate=0.125"],
     ),
     ss.validity.PhaseDiagram: (diagram, ["'loss'", "2 x 2", "limit 2"]),
@@ -413,6 +419,11 @@ def test_objects_print_their_numbers_in_few_lines(kind):
         assert machine not in text
     # these have a report of their own, tested elsewhere
     assert kind in (ss.validity.Diagnosis, ss.validity.LargestBatch) or str(thing)
+    shows_itself(thing)
+
+
+def html(thing: Any) -> str:
+    return getattr(thing, "_repr_html_", thing.__repr__)()
 
 
 @pytest.mark.parametrize(
@@ -426,7 +437,7 @@ def test_objects_print_where_their_arrays_cannot_be_seen(kind):
 
     def look(arrays: Any) -> Any:
         traced = eqx.combine(arrays, rest)
-        seen.extend([repr(traced), str(traced)])
+        seen.extend([repr(traced), str(traced), html(traced)])
         return jax.tree.map(lambda leaf: 0, arrays)
 
     arrays, rest = eqx.partition(thing, lambda leaf: isinstance(leaf, jax.Array | np.ndarray))
@@ -445,7 +456,7 @@ def test_objects_print_where_their_arrays_cannot_be_seen(kind):
     ]
     nothing = jax.tree.map(lambda _: None, thing)
     for one in (deleted, shapes, *others, nothing):
-        seen.extend([repr(one), str(one)])
+        seen.extend([repr(one), str(one), html(one)])
     assert all(name in text or kind is ss.curvature.Estimate for text in seen)
 
 

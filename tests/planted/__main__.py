@@ -32,6 +32,7 @@ LISTS = (
     "plot",
     "problems",
     "processes",
+    "shown",
     "statistics",
     "theory",
     "validity",

@@ -25,7 +25,9 @@ FLOORS = (
     ("simulation", "theory"),
     ("statistics",),
     ("bayes", "escape", "validity"),
-    ("plot",),
+    ("plot", "_citation"),
+    ("_command_line",),
+    ("__main__",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # in `_platform`

@@ -1,0 +1,1 @@
+"""What `python -m sde_sgd` does."""

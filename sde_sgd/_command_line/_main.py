@@ -1,0 +1,92 @@
+"""The commands, their options and exit codes."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from sde_sgd._command_line._demo import demo
+from sde_sgd._command_line._doctor import examined
+from sde_sgd._command_line._explore import explore
+
+_EXITS = "Exit codes: 0 all is well; 1 something must be mended, or came out otherwise; 2 wrong usage."
+_INTERRUPTED = 130  # as shells have it
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command.
+
+    Args:
+        arguments: what follows `python -m sde_sgd`.
+
+    Returns:
+        The exit code.
+    """
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    try:
+        if asked.command == "doctor":
+            return _doctor(as_json=asked.json)
+        if asked.command == "demo":
+            return _demo(asked)
+        return explore(asked.port, headless=asked.headless)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _doctor(*, as_json: bool) -> int:
+    found = examined()
+    _say(json.dumps(found.content(), indent=2) if as_json else str(found))
+    return 0 if found.well else 1
+
+
+def _demo(asked: argparse.Namespace) -> int:
+    try:
+        found = demo(asked.out, chains=asked.chains, seed=asked.seed)
+    except (ImportError, OSError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    _say(json.dumps(found.content(), indent=2) if asked.json else str(found))
+    return 0 if found.as_it_should else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sde_sgd",
+        description="SGD beside its stochastic differential equation.",
+        epilog=_EXITS,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    doctor = commands.add_parser(
+        "doctor", help="what is installed, which devices there are, what is missing for what", epilog=_EXITS
+    )
+    show = commands.add_parser(
+        "demo", help="SGD, its SDE and Gibbs on a double well: numbers and a figure", epilog=_EXITS
+    )
+    for one in (doctor, show):
+        one.add_argument("--json", action="store_true", help="print JSON, for programs")
+    show.add_argument("--out", default="figures", metavar="DIR", help="where the figure goes (figures)")
+    show.add_argument("--chains", type=_chains, default=20_000, help="runs of each process (20000)")
+    show.add_argument("--seed", type=int, default=0, help="of the random numbers (0)")
+    live = commands.add_parser("explore", help="the explorer with its sliders, in the browser", epilog=_EXITS)
+    live.add_argument("--port", type=_port, help="of the server; by default one that is free")
+    live.add_argument("--headless", action="store_true", help="start the server, open no browser")
+    return parser
+
+
+def _chains(text: str) -> int:
+    return _integer(text, 8, 10_000_000)
+
+
+def _port(text: str) -> int:
+    return _integer(text, 1, 65_535)
+
+
+def _integer(text: str, low: int, high: int) -> int:
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise argparse.ArgumentTypeError(f"must be an integer from {low} to {high}, got {text!r}")
+    return int(text)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")

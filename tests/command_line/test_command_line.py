@@ -1,0 +1,207 @@
+"""`python -m sde_sgd`: what it says, as text and as JSON, and its exit codes."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+import sde_sgd as ss
+from sde_sgd._command_line import _doctor, _explore, _features, _main
+from sde_sgd._command_line._demo import Demo
+
+ROOT = Path(__file__).parents[2]
+
+
+def started(*arguments, where):
+    """The command in a process of its own, in an empty folder."""
+    away = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
+    return subprocess.run(
+        [sys.executable, "-m", "sde_sgd", *arguments],
+        cwd=where,
+        env=away,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_lists_are_those_of_the_installation():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert list(_features.REQUIRED) == project["dependencies"]
+    extras = {name: tuple(wanted) for name, wanted in project["optional-dependencies"].items()}
+    del extras["dev"]
+    assert {name: one.requirements for name, one in _features.FEATURES.items()} == extras
+    for name, version in _features.EXCLUDED:
+        assert any(one.startswith(f"{name}>") and f"!={version}" in one for one in _features.REQUIRED)
+
+
+@pytest.mark.script
+def test_doctor_in_a_process_of_its_own(tmp_path):
+    done = started("doctor", "--json", where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["well"] and not told["mend"]
+    assert told["versions"]["jax"] and told["backend"] and len(told["devices"]) >= 1
+    assert set(told["features"]) == set(_features.FEATURES)
+
+
+def test_doctor_says_what_is_there(capsys):
+    assert _main.main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert "numpy" in said and np.__version__ in said
+    assert "2 x cpu" in said  # the tests have two
+    assert said.endswith("all is well\n")
+
+
+def test_doctor_finds_what_must_be_mended(capsys, monkeypatch):
+    have = {"jax": "0.10.2", "numpy": "1.26.4", "zarr": None}
+    monkeypatch.setattr(_doctor, "version_of", lambda name: have.get(name, "3000.0"))
+    assert _main.main(["doctor", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert not told["well"]
+    jax_one, numpy_one, zarr_one = told["mend"]
+    assert "jax 0.10.2 computes wrong results on a CPU" in jax_one and "'jax>=0.8,!=0.10.2'" in jax_one
+    assert numpy_one == "numpy 1.26.4 is too old: pip install 'numpy>=2.0'"
+    assert zarr_one == "zarr is not installed: pip install 'zarr>=3.0'"
+    assert _main.main(["doctor"]) == 1
+    assert "! jax 0.10.2" in capsys.readouterr().out
+
+
+def test_doctor_notices_wrong_arithmetic(monkeypatch):
+    assert _doctor.arithmetic_faults() == []
+    right = jnp.asarray
+    monkeypatch.setattr(_doctor.jnp, "asarray", lambda *given: right(*given) * 1.01)
+    (fault,) = _doctor.arithmetic_faults()
+    assert "come out wrong" in fault
+
+
+def test_doctor_tells_of_a_driver_that_fails(monkeypatch):
+    def broken():
+        raise RuntimeError("no device\nat all")
+
+    monkeypatch.setattr(_doctor.jax, "devices", broken)
+    found = _doctor.examined()
+    assert found.mend == ["JAX finds no device that works: no device at all"]
+    assert "devices (none" in str(found)
+
+
+def test_doctor_advises_what_would_use_the_machine():
+    def advice(backend, count, gpu_there, cuda_there):
+        return " ".join(_doctor.device_advice(backend, count, 2, gpu_there=gpu_there, cuda_there=cuda_there))
+
+    assert "the 2 cores are 1 device: ss.use_cpu()" in advice("cpu", 1, False, False)
+    assert advice("cpu", 2, False, False) == advice("gpu", 1, True, True) == ""
+    assert "pip install 'jax[cuda12]" in advice("cpu", 2, True, False)
+    assert "nvidia-smi" in advice("cpu", 2, True, True)
+
+
+def test_a_feature_lacks_what_is_not_installed(monkeypatch):
+    monkeypatch.setattr(_features, "version_of", lambda name: None if name == "marimo" else "1.0")
+    one = _features.FEATURES["explore"]
+    assert one.lacks() == ("marimo",)
+    assert one.advice() == "pip install 'marimo>=0.20'"
+    assert _features.FEATURES["cuda"].lacks() == ()
+
+
+@pytest.mark.parametrize(
+    ("requirement", "version", "expected"),
+    [
+        ("a>=0.8,!=0.10.2", "0.10.1", True),
+        ("a>=0.8,!=0.10.2", "0.10.2", False),
+        ("a>=0.8", "0.7.9", False),
+        ("a>=0.8", "0.8.0rc1", True),
+        ("a>=3.0", "3", True),
+        ("a>=2025.1", "2026.9.0", True),
+        ("a>=2", "10.0", True),
+        ("a>=2", "strange", False),
+        ("a", "1", True),
+    ],
+)
+def test_releases_are_compared_by_their_numbers(requirement, version, expected):
+    assert _features.satisfies(requirement, version) is expected
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["cure"], ["demo", "--chains", "7"], ["demo", "--chains", "x"], ["explore", "--port", "99999"]],
+)
+def test_wrong_usage_is_2(arguments, capsys):
+    with pytest.raises(SystemExit) as left:
+        _main.main(arguments)
+    assert left.value.code == 2
+    assert "usage: python -m sde_sgd" in capsys.readouterr().err
+
+
+def test_explore_says_what_is_missing(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(_explore, "app_path", lambda: None)
+    assert _main.main(["explore"]) == 1
+    assert "no explorer" in capsys.readouterr().err
+    monkeypatch.setattr(_explore, "app_path", lambda: tmp_path / "app.py")
+    monkeypatch.setattr(_features, "version_of", lambda name: None)
+    assert _main.main(["explore"]) == 1
+    assert "pip install 'ipywidgets>=8.1' 'marimo>=0.20'" in capsys.readouterr().err
+
+
+def test_explore_hands_its_app_to_marimo(monkeypatch, tmp_path):
+    seen = []
+
+    def call(command, **options):
+        assert options == {"check": False}
+        seen.append(command)
+        return subprocess.CompletedProcess(command, 3)
+
+    monkeypatch.setattr(_explore, "app_path", lambda: tmp_path / "app.py")
+    monkeypatch.setattr(_features, "version_of", lambda name: "1.0")
+    monkeypatch.setattr(_explore.subprocess, "run", call)
+    assert _main.main(["explore", "--port", "2718", "--headless"]) == 3
+    app = str(tmp_path / "app.py")
+    assert seen == [[sys.executable, "-m", "marimo", "run", app, "--port", "2718", "--headless"]]
+
+
+def compared(**changes):
+    found = ss.statistics.compare(stats.norm().ppf((np.arange(100) + 0.5) / 100), stats.norm())
+    return dataclasses.replace(found, **changes)
+
+
+def test_the_exit_code_of_the_demo_is_its_outcome(monkeypatch, capsys, tmp_path):
+    good = Demo({"SGD": compared(), "SDE": compared()}, 0, tmp_path / "wells.png", 1.0)
+    different = Demo({"SGD": compared(), "SDE": compared(ks_p=1e-9)}, 0, tmp_path, 1.0)
+    lost = Demo({"SGD": compared(), "SDE": compared()}, 3, tmp_path, 1.0)
+    for found, code in ((good, 0), (different, 1), (lost, 1)):
+        monkeypatch.setattr(_main, "demo", lambda folder, *, found=found, **_: found)
+        assert _main.main(["demo", "--json"]) == code
+        assert json.loads(capsys.readouterr().out)["as_it_should"] is (code == 0)
+        assert _main.main(["demo"]) == code
+        assert ("As it should be." in capsys.readouterr().out) is (code == 0)
+
+
+def test_a_demo_that_cannot_write_says_so(capsys, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    assert _main.main(["demo", "--out", str(tmp_path / "taken")]) == 1
+    assert "taken" in capsys.readouterr().err
+
+
+def test_control_c_is_130(monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_main, "demo", stop)
+    assert _main.main(["demo"]) == 130
+
+
+@pytest.mark.script
+def test_the_demo_in_a_process_of_its_own(tmp_path):
+    done = started("demo", "--json", "--chains", "2000", "--out", "made", where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["as_it_should"] and told["SGD"]["n"] == told["SDE"]["n"] == 2000
+    assert (tmp_path / "made" / "wells.png").read_bytes().startswith(b"\x89PNG")
+    assert list(tmp_path.iterdir()) == [tmp_path / "made"]
