@@ -12,7 +12,7 @@ READY := $(VENV)/ready
 DOCS_READY := $(VENV)/docs-ready
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo histogram examples test test-scripts planted brute-force torture lint format figures benchmarks accelerator paper-checks docs clean
+.PHONY: help demo histogram explorer examples test test-scripts planted brute-force torture lint format figures benchmarks accelerator paper-checks docs clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ demo: $(READY)  ## SGD beside its SDE, on a double well and on digits: tables an
 
 histogram: $(READY)  ## the first of these alone, quickly
 	$(BIN)/python examples/double_well_histograms.py --quick
+
+explorer: $(READY)  ## settings moved with sliders, SGD, its SDE and their laws redrawn at once: opens in the browser
+	$(BIN)/python -m sde_sgd.explorer
 
 examples: $(READY)  ## every example, quickly
 	for script in examples/[a-z]*_*.py; do $(BIN)/python $$script --quick || exit 1; done

@@ -57,19 +57,23 @@ from sde_sgd.simulation import run as run
 from sde_sgd.simulation import sweep as sweep
 
 if _typing.TYPE_CHECKING:
+    from sde_sgd import explorer as explorer
     from sde_sgd import plot as plot
 
 # "not installed" where it is imported from a folder
 __version__ = str(_version("sde_sgd"))
 
 
+_LATE = ("explorer", "plot")
+
+
 def __getattr__(name: str) -> _ModuleType:
-    """Load `sde_sgd.plot` when it is first asked for: what computes does not need matplotlib."""
-    if name == "plot":
-        return _importlib.import_module("sde_sgd.plot")
+    """Load `sde_sgd.plot` or `sde_sgd.explorer` when first asked for: what computes needs no matplotlib."""
+    if name in _LATE:
+        return _importlib.import_module(f"sde_sgd.{name}")
     raise AttributeError(f"module 'sde_sgd' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    """What is public, `plot` included before it is loaded."""
-    return sorted({*_names.public(globals())(), "plot"})
+    """What is public, with what is loaded late."""
+    return sorted({*_names.public(globals())(), *_LATE})

@@ -42,8 +42,10 @@ def warn_of_repeated_noise(
     beside SGD under one key: their streams are others.
     """
     name, marked = _name(key), None
-    for use in _USES:
-        if use.key != name or not use.streams & _streams(process, key) or use.start >= steps:
+    same = [use for use in _USES if use.key == name and use.start < steps]
+    streams = _streams(process, key) if same else frozenset()
+    for use in same:
+        if not use.streams & streams:
             continue
         marked = _mark(initial) if marked is None else marked
         if marked == use.mark:

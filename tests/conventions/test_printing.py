@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import printed_explorer
 import pytest
 from scipy import stats
 from shown_html import shows_itself
@@ -391,6 +392,7 @@ EXAMPLES: dict[type, tuple[Any, list[str]]] = {
         ),
         ["Langevin", "loss: 0.25 ± 0.50", "n = 9"],
     ),
+    **printed_explorer.EXAMPLES,
 }
 PACKAGES = [ss, *(value for name, value in inspect.getmembers(ss) if inspect.ismodule(value))]
 

@@ -26,6 +26,7 @@ FLOORS = (
     ("statistics",),
     ("bayes", "escape", "validity"),
     ("plot", "_citation"),
+    ("explorer",),
     ("_command_line",),
     ("__main__",),
 )

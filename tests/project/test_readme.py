@@ -13,7 +13,7 @@ README = ROOT / "README.md"
 PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
 NAMES = [page.name for page in PAGES]
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SHELL = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```$|^((?: {4}.*\n)+)", re.MULTILINE | re.DOTALL)
+SHELL = re.compile(r"^```(?:sh|shell|bash|console)\n(.*?)^```$|^((?: {4}.*\n)+)", re.MULTILINE | re.DOTALL)
 # added at the end of a page's program; what is not there is run and no more
 CHECKS = {
     "README.md": """

@@ -90,9 +90,34 @@ def chain_law(
             )
     else:
         low, high = _grown(line, setting)
+    return _between_bounds(line, setting, low, high, points)
+
+
+def law_inside(line: Line, setting: Setting, low: float, high: float, shown: int) -> Density1D:
+    """The law on [low, high], or on as much of it as steps without noise map into itself.
+
+    Args:
+        line, setting: as `chain_law` reads its arguments.
+        low, high: where some other law, such as `gibbs`, has all its probability.
+        shown: at how many points it is known for Gaussian noise: fewer cost less.
+
+    Raises:
+        ValueError: as `chain_law`.
+    """
+    middle, width = (low + high) / 2, high - low
+    for share in np.linspace(1.0, 0.3, 29):
+        low, high = middle - share * width / 2, middle + share * width / 2
+        if _maps_into(line, setting, low, high):
+            break
+    return _between_bounds(line, setting, low, high, None, shown)
+
+
+def _between_bounds(
+    line: Line, setting: Setting, low: float, high: float, points: Any, shown: int | None = None
+) -> Density1D:
     grid, law, error = _refined(line, setting, low, high, points)
     if _is_gaussian(line):
-        fine = np.linspace(grid[0], grid[-1], max(_SHOWN, 10 * len(grid) + 1))
+        fine = np.linspace(grid[0], grid[-1], shown or max(_SHOWN, 10 * len(grid) + 1))
         grid, law = fine, _between(line, setting, grid, law, fine)
     else:
         law = np.maximum(np.convolve(law, _SMOOTH, mode="same"), 0.0)
