@@ -26,8 +26,8 @@ extensions = [
 ]
 exclude_patterns = ["_build", "figures"]
 nitpicky = True
-# L' is a derivative
-smartquotes = False
+# dashes only: L' is a derivative
+smartquotes_action = "D"
 # no inventory of other projects is at hand: Python's exceptions are named, not linked
 nitpick_ignore_regex = [("py:exc", r"\w*(Error|Warning|Exception|Interrupt)")]
 
@@ -55,6 +55,7 @@ html_math_renderer = "mathml"
 html_extra_path = ["../paper_checks/results/report.html"]
 html_copy_source = False
 html_show_sourcelink = False
+html_show_copyright = False
 html_theme_options = {"navigation_with_keys": True}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

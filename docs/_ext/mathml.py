@@ -25,8 +25,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
 def mathml(formula: str, *, block: bool) -> str:
     r"""A formula of LaTeX as MathML.
 
-    The converter of docutils takes \frac12 for a fraction of 12, puts the index of \hat g_B below g, and lets
-    bars grow that have no other side.
+    The converter of docutils takes \frac12 for a fraction of 12, puts the index of \hat g_B below g, and bars
+    far from what they enclose.
 
     Raises:
         ValueError: for what it does not know.
@@ -46,11 +46,9 @@ def mathml(formula: str, *, block: bool) -> str:
             accented = ET.Element(f"{{{SPACE}}}mover", {"accent": "true"})
             accented.extend([base, above])
             node[:] = [accented, below]
-    for node in root.iter():
-        alone = node.tag.endswith("}msup") or node.get("class") == "mathopen"
-        for bar in (node, *node):
-            if alone and bar.tag.endswith("}mo") and bar.text == "|":
-                bar.set("stretchy", "false")
+    for bar in root.iter(f"{{{SPACE}}}mo"):
+        if bar.text == "|":
+            bar.attrib |= {"stretchy": "false", "lspace": "0", "rspace": "0"}
     return ET.tostring(root, encoding="unicode")
 
 
