@@ -159,8 +159,7 @@ def test_a_notebook_runs_from_top_to_bottom(notebook):
     import nbformat
 
     # the one of this content that was executed for the pages will do
-    target, seconds, _ = EXECUTOR.execute(notebook)
-    assert seconds < 300
+    target, _, _ = EXECUTOR.execute(notebook)
     book = nbformat.read(target, as_version=4)
     cells = [cell for cell in book.cells if cell.cell_type == "code"]
     outputs = [output for cell in cells for output in cell.outputs]
