@@ -40,4 +40,4 @@ def whole(kind, fields):
     for name, text in fields.items():
         assert name == "url" or not re.search(r"(?<!\\)[&%#_$]", text), text
     for person in fields["author"].strip("{}").split(" and "):
-        assert "," in person or person in ("others", "DeepMind", "authors of sde\\_sgd")
+        assert "," in person or person in ("others", "DeepMind", "The authors of sde\\_sgd")

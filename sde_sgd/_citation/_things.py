@@ -74,7 +74,7 @@ def software(versions: Mapping[str, str], names: tuple[str, ...]) -> list[Refere
         versions: name → release.
         names: of the programs, as pip calls them.
     """
-    ours = {"author": "{authors of sde_sgd}", "title": _TITLE, "howpublished": "Python package"}
+    ours = {"author": "{The authors of sde_sgd}", "title": _TITLE, "howpublished": "Python package"}
     found = [Reference("sde_sgd", "misc", ours | _released("sde_sgd", versions))]
     for name in names:
         one = _PROGRAMS[name]

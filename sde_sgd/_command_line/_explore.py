@@ -27,7 +27,10 @@ def explore(port: int | None = None, *, headless: bool = False) -> int:
     command = [sys.executable, "-m", "marimo", "run", str(app)]
     command += [] if port is None else ["--port", str(port)]
     command += ["--headless"] if headless else []
-    return subprocess.run(command, check=False).returncode  # noqa: S603 - our own file, in marimo
+    try:
+        return subprocess.run(command, check=False).returncode  # noqa: S603 - our own file, in marimo
+    except KeyboardInterrupt:  # how a server is stopped
+        return 0
 
 
 def app_path() -> Path | None:
