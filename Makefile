@@ -9,9 +9,10 @@ DEVICE ?=
 OUT ?= benchmarks/results/accelerator
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+DOCS_READY := $(VENV)/docs-ready
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo explorer examples test test-scripts planted brute-force torture lint format figures benchmarks accelerator paper-checks clean
+.PHONY: help demo histogram explorer examples test test-scripts planted brute-force torture lint format figures benchmarks accelerator paper-checks docs clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,10 +23,17 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+$(DOCS_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
+	touch $@
+
 demo: $(READY)  ## SGD beside its SDE, on a double well and on digits: tables and figures
 	$(BIN)/python examples/double_well_histograms.py
 	$(BIN)/python examples/digits_mlp_sgd_vs_sde.py
 	@echo; echo "figures:"; ls -1 figures/double_well_histograms.png figures/digits_mlp_sgd_vs_sde.png
+
+histogram: $(READY)  ## the first of these alone, quickly
+	$(BIN)/python examples/double_well_histograms.py --quick
 
 explorer: $(READY)  ## settings moved with sliders, SGD, its SDE and their laws redrawn at once: opens in the browser
 	$(BIN)/python -m sde_sgd explore
@@ -45,7 +53,7 @@ brute-force: $(READY)  ## diagnose judged on 40 drawn settings, twice: the table
 torture: $(READY)  ## kill runs, cut files short, flip their bits, thousands of times: the table in docs; about an hour
 	PYTHONPATH=tests $(BIN)/python -m torture --jobs $(CORES) --out docs/torture.md
 
-test-scripts: $(READY)  ## the examples, the cards of all papers at the smallest scale, runs that are killed, what takes long
+test-scripts: $(DOCS_READY)  ## the examples, the cards of all papers at the smallest scale, runs that are killed, what takes long
 	$(BIN)/python -m pytest -n $(CORES) -m script
 
 lint: $(READY)  ## style and types
@@ -76,5 +84,9 @@ accelerator: $(READY)  ## all that is to be known of a device, in MINUTES=7, int
 paper-checks: $(READY)  ## check the claims of papers: a report in paper_checks/results, three quarters of an hour on two cores
 	$(BIN)/python -m paper_checks --scale quick --out paper_checks/results
 
+docs: $(DOCS_READY)  ## the pages, docs/_build/html/index.html; a reference that leads nowhere is an error
+	$(BIN)/python docs/execute_notebooks.py --out docs/notebooks
+	$(BIN)/python -m sphinx -W -n --keep-going -q -b html docs docs/_build/html
+
 clean:  ## remove what these targets made
-	rm -rf .venv* figures .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv* figures docs/_build docs/notebooks .cache .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""What the README's table of speeds shows, line by line."""
+"""What the table of speeds shows, line by line."""
 
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ class Line:
         benchmark: the name in the results.
         who: how the peer's name begins there.
         own: how our name begins there; by default whoever comes first.
+        in_readme: whether the README shows it too.
     """
 
     what: str
@@ -20,6 +21,7 @@ class Line:
     benchmark: str
     who: str
     own: str = ""
+    in_readme: bool = False
 
 
 _EULER, _EULER_TITLE = "double_well, 10^5 chains", "Euler-Maruyama, 10⁵ chains"
@@ -36,10 +38,16 @@ _BITS, _NARROW = "vectors of 512 bits", "vectors as XLA has them"
 LINES = (
     Line(_EULER_TITLE, "its random numbers alone (the ceiling)", _EULER, "ceiling"),
     Line(_EULER_TITLE, "C with OpenMP, libm", _EULER, "C + OpenMP (libm)"),
-    Line(_EULER_TITLE, "C vectorised by hand, the same random bits", _EULER, "C + OpenMP (same bits)"),
-    Line(_EULER_TITLE, "numba", _EULER, "numba"),
+    Line(
+        _EULER_TITLE,
+        "C vectorised by hand, the same random bits",
+        _EULER,
+        "C + OpenMP (same bits)",
+        in_readme=True,
+    ),
+    Line(_EULER_TITLE, "numba", _EULER, "numba", in_readme=True),
     Line(_EULER_TITLE, "torchsde", _EULER, "torchsde"),
-    Line(_EULER_TITLE, "diffrax, vmapped over chains", _EULER, "diffrax, vmapped"),
+    Line(_EULER_TITLE, "diffrax, vmapped over chains", _EULER, "diffrax, vmapped", in_readme=True),
     Line(_TWO_POINT_TITLE, "Gaussian increments", "two-point increments, 10^5 chains", "sde_sgd, Gaussian"),
     Line("the default `Langevin` there", "one Euler step", _WELL, "Euler, 1 substep"),
     Line(
@@ -53,11 +61,12 @@ LINES = (
         "one Euler step (32 are taken)",
         _DIGITS,
         "Euler, 1 substep",
+        in_readme=True,
     ),
     Line("10⁷ chains", _BEST_SIZE, "ensemble_size, sde_sgd, Gaussian", _MANY, _MANY),
     Line("10⁷ chains, two-point", _BEST_SIZE, "ensemble_size, sde_sgd, two-point", _MANY, _MANY),
     Line("SGD of the digits MLP, 64 seeds, B = 32", f"{_LOOP} seeds", "digits_mlp, 64 seeds", _LOOP),
-    Line(_SWEEP_TITLE, f"{_LOOP} runs", _SWEEP, _LOOP),
+    Line(_SWEEP_TITLE, f"{_LOOP} runs", _SWEEP, _LOOP, in_readme=True),
     Line(_SWEEP_TITLE, "`run` by hand for each B", _SWEEP, "sde_sgd.run"),
     Line(
         f"SGD of a {_NETWORK} MLP, B = 128, 16 runs",
@@ -108,7 +117,13 @@ LINES = (
         "jax.vmap",
     ),
     Line("two processes on two cores", "one process on one core", "two_processes, 10^5 chains", "1 process"),
-    Line("a call of `run`, 10 chains, 1 step", "its step alone, jitted", "call_overhead, run", "jax.jit"),
+    Line(
+        "a call of `run`, 10 chains, 1 step",
+        "its step alone, jitted",
+        "call_overhead, run",
+        "jax.jit",
+        in_readme=True,
+    ),
     Line(
         "a call of `sweep`, 3 programs, for each of them",
         "their steps alone, jitted",

@@ -1,8 +1,9 @@
-"""The README's table of speeds, from what `--results` has written: `python -m benchmarks.readme`.
+"""The tables of speeds in docs, and a few lines of them in the README: `python -m benchmarks.readme`.
 
-What lies between the two lines `<!-- benchmarks -->` and `<!-- /benchmarks -->` is written anew: a pair of
-columns for each kind of processor, of one version of jax, and a table of its own for each accelerator. The
-picture of throughput beside the README is drawn anew from the same results.
+What lies between the two lines `<!-- benchmarks -->` and `<!-- /benchmarks -->` is written anew from what
+`--results` has written: in docs a pair of columns for each kind of processor, of one version of jax, and a
+table of its own for each accelerator; in the README the lines that are marked for it, for one processor. The
+picture of throughput beside the page is drawn anew from the same results.
 """
 
 import argparse
@@ -17,31 +18,32 @@ from benchmarks.accelerator._results import ENDING
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
-# from the README's folder
-FIGURE = Path("docs", "figures", "throughput.png")
+# from the page's folder
+FIGURE = Path("figures", "throughput.png")
 NONE = "–"
 # benchmark → its rows, of one kind of processor
 Measured = dict[str, list[Row]]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the results, write the README."""
+    """Read the results, write the README and the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.readme", description=__doc__)
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results", metavar="DIR")
     parser.add_argument("--readme", type=Path, default=ROOT / "README.md", metavar="FILE")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmarks.md", metavar="FILE")
     options = parser.parse_args(arguments)
     try:
-        update(options.results, options.readme)
+        update(options.results, options.readme, options.page)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    print(f"written: {options.readme}")
+    print(f"written: {options.readme} and {options.page}")
 
 
-def update(results: Path, readme: Path) -> None:
-    """Write the table of all results of a folder into a README, and draw the picture beside it.
+def update(results: Path, readme: Path, page: Path) -> None:
+    """Write the tables of all results into a page, a short one into a README, and draw the page's picture.
 
     Raises:
-        ValueError: if there are none, or the README has not both marks, once each.
+        ValueError: if there are none, or one of the two has not both marks, once each.
     """
     paths = [*results.glob("*.json"), *results.glob(f"*/*{ENDING}")]
     files = [file for file in (read(path, "--results") for path in sorted(paths)) if not file.is_smoke]
@@ -50,27 +52,50 @@ def update(results: Path, readme: Path) -> None:
             f"--results must be a folder with results of a processor, got {str(results)!r}, which has none: "
             f"its table would be empty. Put those of an accelerator into benchmarks/results."
         )
-    text = readme.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{readme.name} must hold the lines {BEGIN} and {END}, in this order, once each.")
     accelerators = [file for file in files if file.is_accelerator]
     processors = [file for file in files if not file.is_accelerator]
-    parts = [*_of_processors(processors), *(part for file in accelerators for part in _of_accelerator(file))]
-    before, after = text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
-    readme.write_text(before + "\n\n".join([BEGIN, *parts, END]) + after, encoding="utf-8")
+    long = [*_of_processors(processors), *(part for file in accelerators for part in _of_accelerator(file))]
+    told = {readme: [_short_table(by_kind(_of_one_jax(processors)))], page: long}
+    texts = {file: _between_marks(file, parts) for file, parts in told.items()}
+    for file, text in texts.items():
+        file.write_text(text, encoding="utf-8")
     widest = max(processors, key=lambda file: len(curves(file.rows)))
     if curves(widest.rows):
-        draw(widest.rows, readme.parent / FIGURE, title=f"double well, {widest.title}")
+        draw(widest.rows, page.parent / FIGURE, title=f"double well, {widest.title}")
+
+
+def _between_marks(file: Path, parts: Sequence[str]) -> str:
+    text = file.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"{file.name} must hold the lines {BEGIN} and {END}, in this order, once each.")
+    before, after = text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
+    return before + "\n\n".join([BEGIN, *parts, END]) + after
+
+
+def _of_one_jax(files: Sequence[Earlier]) -> list[Earlier]:
+    """Those of the version of jax that is shown, the one with most results first."""
+    version = shared_version(files)
+    return sorted((file for file in files if file.jax == version), key=_count, reverse=True)
+
+
+def _short_table(kinds: dict[str, Measured]) -> str:
+    """The lines that are marked for the README, of the first kind of processor."""
+    kind, measured = next(iter(kinds.items()))
+    cells = [[kind, "throughput", "beside", "ratio"], ["---"] * 4]
+    for line in LINES:
+        ratio = _ratio(line, measured)
+        if line.in_readme and ratio:
+            cells.append([line.what, _own(line, measured), line.beside, ratio])
+    return _markdown(cells)
 
 
 def _of_processors(files: Sequence[Earlier]) -> list[str]:
     """Their table, side by side, and what it says of itself."""
-    version = shared_version(files)
-    shown = sorted((file for file in files if file.jax == version), key=_count, reverse=True)
+    shown = _of_one_jax(files)
     rounds, seconds = shown[0].effort
     said = (
         f"Throughputs are those of sde_sgd; a ratio is sde_sgd's over that of the peer beside it in the same "
-        f"run, so that 2 is twice as fast. jax {version}, the best of {rounds} rounds of {seconds:g} s. "
+        f"run, so that 2 is twice as fast. jax {shown[0].jax}, the best of {rounds} rounds of {seconds:g} s. "
         f"{NONE}: not measured there."
     )
     return [said, speed_table(by_kind(shown))]

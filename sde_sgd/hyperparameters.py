@@ -43,6 +43,12 @@ class Hyperparameters(Shown, eqx.Module):
         ValueError: if a value is out of range or not finite, as given or as JAX keeps it: in float32
             1 − 1e-8 is 1.
 
+    >>> hyper = Hyperparameters(learning_rate=0.1, batch_size=4, momentum=0.9)
+    >>> print(f"{hyper.ratio:.3f} {hyper.temperature(2.0):.3f} {hyper.time(100):.1f}")
+    0.250 0.500 100.0
+    >>> hyper.matching(momentum=0.0)
+    Hyperparameters(learning_rate=1, batch_size=4, momentum=0)
+
     Source: Jastrzębski et al. 2017 (arXiv:1711.04623) for T; Smith & Le 2018
     (arXiv:1710.06451) for 1/(1 − m).
     """

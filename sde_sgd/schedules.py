@@ -228,9 +228,17 @@ def decay(
 ) -> Schedule:
     """The noise scale η/(B(1 − m)) falls by `factor` after each stage, by η or by B.
 
-        decay([20, 20, 20], learning_rate=0.05, batch_size=8, factor=5, momentum=0.9)
-        decay([20, 20, 20], ..., by="batch_size")                          # don't decay, grow B
-        decay([20, 20, 20], ..., by=["batch_size", "learning_rate"])       # first grow B, then decay η
+    Don't decay, grow B; or first grow B, then decay η:
+
+    >>> grown = decay([20, 20, 20], learning_rate=0.05, batch_size=8, factor=5, by="batch_size")
+    >>> [stage.batch_size for stage in grown.stages]
+    [8, 40, 200]
+    >>> grown.updates(10_000)
+    31000
+    >>> both = ["batch_size", "learning_rate"]
+    >>> mixed = decay([20, 20, 20], learning_rate=0.05, batch_size=8, factor=5, by=both)
+    >>> [(stage.learning_rate, stage.batch_size) for stage in mixed.stages]
+    [(0.05, 8), (0.05, 40), (0.01, 40)]
 
     Args:
         lengths: of the stages.

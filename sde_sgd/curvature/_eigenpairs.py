@@ -57,7 +57,11 @@ def top_eigenpairs(
     `products` = d the answer is exact to rounding. Any `jax.vmap` over `theta` or `key` is fine; for many
     runs of a network on a CPU `jax.lax.map` is faster by a third, since one run stays in the cache.
 
-        pairs = top_eigenpairs(net, theta, 5, products=40, key=jax.random.key(0))
+    >>> import jax, sde_sgd as ss
+    >>> bowl = ss.problems.Quadratic([[2.0, 1.0], [1.0, 2.0]])
+    >>> pairs = top_eigenpairs(bowl, bowl.init(jax.random.key(0)), 2, key=jax.random.key(1))
+    >>> print(", ".join(f"{value:.3f}" for value in pairs.values))
+    3.000, 1.000
 
     Args:
         problem, theta, matrix, subset: as in `trace`.

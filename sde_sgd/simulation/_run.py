@@ -59,6 +59,12 @@ def run(
     chunks, or on whether it is stopped and continued. Memory does not grow with the number of
     steps, but for `record`, which keeps what it is asked to keep in host memory.
 
+    >>> import jax, sde_sgd as ss
+    >>> sgd = ss.SGD(ss.problems.Quadratic(1.0), ss.Hyperparameters(learning_rate=0.1, batch_size=2))
+    >>> result = run(sgd, chains=5, steps=20, every=10, record=["loss"], key=jax.random.key(0))
+    >>> result.theta.shape, result.record["loss"].shape
+    ((5,), (3, 5))
+
     Args:
         process: `SGD(problem, hyper)`, `Langevin(problem, hyper)`, …
         chains: number of chains.

@@ -126,9 +126,11 @@ def sweep(
 ) -> SweepResult | SweepPart:
     """Run every setting of a grid or list with several seeds.
 
-        result = sweep(SGD, net, batch_size=[4, 8, 16], ratio=[0.005, 0.01], seeds=16, epochs=20,
-                       record=["loss", "accuracy"], key=jax.random.key(0))
-        result.sel(ratio=0.01)["loss"].mean("seed")
+    >>> import jax, sde_sgd as ss
+    >>> well, key = ss.problems.DoubleWell(), jax.random.key(0)
+    >>> result = sweep(ss.SGD, well, batch_size=[1, 4], ratio=[0.01, 0.02], seeds=3, steps=10, key=key)
+    >>> result.sel(ratio=0.01)["loss"].mean("seed").sizes
+    Frozen({'batch_size': 2, 'step': 2})
 
     Runs with the same batch size and number of steps are one compiled program with everything else
     vmapped and spread over the devices; a program is compiled once for each batch size and number

@@ -178,6 +178,14 @@ def compare(
         ValueError: for fewer than 8 values, values that are not finite, or θ of more than one
             number without an observable.
 
+    >>> import numpy as np
+    >>> from scipy import stats
+    >>> values = np.random.default_rng(0).normal(size=2000)
+    >>> compare(values, stats.norm()).same
+    True
+    >>> compare(1.5 * values, stats.norm()).same
+    False
+
     Power: against a normal law, a variance 5 % too large is found at level .01 in all of 200
     trials with n = 10⁵, and hardly ever with n = 10³.
     """

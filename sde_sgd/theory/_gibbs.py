@@ -62,6 +62,12 @@ def gibbs(
         ValueError: for other dimensions, T = 0, bounds that cut off probability, or a law that is too
             narrow for the points.
 
+    >>> import sde_sgd as ss
+    >>> well = ss.problems.DoubleWell(noise_variance=1.0)
+    >>> law = gibbs(well, ss.Hyperparameters(learning_rate=0.1))
+    >>> print(f"{law.expectation(well.loss):.4f}")
+    0.0283
+
     Source: Jastrzębski et al. 2017 (arXiv:1711.04623), eq. 7 in the form with σ².
     """
     scale = temperature(problem, hyper) / 2

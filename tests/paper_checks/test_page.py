@@ -216,27 +216,58 @@ def test_the_page_in_a_browser(records, tmp_path):
     assert orders == ["bcad", "abcd", "bacd", "dcab", "cadb"]
 
 
-def test_the_readme_is_written_from_the_report(records, tmp_path, capsys):
+def test_the_readme_and_the_page_are_written_from_the_report(records, tmp_path, capsys):
     out = tmp_path / "out"
     out.mkdir()
     content = {"scale": "quick", "seed": 3, "seconds": 610.0, "device": "a machine"}
     content["cards"] = [to_json(record) for record in records]
     (out / "report.json").write_text(json.dumps(content))
     (out / "report.html").write_text(report(records, "setting"))
-    page, figure = tmp_path / "README.md", tmp_path / "docs" / "picture.png"
-    page.write_text(f"# Title\n\n{readme.BEGIN}\nstale\n{readme.END}\n\nEnd.\n")
-    arguments = ["--report", str(out), "--readme", str(page), "--figure", str(figure), "--picture", "a"]
+    (tmp_path / "docs").mkdir()
+    page, table, figure = (tmp_path / name for name in ("README.md", "docs/claims.md", "docs/picture.png"))
+    for file in (page, table):
+        file.write_text(f"# Title\n\n{readme.BEGIN}\nstale\n{readme.END}\n\nEnd.\n")
+    files = {"--report": out, "--readme": page, "--page": table, "--figure": figure}
+    arguments = [str(one) for pair in files.items() for one in pair] + ["--picture", "a"]
     readme.main(arguments)
-    text = page.read_text()
-    assert text.startswith("# Title\n\n") and text.endswith("\n\nEnd.\n") and "stale" not in text
+    texts = [page.read_text(), table.read_text()]
+    for text in texts:
+        assert text.startswith("# Title\n\n") and text.endswith("\n\nEnd.\n") and "stale" not in text
+    short, long = texts
     row = "| **a**: a claim | some &lt;text> | ◐ partly | a number: 1.50 ± 0.10 | failed, as it must |"
-    assert row in text
-    assert "did not fail: this proves nothing" in text
-    assert "](docs/picture.png)" in text and "](out/report.html)" in text and "10 minutes" in text
+    assert row in long and row not in short
+    assert "did not fail: this proves nothing" in long
+    assert "](picture.png)" in long and "](../out/report.html)" in long and "10 minutes" in long
+    assert "](docs/picture.png)" in short and "](docs/claims.md)" in short
+    assert (
+        "Of 4 claims: 1 reproduced, 1 partly, 1 not reproduced, 1 not tested at this scale; 3 of them"
+        in short
+    )
+    assert "- **c**: a claim (a number: 1.50 ± 0.10)" in short and "**b**" not in short
     assert figure.read_bytes() == records[2].figure
     readme.main(arguments)
-    assert page.read_text() == text
-    page.write_text("# Title\n")
-    with pytest.raises(SystemExit):
-        readme.main(arguments)
-    assert "must hold the lines <!-- paper-checks -->" in capsys.readouterr().err
+    assert [page.read_text(), table.read_text()] == texts
+    for file, text in zip((page, table), texts, strict=True):
+        file.write_text("# Title\n")
+        with pytest.raises(SystemExit):
+            readme.main(arguments)
+        assert f"{file.name} must hold the lines <!-- paper-checks -->" in capsys.readouterr().err
+        file.write_text(text)
+
+
+def test_readme_and_page_are_those_of_the_report(tmp_path):
+    """They are written anew by `python -m paper_checks.readme`."""
+    for name in ("README.md", "docs/claims.md", "docs/figures/paper_checks.png", "paper_checks/results"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    folder = tmp_path / "docs"
+    files = {
+        "--report": tmp_path / "paper_checks" / "results",
+        "--readme": tmp_path / "README.md",
+        "--page": folder / "claims.md",
+        "--figure": folder / "figures" / "paper_checks.png",
+    }
+    readme.main([str(one) for pair in files.items() for one in pair])
+    for file in (files["--readme"], files["--page"], files["--figure"]):
+        assert file.read_bytes() == (ROOT / file.relative_to(tmp_path)).read_bytes(), file.name

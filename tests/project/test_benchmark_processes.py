@@ -107,11 +107,12 @@ def test_a_call_takes_longer_than_its_step():
         assert ours.throughput < bare.throughput
 
 
-def test_the_table_of_the_readme_is_that_of_the_results(tmp_path):
-    page = tmp_path / "README.md"
-    shutil.copy(ROOT / "README.md", page)
-    readme.main(["--readme", str(page)])
-    assert page.read_text() == (ROOT / "README.md").read_text()
+def test_the_tables_of_readme_and_page_are_those_of_the_results(tmp_path):
+    names = {"--readme": ROOT / "README.md", "--page": ROOT / "docs" / "benchmarks.md"}
+    copies = {option: Path(shutil.copy(path, tmp_path)) for option, path in names.items()}
+    readme.main([str(one) for pair in copies.items() for one in pair])
+    for option, path in names.items():
+        assert copies[option].read_text() == path.read_text()
     assert (tmp_path / readme.FIGURE).stat().st_size > 20_000
 
 
@@ -133,11 +134,19 @@ def test_kinds_of_processors_are_side_by_side(tmp_path, capsys):
     made("AMD", "0.10.1", [slow, time], "amd-other")
     made("Intel", "0.10.1", [dataclasses.replace(ours, throughput=2e9), numba, absent], "intel")
     made("Intel", "0.9.2", [ours], "intel-old")
-    page = tmp_path / "README.md"
-    page.write_text(f"# Title\n\n{readme.BEGIN}\nstale\n{readme.END}\n\nEnd.\n")
-    readme.main(["--results", str(tmp_path), "--readme", str(page)])
-    text = page.read_text()
-    assert text.startswith("# Title\n\n") and text.endswith("\n\nEnd.\n") and "stale" not in text
+    short, page = tmp_path / "README.md", tmp_path / "page.md"
+    for file in (short, page):
+        file.write_text(f"# Title\n\n{readme.BEGIN}\nstale\n{readme.END}\n\nEnd.\n")
+    arguments = ["--results", str(tmp_path), "--readme", str(short), "--page", str(page)]
+    readme.main(arguments)
+    for file in (short, page):
+        text = file.read_text()
+        assert text.startswith("# Title\n\n") and text.endswith("\n\nEnd.\n") and "stale" not in text
+    assert short.read_text().splitlines()[4:7] == [
+        "| AMD, 2 cores | throughput | beside | ratio |",
+        "| --- | --- | --- | --- |",
+        "| Euler-Maruyama, 10⁵ chains | 1 G chain-steps/s | numba | 2 |",
+    ]
     head, _, *lines = text[text.index("|  | beside") :].splitlines()[:5]
     assert head == "|  | beside | AMD, 2 cores | ratio | Intel, 2 cores | ratio |"
     assert [line.split("|")[2:7] for line in lines] == [
@@ -148,12 +157,12 @@ def test_kinds_of_processors_are_side_by_side(tmp_path, capsys):
     assert "jax 0.10.1, the best of 2 rounds" in text
     here = Environment("NVIDIA H100 80GB HBM3", 1, "AMD", 16, "0.11.2", "3.12.3")
     command.write(tmp_path / "h100-accelerator.json", here, SHORT, [ours, numba, absent])
-    readme.main(["--results", str(tmp_path), "--readme", str(page)])
+    readme.main(arguments)
     grown = page.read_text()
     assert text[: text.index(readme.END)] in grown
     tried = json.loads((tmp_path / "h100-accelerator.json").read_text()) | {"smoke": True}
     (tmp_path / "h100-accelerator.json").write_text(json.dumps(tried))
-    readme.main(["--results", str(tmp_path), "--readme", str(page)])
+    readme.main(arguments)
     assert page.read_text() == text  # what was only tried is not shown
     head, _, *lines = grown[grown.rindex("|  | on NVIDIA") :].splitlines()[:4]
     assert head == "|  | on NVIDIA H100 80GB HBM3 | its throughput | sde_sgd's over it |"
@@ -165,11 +174,11 @@ def test_kinds_of_processors_are_side_by_side(tmp_path, capsys):
     page.write_text("# Title\n")
     for wrong, said in ((tmp_path, "must hold the lines"), (tmp_path / "empty", "which has none")):
         with pytest.raises(SystemExit):
-            readme.main(["--results", str(wrong), "--readme", str(page)])
+            readme.main(["--results", str(wrong), *arguments[2:]])
         assert said in capsys.readouterr().err
     (tmp_path / "amd.json").write_text(json.dumps({}))
     with refused("--results must be a file that"):
-        readme.update(tmp_path, page)
+        readme.update(tmp_path, short, page)
 
 
 def test_every_line_of_the_readme_is_of_a_benchmark_that_there_is():
