@@ -54,7 +54,7 @@ torture: $(READY)  ## kill runs, cut files short, flip their bits, thousands of 
 	PYTHONPATH=tests $(BIN)/python -m torture --jobs $(CORES) --out docs/torture.md
 
 test-scripts: $(DOCS_READY)  ## the examples, the cards of all papers at the smallest scale, runs that are killed, what takes long
-	$(BIN)/python -m pytest -n $(CORES) -m script
+	$(BIN)/python -m pytest -n $(CORES) -m script --jaxtyping-packages=
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check .
