@@ -86,7 +86,7 @@ def temperature_test(
     Level: with 100 chains of one coordinate the 5 % level is hit 6.6 % of the time (θL' is as skewed as
     χ²₁), with 1000 chains, or 100 of ten coordinates, 5 %.
 
-    Source: equipartition, or Stein's identity for the Gibbs law; Yaida 2018 (arXiv:1810.00004) for the
+    Source: equipartition, or Stein's identity for the Gibbs law; Yaida 2019 (arXiv:1810.00004) for the
     finite-η relation. The 30 chains are for Student's t: (θ − θ*)·∇L of one coordinate is as skewed
     as χ²₁.
     """

@@ -48,12 +48,12 @@ class Density1D(Shown):
 
     def __repr__(self) -> str:
         ends = f"{self.grid[0]:.4g} to {self.grid[-1]:.4g}, {len(self.grid)} points"
-        moments = f"mean {self.mean:.4g}, variance {self.variance:.4g}"
+        moments = f"mean {_told_mean(self)}, variance {self.variance:.4g}"
         return f"Density1D({self.name!r} on {ends}: {moments}; error {self.error:.1g})"
 
     def _panel(self) -> Panel:
         some = np.linspace(self.grid[0], self.grid[-1], 160)
-        rows = {"mean": f"{self.mean:.4g}", "variance": f"{self.variance:.4g}", "error": f"{self.error:.1g}"}
+        rows = {"mean": _told_mean(self), "variance": f"{self.variance:.4g}", "error": f"{self.error:.1g}"}
         picture = _svg.curves(
             some, {self.name: _svg.Curve(self.pdf(some))}, "θ", "density", logarithmic=False
         )
@@ -141,7 +141,7 @@ class Density2D(Shown):
 
     def __repr__(self) -> str:
         box = " x ".join(f"[{axis[0]:.4g}, {axis[-1]:.4g}]" for axis in (self.x, self.y))
-        means = ", ".join(f"{self.marginal(axis).mean:.4g}" for axis in (0, 1))
+        means = ", ".join(_told_mean(self.marginal(axis)) for axis in (0, 1))
         size = f"{len(self.x)} x {len(self.y)} points"
         return f"Density2D({self.name!r} on {box}, {size}: mean [{means}]; error {self.error:.1g})"
 
@@ -243,3 +243,9 @@ def _halved(values: np.ndarray, grid: np.ndarray, rising: np.ndarray) -> float:
     """How much the integral from the left end changes by leaving out every other point."""
     coarse = scipy.integrate.cumulative_simpson(values[::2], x=grid[::2], initial=0.0)
     return float(np.abs(coarse - rising[::2]).max())
+
+
+def _told_mean(density: Density1D) -> str:
+    """The mean in words; 0 where only the rounding of the sums over the grid is left of it."""
+    rounding = 1e-14 * np.abs(density.grid).max()
+    return f"{0.0 if abs(density.mean) < rounding else density.mean:.4g}"

@@ -53,6 +53,15 @@ def test_quadratic_is_gaussian_of_variance_half_t(shape):
         assert abs(one.mean) < 1e-6
 
 
+def test_what_rounding_leaves_of_a_mean_is_told_as_none():
+    grid = np.linspace(-1.3, 1.3, 20_001)
+    even, aside = (ss.theory.Density1D(grid, -((grid - at) ** 2) / 0.02) for at in (0.0, 1e-9))
+    assert "mean 0," in repr(ss.theory.gibbs(ss.problems.DoubleWell(), hyper(0.05)))
+    assert "mean 0," in repr(even)
+    assert "mean 1e-09," in repr(aside)
+    assert "1e-09" in aside._repr_html_()
+
+
 def test_momentum_warms_by_one_over_one_minus_m():
     problem = ss.problems.Quadratic(1.0)
     cold = ss.theory.temperature(problem, hyper(0.1, batch_size=2))
