@@ -38,6 +38,8 @@ PACKAGES = (
     "equinox",
     "flax",
     "dm-haiku",
+    "mlxtend",
+    "scikit-learn",
 )
 CODE_CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -72,6 +74,9 @@ def content_key(notebook: Path) -> str:
         digest.update(path.read_bytes())
     for package in PACKAGES:
         digest.update(f"\0{package} {_version(package)}".encode())
+    for name in ("JAX_ENABLE_X64", "JAX_DEFAULT_MATMUL_PRECISION"):
+        # a kernel inherits them
+        digest.update(f"\0{name}={os.environ.get(name, '')}".encode())
     digest.update(f"\0python {platform.python_version()}".encode())
     return digest.hexdigest()
 
@@ -177,7 +182,7 @@ def main() -> int:
     known = {path.stem: path for path in sources()}
     if unknown := sorted(set(args.names) - set(known)):
         parser.error(f"no notebook {', '.join(unknown)}; there are {', '.join(known)}")
-    chosen = [known[name] for name in args.names or known]
+    chosen = [known[name] for name in dict.fromkeys(args.names or known)]
 
     def one(path: Path) -> str | None:
         try:

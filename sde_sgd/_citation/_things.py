@@ -14,7 +14,7 @@ greydanus2024scaling | Greydanus, Sam and Kobak, Dmitry | Scaling Down Deep Lear
 _DATA_OTHERS = """
 alpaydin1998optical | Alpaydin, E. and Kaynak, C. | Optical Recognition of Handwritten Digits | 1998 | howpublished=UCI Machine Learning Repository
 aeberhard1992wine | Aeberhard, Stefan and Forina, M. | Wine | 1992 | howpublished=UCI Machine Learning Repository
-wolberg1993breast | Wolberg, William and Mangasarian, Olvi and Street, Nick and Street, W. | Breast Cancer Wisconsin (Diagnostic) | 1993 | howpublished=UCI Machine Learning Repository
+wolberg1993breast | Wolberg, William and Mangasarian, Olvi and Street, W. Nick | Breast Cancer Wisconsin (Diagnostic) | 1993 | howpublished=UCI Machine Learning Repository
 clanuwat2018deep | Clanuwat, Tarin and Bober-Irizar, Mikel and Kitamoto, Asanobu and Lamb, Alex and Yamamoto, Kazuaki and Ha, David | Deep Learning for Classical Japanese Literature | 2018 | eprint=1812.01718
 cohen2017emnist | Cohen, Gregory and Afshar, Saeed and Tapson, Jonathan and van Schaik, André | EMNIST: Extending MNIST to Handwritten Letters | 2017 | eprint=1702.05373
 xiao2017fashion | Xiao, Han and Rasul, Kashif and Vollgraf, Roland | Fashion-MNIST: A Novel Image Dataset for Benchmarking Machine Learning Algorithms | 2017 | eprint=1708.07747

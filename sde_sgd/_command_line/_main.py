@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--json", action="store_true", help="print JSON, for programs")
     show.add_argument("--out", default="figures", metavar="DIR", help="where the figure goes (figures)")
     show.add_argument("--chains", type=_chains, default=20_000, help="runs of each process (20000)")
-    show.add_argument("--seed", type=int, default=0, help="of the random numbers (0)")
+    show.add_argument("--seed", type=_seed, default=0, help="of the random numbers (0)")
     live = commands.add_parser("explore", help="the explorer with its sliders, in the browser", epilog=_EXITS)
     live.add_argument("--port", type=_port, help="of the server; by default one that is free")
     live.add_argument("--headless", action="store_true", help="start the server, open no browser")
@@ -84,6 +84,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _chains(text: str) -> int:
     return _integer(text, 8, 10_000_000)
+
+
+def _seed(text: str) -> int:
+    return _integer(text, 0, 2**32 - 1)
 
 
 def _port(text: str) -> int:
@@ -97,4 +101,6 @@ def _integer(text: str, low: int, high: int) -> int:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+    encoding = sys.stdout.encoding or "utf-8"
+    # a locale may have no "±"
+    sys.stdout.write(f"{text}\n".encode(encoding, "replace").decode(encoding))

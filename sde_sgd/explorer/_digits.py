@@ -1,6 +1,7 @@
 """SGD on a softmax regression on digits, along directions whose law is known."""
 
 import functools
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from sde_sgd.data._bundled import digits
 from sde_sgd.data._dataset import Dataset
 from sde_sgd.explorer._distances import Distance, distance
 from sde_sgd.explorer._settings import DigitsSettings
-from sde_sgd.explorer._wells import normal
+from sde_sgd.explorer._wells import normal, settling
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._models import softmax_regression
 from sde_sgd.processes._sgd import SGD
@@ -202,4 +203,6 @@ def _steps(settings: DigitsSettings, size: int) -> int:
     """As many as do not take long; whole epochs where they are shuffled."""
     epoch = size // settings.batch_size if settings.sampling == "shuffle" else 1
     steps = min(_STEPS, _MOST[settings.sampling] / settings.chains / settings.batch_size)
-    return max(1, round(steps / epoch)) * epoch
+    # they begin at rest
+    steps = max(steps, settling(settings.momentum))
+    return max(1, math.ceil(steps / epoch) if settings.momentum else round(steps / epoch)) * epoch

@@ -78,4 +78,6 @@ def _row(name: str, found: Distance) -> str:
 
 def _number(value: float, error: float) -> str:
     """With its standard error, which laws that are known do not have."""
-    return f"{value:.4f} ± {error:.4f}" if error else f"{value:.4f}"
+    # chains that are lost, but not diverged yet, make it as large as can be
+    form = ".4f" if max(value, error) < 1e4 else ".3g"
+    return f"{value:{form}} ± {error:{form}}" if error else f"{value:{form}}"

@@ -7,7 +7,7 @@ import numpy as np
 
 from sde_sgd._platform._shown import short
 from sde_sgd.explorer._digits import DigitsNumbers, Direction
-from sde_sgd.explorer._wells import EXACT, WellNumbers
+from sde_sgd.explorer._wells import EXACT, VARIANCE, WellNumbers
 from sde_sgd.plot._style import COLOURS, figure
 from sde_sgd.theory._density import Density1D
 
@@ -19,7 +19,7 @@ Numbers = WellNumbers | DigitsNumbers
 BINS = 54
 _SGD, _SDE, _FIRST, _EXACT = COLOURS[:4]
 _GREY = COLOURS[-1]
-_LAWS = {"O(η) law": (_FIRST, (0, (4, 2))), EXACT: (_EXACT, "-")}
+_LAWS = {"O(η) law": (_FIRST, (0, (4, 2))), EXACT: (_EXACT, "-"), VARIANCE: (_EXACT, "-")}
 
 
 def picture(numbers: Numbers, *, onto: "Figure | None" = None) -> "Figure":

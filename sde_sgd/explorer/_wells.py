@@ -1,6 +1,7 @@
 """A well on the line: SGD, its SDE, their laws, and how far they are apart."""
 
 import functools
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,12 +34,18 @@ from sde_sgd.theory._modified import modified_gibbs
 from sde_sgd.theory._setting import Setting, one_setting
 
 EXACT = "exact law of SGD"
+# on a parabola the variance is exact for any noise, the shape for Gaussian noise only
+VARIANCE = "Gaussian, SGD's variance"
 # the clock of the SDE, which knows nothing of η: two solver steps of .05 each
 _CLOCK, _SUBSTEPS = 0.1, 2
 # points of the laws: an error of 1e-6 does not show, and each costs time
 _POINTS, _SHOWN = 2001, 801
 # from −110 to 110, and close to each other around the wells
 _WIDE = np.sinh(np.linspace(-7, 7, 4001)) / 5
+# what is left of a start without velocities; and steps to wait for that at most
+_AT_REST, _SETTLING = 0.05, 100
+# of 2ΔL/T: beyond, float64 knows no passage
+_DEEPEST = 30.0
 # chain-steps at most, in units of a step with Gaussian noise
 _MOST = 3e7
 # what a step of a chain costs in these units, and what each of the B draws or examples adds
@@ -63,7 +70,8 @@ class WellNumbers(Shown):
         steps, time: how long SGD went: at most as long as asked, less where that would take too long.
         samples: "SGD", "SDE" → sorted ends of the chains that did not diverge.
         diverged: how many of SGD's did.
-        laws: "Gibbs", and where they are known "O(η) law" and "exact law of SGD".
+        laws: "Gibbs", and where they are known "O(η) law" and "exact law of SGD"; on a parabola without
+            Gaussian noise "Gaussian, SGD's variance", whose mean and variance are exact.
         distances: pairs of these names → `Distance`.
         notes: what to know of these numbers, a line each.
     """
@@ -88,16 +96,30 @@ def simulate_well(settings: WellSettings, key: Key[Array, ""]) -> WellNumbers:
     hyper = Hyperparameters(settings.learning_rate, settings.batch_size, settings.momentum, has_momentum=True)
     variance = settings.noise_variance * _left_of_noise(settings)
     temperature = float(hyper.temperature(variance))
+    if not temperature > 0:
+        raise ValueError(
+            f"batch_size must be < {EXAMPLES} with sampling='subset', got {settings.batch_size}: a batch of "
+            f"all examples has no noise."
+        )
+    steps = _steps(settings)
+    time = float(hyper.time(steps))
     # all that the SDE knows is T: one clock for all η keeps its error and its cost the same
-    cold = _well(settings, temperature / _CLOCK)
-    clock = Hyperparameters(_CLOCK, 1)
+    sde_steps = max(1, math.ceil(time / _CLOCK - 1e-6))
+    tick = time / sde_steps
+    cold = _well(settings, temperature / tick)
+    clock = Hyperparameters(tick, 1)
     line = Line(cold, "the explorer")
     loss, slope, curvature = line.derivatives(_WIDE)
     low, high = _bounds(loss, slope, curvature, line.minima(), temperature, 0.0, 40.0)
-    boltzmann = gibbs(cold, clock, bounds=(low, high), points=_POINTS)
+    try:
+        boltzmann = gibbs(cold, clock, bounds=(low, high), points=_POINTS)
+    except ValueError as error:
+        raise ValueError(
+            f"T = {temperature:.3g} is too small to be drawn here. Raise the learning rate, the noise or the "
+            f"momentum, or lower the batch size."
+        ) from error
     assert isinstance(boltzmann, Density1D)
     laws, notes = _laws(settings, hyper, variance, (loss, slope, curvature), (low, high))
-    steps = _steps(settings)
     keys = jax.random.split(key, 4)
     process = SGD(_problem(settings), hyper, sampling=_sampling(settings))
     sde = Langevin(cold, clock, substeps=_SUBSTEPS)
@@ -108,9 +130,8 @@ def simulate_well(settings: WellSettings, key: Key[Array, ""]) -> WellNumbers:
         # from the law that is known best
         begin = _start(settings, [boltzmann, *laws.values()][-1], keys[0])
         found = run(process, steps=steps, initial=begin, key=keys[1], **options)
-        time = float(hyper.time(steps))
         begin = _start(settings, boltzmann, keys[2])
-        other = run(sde, steps=max(1, round(time / _CLOCK)), initial=begin, key=keys[3], **options)
+        other = run(sde, steps=sde_steps, initial=begin, key=keys[3], **options)
     samples = {"SGD": np.sort(found.samples()), "SDE": np.sort(other.samples())}
     if time < 0.95 * settings.time:
         notes.append(f"run to t = {time:.3g} of {settings.time:g}, to keep the picture quick")
@@ -118,8 +139,12 @@ def simulate_well(settings: WellSettings, key: Key[Array, ""]) -> WellNumbers:
         notes.append(f"{_chains(settings)} chains, as batches of a data set take longer")
     if found.diverged:
         notes.append(f"{found.diverged} of {_chains(settings)} chains of SGD diverged")
+    if other.diverged:
+        notes.append(f"{other.diverged} of {_chains(settings)} chains of the SDE's solver diverged")
+    if settings.momentum**steps > _AT_REST:
+        notes.append("SGD begins at rest, and its velocities have not settled yet")
     if settings.start == "spread" and settings.well != "parabola":
-        notes.append(f"the shares of the wells settle within t = {_relaxation(cold, clock):.3g}")
+        notes.append(_relaxation(cold, clock))
     known: dict[str, Law] = {**samples, "Gibbs": boltzmann, **laws}
     return WellNumbers(
         settings,
@@ -200,8 +225,15 @@ def _steps(settings: WellSettings) -> int:
     if settings.sampling == FRESH and settings.noise_law == "exponential" and draws > 64:
         draws = 1  # one draw of a Gamma law
     steps = max(1, round(min(asked, _MOST / _chains(settings) / (once + each * draws))))
+    if settings.start == "law":
+        steps = max(steps, settling(settings.momentum))
     epoch = EXAMPLES // settings.batch_size if settings.sampling == "shuffle" else 1
     return max(1, round(steps / epoch)) * epoch
+
+
+def settling(momentum: float) -> int:
+    """After so many steps velocities that were 0 are as large as they stay: before, θ has another law."""
+    return min(_SETTLING, math.ceil(math.log(_AT_REST) / math.log(momentum))) if momentum else 1
 
 
 def _start(settings: WellSettings, law: Density1D, key: Key[Array, ""]) -> Any:
@@ -210,8 +242,11 @@ def _start(settings: WellSettings, law: Density1D, key: Key[Array, ""]) -> Any:
     return jnp.asarray(jax.random.uniform(key, (_chains(settings),), minval=-1.5, maxval=1.5), float)
 
 
-def _relaxation(cold: AnalyticProblem, clock: Hyperparameters) -> float:
-    return float(relaxation_time(cold, clock))
+def _relaxation(cold: AnalyticProblem, clock: Hyperparameters) -> str:
+    try:
+        return f"the shares of the wells settle within t = {relaxation_time(cold, clock):.3g}"
+    except ValueError:
+        return "the shares of the wells do not settle: the wells are too deep for this temperature"
 
 
 def _laws(
@@ -226,7 +261,8 @@ def _laws(
     if settings.sampling == "shuffle":
         notes.append("no white-noise SDE matches shuffled epochs: this one has the noise of replacement")
     if settings.well == "parabola":
-        return {EXACT: _gaussian(settings, hyper)}, notes
+        name = EXACT if settings.sampling == FRESH and settings.noise_law == "gaussian" else VARIANCE
+        return {name: _gaussian(settings, hyper, name)}, notes
     if settings.momentum or settings.sampling == "shuffle":
         notes.append("SGD's own law is known without momentum and shuffling only")
         return {}, notes
@@ -242,12 +278,23 @@ def _laws(
     except ValueError:
         notes.append("η is too large for the O(η) law")
     if settings.sampling == FRESH and settings.noise_law == "gaussian":
-        exact = _exact(line, setting, *bounds)
-        if exact is None:
+        temperature = setting.effective_rate * variance / setting.batch
+        deep = _barrier(wide[0], line.minima()) / temperature > _DEEPEST
+        exact = None if deep else _exact(line, setting, *bounds)
+        if deep:
+            notes.append("the exact law of SGD is not known here: rounding sets its shares of wells so deep")
+        elif exact is None:
             notes.append("SGD has no stationary law: its chains escape")
         else:
             laws[EXACT] = exact
     return laws, notes
+
+
+def _barrier(loss: np.ndarray, minima: np.ndarray) -> float:
+    """2ΔL out of the shallower well, 0 for one well."""
+    first, last = np.searchsorted(_WIDE, minima[[0, -1]])
+    inside = loss[first : last + 1]
+    return float(2 * (inside.max() - max(inside[0], inside[-1])))
 
 
 def _exact(line: Line, setting: Setting, low: float, high: float) -> Density1D | None:
@@ -290,12 +337,12 @@ def _reach(rising: np.ndarray, depth: float) -> int:
     return int(rising[: end + 1].argmax())
 
 
-def _gaussian(settings: WellSettings, hyper: Hyperparameters) -> Density1D:
-    """SGD's law on x²/2, whose variance is exact for any noise."""
+def _gaussian(settings: WellSettings, hyper: Hyperparameters, name: str) -> Density1D:
+    """On x²/2 the Gaussian of SGD's variance, which is exact for any noise."""
     size = None if settings.sampling == FRESH else EXAMPLES
     covariance = [[settings.noise_variance]]
     found = discrete_covariance([[1.0]], covariance, hyper, sampling=_sampling(settings), dataset_size=size)
-    return normal(float(found[0, 0]), EXACT)
+    return normal(float(found[0, 0]), name)
 
 
 def normal(variance: float, name: str) -> Density1D:

@@ -76,7 +76,7 @@ def corner(
             f"corner draws at most {_MOST} dimensions, {first} has {count}; give directions= with the rows "
             f"to look along, such as numpy.eye({count})[:3]."
         )
-    words = _words(names, named[first], count, is_turned=across is not None)
+    words = _words(names, named, count, is_turned=across is not None)
     if laws is not None and not isinstance(laws, Mapping):
         raise ValueError(f"laws must be a mapping of names to laws, got {short(laws)}.")
     known = {
@@ -128,10 +128,15 @@ def _directions(directions: Any, dimension: int) -> np.ndarray | None:
     return found
 
 
-def _words(names: Any, what: Any, count: int, *, is_turned: bool) -> list[str]:
+def _words(names: Any, named: Mapping[str, Any], count: int, *, is_turned: bool) -> list[str]:
     """What each coordinate is called."""
     if names is None:
-        own = None if is_turned else _own_names(what)
+        each = {name: own for name, what in named.items() if (own := _own_names(what)) is not None}
+        if len(set(map(tuple, each.values()))) > 1:
+            raise ValueError(
+                f"ensembles must name the same coordinates in one order, got {each}; give names=."
+            )
+        own = None if is_turned else next(iter(each.values()), None)
         letter = "v{}·θ" if is_turned else "θ{}"
         return own or [letter.format(str(i + 1).translate(_SUBSCRIPTS)) for i in range(count)]
     is_list = isinstance(names, Sequence) and not isinstance(names, str)
@@ -142,11 +147,13 @@ def _words(names: Any, what: Any, count: int, *, is_turned: bool) -> list[str]:
 
 def _own_names(what: Any) -> list[str] | None:
     """The names that xarray or a dictionary has for the columns."""
-    if isinstance(what, Mapping) or hasattr(what, "data_vars"):
-        keys = list(what) if isinstance(what, Mapping) else [str(key) for key in what.data_vars]
-        # in the order of JAX's leaves
-        flat = all(np.ndim(what[key]) == 1 for key in keys)
-        return sorted(map(str, keys)) if flat else None
+    if hasattr(what, "data_vars"):
+        what = {str(key): values for key, values in what.data_vars.items()}
+    if isinstance(what, Mapping):
+        # in the order of JAX's leaves: keys sorted as they are, not as words, or those of an OrderedDict
+        leaves = jax.tree.leaves_with_path(what)
+        flat = len(leaves) == len(what) and all(np.ndim(values) == 1 for _, values in leaves)
+        return [str(path[-1].key) for path, _ in leaves] if flat else None
     if hasattr(what, "dims") and hasattr(what, "coords") and len(what.dims) == 2:
         column = what.dims[1]
         return [str(value) for value in what.coords[column].values] if column in what.coords else None

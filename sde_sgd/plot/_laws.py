@@ -1,5 +1,6 @@
 """Laws in several dimensions, as pictures of one or two coordinates need them."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -106,7 +107,7 @@ def _gaussian(name: str, law: Any, centre: np.ndarray) -> GaussianMixture:
             f"covariance, got {short(law)}."
         )
     leaves = jax.tree.leaves(mean)
-    if len(leaves) > 1:
+    if len(leaves) > 1 or isinstance(mean, Mapping):
         mean = np.concatenate([np.ravel(leaf) for leaf in leaves])
     middle = np.ravel(_checks.real(f"mean of {name}", mean))
     matrix = _checks.square_matrix(name, covariance)

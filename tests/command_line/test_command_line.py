@@ -196,3 +196,16 @@ def test_the_demo_in_a_process_of_its_own(tmp_path):
     assert told["as_it_should"] and told["SGD"]["n"] == told["SDE"]["n"] == 2000
     assert (tmp_path / "made" / "wells.png").read_bytes().startswith(b"\x89PNG")
     assert list(tmp_path.iterdir()) == [tmp_path / "made"]
+
+
+def test_a_seed_is_refused_where_jax_would_fail():
+    with pytest.raises(SystemExit) as ended:
+        _main.main(["demo", "--seed", str(2**70)])
+    assert ended.value.code == 2
+
+
+def test_words_fit_any_locale():
+    code = "from sde_sgd._command_line import _main; _main._say('1 ± 2 η')"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, b"1 ? 2 ?")

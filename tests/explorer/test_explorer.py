@@ -229,3 +229,30 @@ def test_time_is_cut_where_batches_take_long():
     assert re.search(r"run to t = [\d.]+ of 80", told)
     assert "1024 chains" in told
     assert_agree(len(numbers.samples["SGD"]), 1024, 0.0)
+
+
+@pytest.mark.parametrize("noise_law", ["rademacher", "exponential"])
+def test_a_law_is_called_exact_only_where_it_is(noise_law):
+    numbers = explorer.simulate(
+        WellSettings(well="parabola", noise_law=noise_law, learning_rate=0.4, batch_size=1), key=KEY
+    )
+    # its variance is, its shape is not
+    assert EXACT not in numbers.laws
+    assert ks(numbers, "SGD", "Gaussian, SGD's variance") > 0.04
+
+
+def test_velocities_have_settled():
+    """After one step from rest the variance would be .4 of what it stays at."""
+    numbers = explorer.simulate(
+        WellSettings(well="parabola", momentum=0.9, learning_rate=0.4, batch_size=1, time=5.0), key=KEY
+    )
+    assert ks(numbers, "SGD", EXACT) < 0.05
+    numbers = explorer.simulate(DigitsSettings(momentum=0.9, batch_size=64, chains=512), key=KEY)
+    assert 0.9**numbers.steps < 0.05
+
+
+def test_what_is_too_cold_is_said_in_words():
+    with refused("T = 7.81e-05 is too small to be drawn here"):
+        explorer.simulate(WellSettings(learning_rate=0.01, batch_size=64, noise_variance=0.5), key=KEY)
+    with refused("a batch of all examples has no noise"):
+        explorer.simulate(WellSettings(sampling="subset", batch_size=128), key=KEY)

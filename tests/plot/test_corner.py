@@ -1,5 +1,7 @@
 """Corner plots: marginals of samples and laws, along coordinates and directions, from what users have."""
 
+import collections
+
 import jax
 import jax.numpy as jnp
 import matplotlib as mpl
@@ -111,6 +113,27 @@ def test_directions_and_a_mean_may_be_parameters():
     grid = grid_of(ss.plot.corner(SGD=ensemble, directions=vectors, laws={"exact": (theta, SIGMA)}), 2)
     x, p = line_of(grid[0, 0], "exact")
     np.testing.assert_allclose(p, stats.norm.pdf(x, TURN[0] @ MEAN, (TURN[0] @ SIGMA @ TURN[0]) ** 0.5))
+
+
+@pytest.mark.parametrize("made", [dict, collections.OrderedDict], ids=["numbers", "ordered"])
+def test_columns_have_the_names_of_their_keys(made):
+    rng = np.random.default_rng(0)
+    # as words 10 lies before 2; an OrderedDict keeps its order
+    keys = (2, 10) if made is dict else ("z", "a")
+    columns = made(zip(keys, (rng.normal(5, 0.1, 50), rng.normal(-5, 0.1, 50)), strict=True))
+    figure = ss.plot.corner(A=columns)
+    for ax in figure.axes[2:]:
+        low, _ = ax.get_xlim()
+        assert ax.get_xlabel() == str(keys[0] if low > 0 else keys[1])
+    with refused("ensembles must name the same coordinates"):
+        ss.plot.corner(A={"x": np.zeros(9), "y": np.ones(9)}, B={"y": np.ones(9), "z": np.zeros(9)})
+
+
+def test_the_mean_of_a_law_may_be_a_dictionary_of_one_array():
+    points = POINTS[:, :2]
+    figure = ss.plot.corner(A={"w": points}, laws={"law": ({"w": np.zeros(2)}, np.eye(2))})
+    x, p = line_of(figure.axes[0], "law")
+    np.testing.assert_allclose(p, stats.norm.pdf(x), rtol=1e-6)
 
 
 def test_axes_are_taken_and_told():

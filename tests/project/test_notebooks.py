@@ -144,7 +144,11 @@ def test_the_key_is_that_of_text_and_sources(tmp_path, monkeypatch):
     elsewhere = EXECUTOR.content_key(notebook)
     assert elsewhere != third
     (tmp_path / "sde_sgd" / "new.py").write_text("x = 1")
-    assert EXECUTOR.content_key(notebook) != elsewhere
+    new = EXECUTOR.content_key(notebook)
+    assert new != elsewhere
+    monkeypatch.setenv("JAX_ENABLE_X64", "a value of no other test")
+    assert EXECUTOR.content_key(notebook) != new
+    assert {"scikit-learn", "mlxtend"} <= set(EXECUTOR.PACKAGES)
 
 
 def _needs_jupyter():

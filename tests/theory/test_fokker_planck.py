@@ -313,6 +313,16 @@ def test_relaxation_time_of_wells(line):
 # ------------------------------------------------------------------------------- results, starts, input
 
 
+@pytest.mark.parametrize(("temperature", "tilt"), [(0.02, 0.3), (0.01, 0.3), (0.02, 0.2)])
+def test_relaxation_time_of_a_well_that_is_hardly_visited(temperature, tilt):
+    """The passage out of it is the slowest of all, though at equilibrium it is as good as empty."""
+    well = ss.problems.DoubleWell(tilt=tilt, noise_variance=temperature)
+    hyper = ss.Hyperparameters(learning_rate=1.0)
+    deep, shallow = (float(point) for point in well.minima())
+    passage = ss.theory.mean_passage_time(well, hyper, start=shallow, target=deep)
+    assert ss.theory.relaxation_time(well, hyper) == pytest.approx(passage.time, rel=0.1)
+
+
 def test_results(line):
     assert line.times.tolist() == list(TIMES)
     np.testing.assert_allclose(line.steps, np.asarray(TIMES) / 0.2, rtol=1e-6)

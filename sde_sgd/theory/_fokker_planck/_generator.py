@@ -141,13 +141,19 @@ class Generator(Shown):
 
 
 def make_generator(
-    problem: Problem, hyper: Hyperparameters, grid: Grid, diffusion: float | None, start: np.ndarray | None
+    problem: Problem,
+    hyper: Hyperparameters,
+    grid: Grid,
+    diffusion: float | None,
+    start: np.ndarray | None,
+    level: float = -np.inf,
 ) -> Generator:
     """Q for θ of `problem` in the cells of `grid`.
 
     Args:
         diffusion: D where the noise is isotropic and constant, else None: D(θ) = η'C(θ)/(2B).
         start: probabilities of the cells at t = 0, None for a start near the minima.
+        level: L/D up to which cells are kept in any case.
 
     Raises:
         ValueError: if the loss is not finite, or the noise is zero or correlated between axes.
@@ -157,7 +163,7 @@ def make_generator(
         exponents, visited = None, np.ones(grid.shape, bool)
         D, rises = _of_position(problem, hyper, grid)
     else:
-        exponents = _where_visited(losses / diffusion, start)
+        exponents = _where_visited(losses / diffusion, start, level)
         visited = np.isfinite(exponents)
         D = np.full((*grid.shape, len(grid.shape)), diffusion)
         rises = [np.diff(np.where(visited, exponents, 0.0), axis=axis) for axis in range(len(grid.shape))]
@@ -172,13 +178,13 @@ def make_generator(
     return Generator(grid, tuple(up), tuple(down), int(np.nanargmin(losses)), exponents)
 
 
-def _where_visited(exponents: np.ndarray, start: np.ndarray | None) -> np.ndarray:
+def _where_visited(exponents: np.ndarray, start: np.ndarray | None, level: float) -> np.ndarray:
     """L/D, infinite where p(θ, t) ≤ π(θ) max(p₀/π) is below e⁻⁴⁰ of its peak at all times.
 
     Steep corners of a box that no probability ever visits would else set λ, and with it the cost.
     """
     finite = np.where(np.isfinite(exponents), exponents, np.inf)
-    highest = finite.min()
+    highest = max(finite.min(), level)
     if start is not None:
         inside = start > 0
         highest = max(highest, (finite[inside] + np.log(start[inside] / start.max())).max())

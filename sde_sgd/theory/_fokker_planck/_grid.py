@@ -1,5 +1,6 @@
 """The cells of the Fokker-Planck solver: their box, and the law to start from on them."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -235,6 +236,17 @@ def _hull_of_minima(problem: Problem, dimension: int) -> tuple[np.ndarray, np.nd
     except NotKnownError:
         known = np.zeros((1, dimension))
     return known.min(axis=0), known.max(axis=0)
+
+
+def highest_between_minima(problem: Problem) -> float:
+    """The largest L on the lines between any two minima: no pass that leads from one to another is higher."""
+    try:
+        known = [np.atleast_1d(np.asarray(point, np.float64)) for point in problem.minima()]
+    except NotKnownError:
+        return -np.inf
+    shares = np.linspace(0, 1, 201)[:, None]
+    lines = [a + shares * (b - a) for a, b in itertools.combinations(known, 2)]
+    return max((float(potential(problem, line).max()) for line in lines), default=-np.inf)
 
 
 def _lattice(low: np.ndarray, high: np.ndarray, count: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from sde_sgd.processes._base import check_hyper
 from sde_sgd.theory._density import Density1D, Density2D
 from sde_sgd.theory._fokker_planck._cells import TooWideError, enough_cells
 from sde_sgd.theory._fokker_planck._generator import Generator, make_generator
-from sde_sgd.theory._fokker_planck._grid import EDGE, Grid, make_grid, start_on
+from sde_sgd.theory._fokker_planck._grid import EDGE, Grid, highest_between_minima, make_grid, start_on
 from sde_sgd.theory._fokker_planck._time import evolve
 from sde_sgd.theory._gibbs import temperature
 from sde_sgd.theory._potential import parameter_shape
@@ -243,7 +243,11 @@ def _prepare(
         )
     grid = make_grid(problem, diffusion, initial, std, bounds, cells)
     start = None if initial is None else start_on(grid, initial, std)
-    generator = make_generator(problem, hyper, grid, diffusion, start)
+    level = -np.inf
+    if initial is None and diffusion is not None:
+        # a well that is hardly ever visited, and the way out of it, may be the slowest of all
+        level = highest_between_minima(problem) / diffusion
+    generator = make_generator(problem, hyper, grid, diffusion, start, level)
     if generator.exponents is not None:
         _refuse_coarse(generator, generator.stationary(), "the stationary law")
         if start is not None:
