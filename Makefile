@@ -54,7 +54,8 @@ torture: $(READY)  ## kill runs, cut files short, flip their bits, thousands of 
 	PYTHONPATH=tests $(BIN)/python -m torture --jobs $(CORES) --out docs/torture.md
 
 test-scripts: $(DOCS_READY)  ## the examples, the cards of all papers at the smallest scale, runs that are killed, what takes long
-	$(BIN)/python -m pytest -n $(CORES) -m script --jaxtyping-packages=
+	XLA_FLAGS=--xla_backend_optimization_level=1 $(BIN)/python -m pytest -n $(CORES) -m script --jaxtyping-packages= tests/paper_checks
+	$(BIN)/python -m pytest -n $(CORES) -m script --jaxtyping-packages= --ignore=tests/paper_checks
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check .

@@ -15,8 +15,8 @@ FAULTS = [
     Fault(
         "the SDE has half its temperature",
         "sde_sgd/explorer/_wells.py",
-        "cold = _well(settings, temperature / _CLOCK)",
-        "cold = _well(settings, 0.5 * temperature / _CLOCK)",
+        "cold = _well(settings, temperature / tick)",
+        "cold = _well(settings, 0.5 * temperature / tick)",
         f"{_SEEN}::test_the_laws_are_those_of_theory",
     ),
 ]
