@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-APP = ROOT / "sde_sgd" / "explorer" / "app.py"
+APP = ROOT / "sde_sgd" / "explorer" / "_app.py"
 QUIET = (
     "--no-sandbox",
     "--disable-gpu",

@@ -7,7 +7,7 @@ from pathlib import Path
 from sde_sgd import _checks
 from sde_sgd.explorer._need import need_shell
 
-APP = Path(__file__).with_name("app.py")
+APP = Path(__file__).with_name("_app.py")
 
 
 def start(*, port: int | None = None, headless: bool = False) -> int:

@@ -122,7 +122,7 @@ def test_widgets_draw_anew_when_one_is_moved():
 
 
 def test_the_app_runs_as_an_ordinary_file():
-    app = importlib.import_module("sde_sgd.explorer.app").app
+    app = importlib.import_module("sde_sgd.explorer._app").app
     outputs, definitions = app.run()
     assert "<img" in outputs[-1].text
     assert outputs[-1].text.count("<marimo-slider") == 7
@@ -160,7 +160,7 @@ def test_start_serves_the_app(monkeypatch):
     )
     assert ss.explorer.start(port=4321, headless=True) == 3
     assert called[0][1:4] == ["-m", "marimo", "run"]
-    assert called[0][4].endswith("app.py")
+    assert called[0][4].endswith("_app.py")
     assert called[0][5:] == ["--port", "4321", "--headless"]
     for port in (0, 70_000, "here"):
         with refused("port must be an integer"):
