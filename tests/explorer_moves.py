@@ -206,13 +206,13 @@ def main() -> None:
 TEXT = """# Moves of the explorer
 
 From the press of a key on a slider to the frame in which the new picture stands, in headless Chromium, server
-and browser on one machine ({device}), ahead of all other work on it.
+and browser on one machine ({device}), with nothing else running.
 Sliders of η, tilt and momentum; a new B, number of chains, sampling, noise law or well is compiled once,
 which takes seconds.
 
 {table}
 
-Written by `chrt -r 5 python tests/explorer_moves.py --table docs/explorer_moves.md`.
+Written by `python tests/explorer_moves.py --table docs/explorer_moves.md`.
 """
 
 
