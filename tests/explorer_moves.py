@@ -21,18 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from browser import CHROMIUM, MISSING, launched
 
 ROOT = Path(__file__).parents[1]
 APP = ROOT / "sde_sgd" / "explorer" / "_app.py"
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 # which sliders are moved, counted from the first: η, tilt and momentum of wells; η and momentum of digits
 PLACES = {"wells": (1, 0, 4), "digits": (0, 2)}
 KINDS = {"wells": "WellNumbers", "digits": "DigitsNumbers"}
@@ -72,11 +64,6 @@ class Seen:
     beyond: dict[tuple[str, int], int] = field(default_factory=dict)
 
 
-def chromium() -> str | None:
-    """Where it is, if it is."""
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
 @contextlib.contextmanager
 def served() -> Iterator[str]:
     """The address of the explorer, as `python -m sde_sgd explore` serves it."""
@@ -111,7 +98,7 @@ def look(moves: int, folder: Path) -> Seen:
 
     seen = Seen()
     with served() as address, sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=chromium(), args=list(QUIET))
+        browser = launched(player)
         page = browser.new_page(viewport={"width": WIDTHS[-1], "height": 1000}, device_scale_factor=1.5)
         page.on("pageerror", lambda error: seen.errors.append(str(error)))
         page.goto(address)
@@ -191,8 +178,8 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="where the picture of the docs goes")
     parser.add_argument("--table", type=Path, help="where their table goes")
     options = parser.parse_args()
-    if chromium() is None:
-        raise SystemExit("there is no chromium on this machine: apt-get install chromium")
+    if CHROMIUM is None:
+        raise SystemExit(MISSING)
     options.folder.mkdir(parents=True, exist_ok=True)
     seen = look(options.moves, options.folder)
     print(report(seen))  # noqa: T201

@@ -4,13 +4,14 @@ import importlib.util
 
 import explorer_moves
 import pytest
+from browser import CHROMIUM, MISSING
 
 pytestmark = pytest.mark.script
 
 
 def test_it_is_moved_in_chromium(tmp_path):
-    if explorer_moves.chromium() is None:
-        pytest.skip("there is no chromium on this machine: apt-get install chromium")
+    if CHROMIUM is None:
+        pytest.skip(MISSING)
     if importlib.util.find_spec("playwright") is None:
         pytest.skip("there is no playwright in this environment: pip install playwright")
     seen = explorer_moves.look(50, tmp_path)

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from browser import CHROMIUM, MISSING, launched
 from playwright.sync_api import sync_playwright
 
 import sde_sgd
@@ -23,16 +24,6 @@ pytest.importorskip(
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 sys.path.insert(0, str(DOCS / "_ext"))
 
 from house_style import converted  # noqa: E402
@@ -172,12 +163,12 @@ TOO_WIDE = """() => {
 
 
 @pytest.mark.script
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+@pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 @pytest.mark.parametrize("width", [390, 1200])
 def test_no_page_is_wider_than_its_window(pages, address, width):
     shown = [path.relative_to(pages).as_posix() for path in sorted(pages.rglob("*.html"))]
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        browser = launched(play)
         tab = browser.new_page(viewport={"width": width, "height": 900})
         for name in shown:
             # the report has a test of its own
