@@ -120,7 +120,7 @@ def _wells(made: "Figure", numbers: WellNumbers) -> None:
     bottom.axhline(0.0, color="black", lw=1.2)
     top.set_ylim(0, 1.42 * max(float(gibbs.pdf(fine).max()), 1e-12))
     top.legend(loc="upper center", ncols=3, fontsize=9.5, columnspacing=1.4, handlelength=1.8, frameon=False)
-    top.set_title(_well_title(numbers))
+    top.set_title(_well_title(numbers), y=1.0)
     top.set_xlim(edges[0], edges[-1])
     bottom.set_ylim(-reach, reach)
 
@@ -161,7 +161,8 @@ def _along(ax: Any, one: Direction) -> None:
     ax.stairs(density, edges, color=_SGD, lw=1.3, label="SGD")
     ax.plot(fine, one.exact.pdf(fine), color=_EXACT, lw=1.8, label="exact covariance at this η")
     ax.plot(fine, one.sde.pdf(fine), color="black", ls=(0, (4, 2)), lw=1.4, label="the SDE's covariance")
-    ax.set_title(f"{one.name} direction, uᵀHu = {one.curvature:.2g}", fontsize=10)
+    # where y is not given it is looked for anew at each draw
+    ax.set_title(f"{one.name} direction, uᵀHu = {one.curvature:.2g}", fontsize=10, y=1.0)
     highest = max(density.max(), one.exact.pdf(fine).max(), one.sde.pdf(fine).max())
     ax.set_ylim(0, 1.08 * float(highest))
     ax.set_xlim(-reach, reach)
