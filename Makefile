@@ -6,11 +6,15 @@ SELECT ?= not script
 TESTS ?= tests
 MINUTES ?= 7
 DEVICE ?=
+THOROUGH ?=
 OUT ?= benchmarks/results/accelerator
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 DOCS_READY := $(VENV)/docs-ready
 CORES := $(shell nproc 2>/dev/null || echo 2)
+# $(1): of 0 to 3, as for users
+pytest = $(if $(THOROUGH),,XLA_FLAGS="$$XLA_FLAGS --xla_backend_optimization_level=$(1)") \
+	$(BIN)/python -m pytest -n $(CORES) $(if $(THOROUGH),,--jaxtyping-packages=)
 
 .PHONY: help demo histogram explorer examples test test-scripts planted brute-force torture lint format figures benchmarks accelerator paper-checks docs clean
 
@@ -42,7 +46,7 @@ examples: $(READY)  ## every example, quickly
 	for script in examples/[a-z]*_*.py; do $(BIN)/python $$script --quick || exit 1; done
 
 test: $(READY)  ## the tests
-	$(BIN)/python -m pytest -n $(CORES) -m '$(SELECT)' $(TESTS)
+	$(call pytest,0) -m '$(SELECT)' $(TESTS)
 
 planted: $(READY)  ## plant faults in a copy, one by one, and see that the tests notice; about half an hour
 	PYTHONPATH=tests $(BIN)/python -m planted --jobs $(CORES) --out docs/planted_faults.md
@@ -54,8 +58,7 @@ torture: $(READY)  ## kill runs, cut files short, flip their bits, thousands of 
 	PYTHONPATH=tests $(BIN)/python -m torture --jobs $(CORES) --out docs/torture.md
 
 test-scripts: $(DOCS_READY)  ## the examples, the cards of all papers at the smallest scale, runs that are killed, what takes long
-	XLA_FLAGS=--xla_backend_optimization_level=1 $(BIN)/python -m pytest -n $(CORES) -m script --jaxtyping-packages= tests/paper_checks
-	$(BIN)/python -m pytest -n $(CORES) -m script --jaxtyping-packages= --ignore=tests/paper_checks
+	$(call pytest,1) -m script
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check .

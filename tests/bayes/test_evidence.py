@@ -87,6 +87,7 @@ def test_other_scales_of_the_parameters_change_nothing_where_the_prior_goes_with
     assert abs(alike.value - found.value) > 1
 
 
+@pytest.mark.script
 def test_the_sums_are_those_of_the_dense_hessian():
     fit = bayes.map_fit(NET, NET.init(KEY), precision=0.5)
     found = bayes.log_evidence(NET, fit.theta, precision=0.5)

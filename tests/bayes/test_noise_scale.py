@@ -67,6 +67,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
     np.testing.assert_allclose(means, exact, rtol=0.05)
 
 
+@pytest.mark.script
 def test_where_noise_hides_the_gradient_it_says_so():
     """At the minimum there is no gradient: some estimates are negative, and none is resolved."""
     bowl = ss.problems.linear_regression(regression_data(200, 3))

@@ -216,6 +216,7 @@ def test_the_condition_number_is_that_of_the_sharpest_directions():
         curvature.condition_number(BOWL, jnp.ones(3), 1, key=KEY)
 
 
+@pytest.mark.script
 def test_norm_and_condition_in_a_run():
     """Both differ from chain to chain by nothing on a quadratic, and follow the samples asked for."""
     record = {

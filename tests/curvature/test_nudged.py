@@ -281,6 +281,7 @@ def kink(theta, x, y):
     return jnp.sum(jnp.abs(theta) ** 1.5) * x[0]
 
 
+@pytest.mark.script
 def test_a_hessian_that_is_not_finite_marks_the_chain():
     data = ss.data.Dataset(np.ones((4, 1)), np.ones(4))
     problem = ss.problems.from_loss(kink, data, init=lambda key: jnp.ones(2))

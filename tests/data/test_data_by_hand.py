@@ -92,6 +92,7 @@ def test_training_and_test_copies_have_maps_of_their_own(monkeypatch):
     assert (seen[0] != seen[1]).any()
 
 
+@pytest.mark.script
 def test_no_input_of_a_teacher_is_in_both_sets():
     data = teacher(50, key=KEY, inputs=3, hidden=(4,), classes=2, test_size=50)
     rows = [{row.tobytes() for row in np.asarray(part)} for part in (data.inputs, data.test_inputs)]

@@ -20,6 +20,7 @@ def outside(x):
     return x > BORDER
 
 
+@pytest.mark.script
 def test_with_many_chains_the_pilot_is_as_long_as_the_well_remembers():
     """50 exits of 40 000 chains come within a fifth of the time that the well takes to be forgotten."""
     hot = ss.problems.DoubleWell(noise_variance=80.0)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import refused
+from helpers import refused, some_as_scripts
 
 import sde_sgd as ss
 from sde_sgd import escape
@@ -36,7 +36,7 @@ def exact(noise):
 
 
 # 1e-4 to 2e-14 a step
-@pytest.mark.parametrize("noise", [2.0, 1.0, 0.6, 0.4])
+@pytest.mark.parametrize("noise", some_as_scripts([2.0, 1.0, 0.6, 0.4], [0.6]))
 def test_rates_over_ten_decades(noise):
     found = split(noise)
     assert abs(found.rate / exact(noise) - 1) < 4 * found.standard_error / found.rate
@@ -105,6 +105,7 @@ def test_crossings_are_taken_without_favour():
     assert abs(weights.mean() * len(values) / len(whole) - 1) < 0.02
 
 
+@pytest.mark.script
 def test_a_climb_that_falls_on_the_way_is_told():
     with pytest.warns(UserWarning, match="climb does not rise all the way"):
         found = split(1.0, climb=None)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import some_as_scripts
 
 import sde_sgd as ss
 from sde_sgd import escape
@@ -30,7 +31,7 @@ def counted(rate, height, *, dimension=1, exits, chains=2_000):
     return found, one, hyper
 
 
-@pytest.mark.parametrize("height", [4, 5, 6])
+@pytest.mark.parametrize("height", some_as_scripts([4, 5, 6], [4]))
 def test_the_time_is_that_of_the_chain(height):
     found, one, hyper = counted(0.004, height, exits=15_000)
     exact = ss.theory.chain_passage_time(one, hyper, target=BORDER, start=START).steps

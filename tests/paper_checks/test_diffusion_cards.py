@@ -179,6 +179,7 @@ def test_what_is_bent_is_not_straight_and_the_worst_sweep_counts():
     assert data._r_squared([flat]).met
 
 
+@pytest.mark.script
 def test_the_level_is_what_the_parabola_reaches_on_average():
     """½ Tr HΣ is B times less at B times more, and L's mean over SGD at small η, within 5 %."""
     given = context("data")
@@ -194,6 +195,7 @@ def test_the_level_is_what_the_parabola_reaches_on_average():
     assert float(losses.mean()) == pytest.approx(expected, abs=0.05 * expected + 5 * error)
 
 
+@pytest.mark.script
 def test_as_many_chains_leave_as_are_asked_for(monkeypatch):
     """And a bowl without a way out is given up."""
     monkeypatch.setattr(_bowls, "LONGEST", 1000)

@@ -109,6 +109,7 @@ def test_two_formulas_are_told_apart():
     assert not saddle._judged("", over(0.02, 1.5), value + 0.27, error).met
 
 
+@pytest.mark.script
 def test_the_bent_valley():
     """Its Hessian is constant but for x; a plane through the saddle parts its minima."""
     surface = saddle._valley()

@@ -106,6 +106,7 @@ def test_what_an_observable_makes_of_the_problem_sees_all_examples(key, one_devi
     same_to_rounding(everything(one), everything(two))
 
 
+@pytest.mark.script
 @pytest.mark.usefixtures("quick")
 def test_a_batch_that_is_shared_wrongly_is_seen(key, one_device, monkeypatch):
     """The twin: with the gradient of only one device's examples the chains are others."""

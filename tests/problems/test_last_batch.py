@@ -163,6 +163,7 @@ def test_the_epochs_of_a_result_are_whole(key: Any, tmp_path: Any) -> None:
     assert "shuffle_all" in result.provenance["call"]
 
 
+@pytest.mark.script
 def test_a_sweep_of_epochs_counts_batches(key: Any) -> None:
     """By `partial`, and by a function that chooses the sampling by B itself."""
     options = {"learning_rate": 0.05, "batch_size": [2, 5], "epochs": 2, "key": key, "devices": ONE}

@@ -392,6 +392,7 @@ def test_losses_that_cannot_be_differentiated_are_refused_by_name() -> None:
             problems.from_loss(loss, data, init=lambda key: jnp.ones(3))
 
 
+@pytest.mark.script
 def test_linen_itself() -> None:
     """A small network and its batch averages, as a user has them."""
     from flax import linen

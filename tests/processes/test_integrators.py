@@ -112,6 +112,7 @@ def test_the_underdamped_default_has_the_stationary_variance_within_a_hundredth(
     assert abs(ratio(ss.UnderdampedLangevin(problem, hyper, substeps=1)) - 1) > 0.01 + error
 
 
+@pytest.mark.script
 def test_the_default_knows_that_a_schedule_may_jump(key):
     """η in every other step only: η/(2h) as with the same η in all, at ηh = .025 and .5."""
     problem, on_off = ss.problems.Quadratic(0.05), lambda step: jnp.where(step % 2 == 0, 1.0, 0.0)

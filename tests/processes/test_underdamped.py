@@ -55,6 +55,7 @@ def test_align_with_substeps_has_the_same_law():
     assert_agree(found, np.diag([0.2, 0.2]), error, count=4)
 
 
+@pytest.mark.script
 def test_stationary_covariance_with_the_noise_of_real_minibatches():
     """The position Verlet step, whose θ has an error O(δ²): here ηh/n² (1 + …)/8 < 2·10⁻³ of the variance."""
     tilted = ss.problems.TiltedNoiseData(

@@ -80,6 +80,7 @@ def test_a_loss_reached_at_the_end_is_seen(key):
     np.testing.assert_allclose(late.moments["x"].mean, 0.9**9, rtol=1e-6)
 
 
+@pytest.mark.script
 def test_a_sweep_sees_the_end(key):
     found = ss.sweep(ss.SGD, NET, learning_rate=[0.1, 0.2], batch_size=8, steps=10, every=4, key=key)
     np.testing.assert_array_equal(found.dataset["step"], [0, 4, 8, 10])

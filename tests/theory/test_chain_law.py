@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import bound, refused
+from helpers import bound, refused, some_as_scripts
 from scipy import integrate, stats
 
 import sde_sgd as ss
@@ -284,7 +284,7 @@ def measured(T, noise_law):
     return np.log(left / (1 - left)), 1 / np.sqrt(CHAINS * left * (1 - left)), problem
 
 
-@pytest.mark.parametrize("T", [0.00625, 0.0125, 0.025])
+@pytest.mark.parametrize("T", some_as_scripts([0.00625, 0.0125, 0.025], [0.025]))
 def test_measured_skewness_is_predicted(T):
     """Within 3 standard errors (.0027 false alarms each, at a fixed key) of the leading order; of the
     exact chain too. No asymmetry, and the other sign, are excluded by more than 10."""

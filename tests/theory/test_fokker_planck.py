@@ -76,6 +76,7 @@ def test_mass_is_kept_and_nothing_is_negative(shape, request):
     np.testing.assert_array_equal(found.mass, found.probabilities.reshape(5, -1).sum(axis=1))
 
 
+@pytest.mark.script
 def test_mass_is_kept_for_long(line):
     """10⁶ jumps."""
     assert line.generator.rate * 300 > 1e6
@@ -208,6 +209,7 @@ def test_second_order_in_space(shape, finest):
     assert error.max() < finest
 
 
+@pytest.mark.script
 @pytest.mark.usefixtures("unrefused")
 def test_upwind_fluxes_are_seen_to_be_of_first_order(monkeypatch):
     monkeypatch.setattr(scheme, "_bernoulli", lambda u: 1 + np.maximum(-u, 0))

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import refused
+from helpers import refused, some_as_scripts
 from scipy import integrate, stats
 
 import sde_sgd as ss
@@ -131,7 +131,9 @@ def exact_chain(rate, diffusion):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("rate", "distance"), [(0.2, 0.0259), (0.05, 0.0055)])
+@pytest.mark.parametrize(
+    ("rate", "distance"), some_as_scripts([(0.2, 0.0259), (0.05, 0.0055)], [(0.2, 0.0259)])
+)
 def test_sgd_misses_gibbs_by_what_finite_eta_says(rate, distance, key):
     """10⁶ chains at D = .1: the KS distance to Gibbs is .0259 at η = .2 and .0055 at η = .05.
 
@@ -183,6 +185,7 @@ def square(x):
     return x * x
 
 
+@pytest.mark.script
 def test_real_minibatches_with_isotropic_noise_are_gibbs_too(key):
     """A Gibbs law in the plane from real batches: ⟨L⟩ = T/2 · d/2 for a quadratic, up to O(η)."""
     plain = ss.problems.Quadratic(np.diag([1.0, 2.0]))

@@ -91,6 +91,7 @@ def test_uncorrected_temperatures_are_seen_to_be_wrong():
         assert np.max(np.abs(along.measured - along.predicted) / along.measured_error) > 8
 
 
+@pytest.mark.script
 def test_a_wrong_batch_size_has_no_explanation():
     """Planted: the pilot ran with B = 2 and is judged as if B were 3."""
     found = diagnosed("anisotropic")

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import refused
+from helpers import refused, some_as_scripts
 
 import sde_sgd as ss
 from sde_sgd.validity import largest_batch
@@ -26,7 +26,7 @@ def heat(hessian, covariance, hyper):
     return 0.5 * np.trace(hessian @ ss.theory.discrete_covariance(hessian, covariance, hyper))
 
 
-@pytest.mark.parametrize("m", [0.0, 0.6])
+@pytest.mark.parametrize("m", some_as_scripts([0.0, 0.6], [0.6]))
 @pytest.mark.parametrize(
     ("hessian", "covariance", "tolerance"), [(H, C, 1e-4), (WIDE, WIDE, 0.03)], ids=["3", "40"]
 )
@@ -90,6 +90,7 @@ def test_where_noise_alone_takes_the_fall_there_is_no_such_bound(key):
     assert found(loud, ss.Hyperparameters(0.05, 1), key).bounds["noise scale"] == np.inf
 
 
+@pytest.mark.script
 def test_curvature_that_takes_the_fall_at_once_is_a_bound_below_the_runs(key):
     """x = 5 in a double well of curvature 74: at η = .03 the first step overshoots, at 2/74 it does not."""
     steep = ss.problems.from_loss(
@@ -115,6 +116,7 @@ def test_a_flat_loss_breaks_nowhere(key):
     assert found(flat, ss.Hyperparameters(0.1, 2), key, seeds=4, steps=5).value > 10**6
 
 
+@pytest.mark.script
 def test_of_examples_a_tenth_or_all(key):
     net = ss.problems.softmax_regression(ss.data.digits(200))
     hyper = ss.Hyperparameters(0.001, 2)
@@ -126,6 +128,7 @@ def test_of_examples_a_tenth_or_all(key):
     assert found(BOWL, hyper, key, seeds=4, steps=5).bounds["examples"] == np.inf
 
 
+@pytest.mark.script
 def test_noise_scales_are_ratios_of_means(key):
     net = ss.problems.softmax_regression(ss.data.digits(100))
     seen = found(net, ss.Hyperparameters(0.01, 2), key, seeds=4, steps=5)
@@ -170,6 +173,7 @@ def test_a_rise_at_no_batch_size(size, key):
         seen.rise(size)
 
 
+@pytest.mark.script
 def test_without_noise_there_is_nothing_to_tell_it_in(key):
     still = ss.problems.Quadratic(H, noise_variance=0.0)
     with refused(match="problem must have noise .* all 16 runs end with the loss 0"):
