@@ -58,7 +58,8 @@ torture: $(READY)  ## kill runs, cut files short, flip their bits, thousands of 
 	PYTHONPATH=tests $(BIN)/python -m torture --jobs $(CORES) --out docs/torture.md
 
 test-scripts: $(DOCS_READY)  ## the examples, the cards of all papers at the smallest scale, runs that are killed, what takes long
-	$(call pytest,1) -m script
+	$(call pytest,1) -m script tests/paper_checks
+	$(call pytest,3) -m script --ignore=tests/paper_checks
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check .

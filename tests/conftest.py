@@ -4,7 +4,7 @@ import os
 import tempfile
 from typing import Any
 
-# Before JAX is imported, here and in what a test starts: what one process has compiled no other compiles again.
+# Before JAX is imported, here and in what tests start: what one process has compiled no other compiles again.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _compiled = tempfile.TemporaryDirectory(prefix="compiled-", ignore_cleanup_errors=True)
     os.environ |= {

@@ -65,6 +65,7 @@ def test_random_labels_are_worse_than_guessing_and_informative_ones_are_better()
 NET = ss.problems.mlp(class_data(), hidden=(3,))
 
 
+@pytest.mark.script
 def test_other_scales_of_the_parameters_change_nothing_where_the_prior_goes_with_them():
     """Of one logit and its layer before, as a ReLU network's layers could be scaled: w → 5w, v → v/5."""
     start = jax.tree.map(np.asarray, NET.init(KEY))

@@ -205,6 +205,7 @@ def test_the_spectral_norm_is_of_the_largest_magnitude():
     assert float(curvature.spectral_norm(SADDLE, jnp.ones(2), key=KEY)) == pytest.approx(3.0, rel=1e-5)
 
 
+@pytest.mark.script
 def test_the_condition_number_is_that_of_the_sharpest_directions():
     found = [float(curvature.condition_number(BOWL, jnp.ones(3), k, products=3, key=KEY)) for k in (2, 3)]
     assert found == pytest.approx([2.0, 4.0], rel=1e-5)

@@ -32,6 +32,7 @@ def test_with_many_chains_the_pilot_is_as_long_as_the_well_remembers():
     assert abs(found.rate * exact - 1) < 5 * found.relative_error < 0.15
 
 
+@pytest.mark.script
 def test_steps_that_are_too_few_are_told():
     """Before it has come to the border a well says nothing about how it is left."""
     for steps, words in (

@@ -218,6 +218,7 @@ def less_noise(problem, hyper, **options):
     return ss.SGD(eqx.tree_at(lambda one: one.noise, problem, noise), hyper, **options)
 
 
+@pytest.mark.script
 def test_a_time_of_escape_is_that_of_the_chain():
     """And with a tenth of the noise gone it is not; exits are counted as Poisson numbers."""
     start = jnp.array([white_noise.START])

@@ -53,6 +53,7 @@ def test_the_slope_of_the_power_is_found():
     assert rival_laws._slope(made).estimate == pytest.approx(0.9, abs=1e-3)
 
 
+@pytest.mark.script
 @pytest.mark.parametrize("ratio", [1.4, 2.1])
 def test_the_square_loss_about_the_circle(ratio):
     """L = σ²/2 + 1 − cos θ on whitened inputs, stationary at 0 and π; C(0) = σ²."""

@@ -286,6 +286,7 @@ def sizes(jaxpr: Any) -> Iterator[tuple[int, str]]:
                 yield from sizes(inner.jaxpr)
 
 
+@pytest.mark.script
 def test_exact_noise_never_forms_a_matrix_over_the_parameters() -> None:
     data = class_data(50, 8, 3)
     problem = problems.mlp(data, hidden=(16, 16))

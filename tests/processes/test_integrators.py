@@ -94,9 +94,10 @@ def test_the_default_has_the_stationary_variance_of_the_sde_within_a_hundredth(n
     assert one_step.max() > 1.2
 
 
+@pytest.mark.script
 @pytest.mark.parametrize(
     ("momentum", "noise"),
-    [pytest.param(0.95, NORMAL, marks=pytest.mark.script), (0.3, BENT)],
+    [(0.95, NORMAL), (0.3, BENT)],
     ids=["QUICSORT", "Verlet"],
 )
 def test_the_underdamped_default_has_the_stationary_variance_within_a_hundredth(momentum, noise, key):

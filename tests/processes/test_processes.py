@@ -262,14 +262,14 @@ def test_noise_is_fresh_after_a_thousand_million_steps(key):
     assert abs(increments.std() - 1) < BOUND / np.sqrt(2 * len(increments))
 
 
+@pytest.mark.script
 @pytest.mark.parametrize(
     ("solver", "substeps"),
     [
         (diffrax.Heun(), 2),
-        *(
-            pytest.param(*pair, marks=pytest.mark.script)
-            for pair in ((diffrax.ShARK(), 2), (diffrax.SRA1(), 2), (diffrax.Midpoint(), 4))
-        ),
+        (diffrax.ShARK(), 2),
+        (diffrax.SRA1(), 2),
+        (diffrax.Midpoint(), 4),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -53,7 +53,7 @@ def variance(process):
     return float(np.var(np.asarray(advance(process, state, 0, 40, jax.random.key(3)).theta, np.float64)))
 
 
-@pytest.mark.parametrize("l", [2, 8])
+@pytest.mark.parametrize("l", [2, pytest.param(8, marks=pytest.mark.script)])
 def test_stationary_variance_at_every_l(l):  # noqa: E741
     """On L = θ²/2 exactly ησ²/(B(2 − η/l)), from SGD's to the SDE's ησ²/(2B). Here η = ½, B = 4, σ² = .8.
 

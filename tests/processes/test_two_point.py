@@ -264,6 +264,7 @@ def diffusion(functions, rate, noise, steps):
     return vectors @ (np.exp(steps * values)[:, None] * (vectors.T @ f)) / weight[:, None]
 
 
+@pytest.mark.script
 def test_weak_order_one_in_the_double_well():
     """η = .2, B = 1, x₀ = .4, ten steps. Samples agree with the scheme's own backward equation and
     see its gap to the SDE at dt = 1; the gap closes with slope 1 + O(dt)."""

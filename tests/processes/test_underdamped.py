@@ -47,6 +47,7 @@ def test_stationary_covariance_on_a_quadratic():
     assert abs(found[0, 0] - sgd) > bound() * error[0, 0]
 
 
+@pytest.mark.script
 def test_align_with_substeps_has_the_same_law():
     """Of second order: one step of length √η = .32 adds 1.7 % to Var θ, four a sixteenth of it, unseen."""
     problem = ss.problems.Quadratic(1.0, noise_variance=0.8)

@@ -64,6 +64,7 @@ def test_temperatures_of_minibatches_and_of_injected_noise_add():
         assert abs(found - planted / 1.6) > bound() * error
 
 
+@pytest.mark.script
 def test_posterior_sampling_at_a_small_step():
     """T = 2/N, η = εN/2: the variance tends to that of exp(−NL), 1/(Nh), from (2/N + ησ²/B)/(h(2 − ηh))."""
     size = 64

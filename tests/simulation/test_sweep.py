@@ -326,6 +326,7 @@ SETTINGS = [(0.1, 2, 0.0), (0.4, 8, 0.0), (0.2, 8, 0.5), (0.1, 4, 0.5)]
 LONG = {"steps": 150, "seeds": 4000, "record": {"x": position}, "every": 150}
 
 
+@pytest.mark.script
 @pytest.mark.parametrize("problem", [QUADRATIC, TILTED], ids=["Gaussian noise", "minibatches"])
 def test_stationary_variances_at_one_ratio(problem, key):
     """Null: the closed form at each point, all with η/(B(1 − m)) = .05. Standard errors: the spread of

@@ -29,7 +29,7 @@ def ended(process, chains, tile_bytes, monkeypatch, **options):
 @pytest.mark.parametrize(
     "chains", [4_000, *(pytest.param(size, marks=pytest.mark.script) for size in (4_001, 4_099))]
 )
-@pytest.mark.parametrize("increments", ["gaussian", "two_point"])
+@pytest.mark.parametrize("increments", [pytest.param("gaussian", marks=pytest.mark.script), "two_point"])
 def test_tiles_of_a_toy_change_no_bit(chains, increments, monkeypatch):
     """Also where the last tile overlaps the one before, and each chain has its own η."""
     rates = np.linspace(0.01, 0.1, chains)

@@ -175,7 +175,7 @@ def mean_square(rows, sigma):
     return (square.mean() - 1) / (square.std(ddof=1) / np.sqrt(len(rows)))
 
 
-@pytest.mark.parametrize("dimension", [2, 5, 20])
+@pytest.mark.parametrize("dimension", [2, 5, pytest.param(20, marks=pytest.mark.script)])
 def test_simulated_sgd_has_the_exact_covariance(dimension):
     """Random H, C that do not commute, ηλ_max = 1.2, m = 0, .5, .9; 4000 chains each.
 

@@ -104,6 +104,7 @@ def test_what_two_hessians_share_adds_no_error():
     assert found.standard_error < 1e-8
 
 
+@pytest.mark.script
 @pytest.mark.usefixtures("matrix_free")
 def test_matrices_against_products(monkeypatch):
     """On 12 parameters: the same points, and determinants within their error over four keys."""

@@ -85,6 +85,7 @@ def test_errors_of_second_order_are_taken_out():
     assert error < 1e-14
 
 
+@pytest.mark.script
 def test_noise_that_jumps_says_its_error():
     noise = problems.PositionDependent(lambda x: 20.0 * (1 + 2.0 * (x > -0.3)))
     problem = problems.DoubleWell(noise=noise)

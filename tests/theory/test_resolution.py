@@ -53,6 +53,7 @@ def test_narrow_wells_get_finer_grids():
     np.testing.assert_allclose(plane.marginal(0).variance, 0.1 * np.linalg.inv(hessian)[0, 0], rtol=1e-6)
 
 
+@pytest.mark.script
 def test_laws_narrower_than_any_default_grid_are_refused():
     narrow = hyper(2e-11)
     for function in (theory.gibbs, theory.modified_gibbs):

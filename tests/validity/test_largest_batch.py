@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import refused, some_as_scripts
+from helpers import refused
 
 import sde_sgd as ss
 from sde_sgd.validity import largest_batch
@@ -26,7 +26,8 @@ def heat(hessian, covariance, hyper):
     return 0.5 * np.trace(hessian @ ss.theory.discrete_covariance(hessian, covariance, hyper))
 
 
-@pytest.mark.parametrize("m", some_as_scripts([0.0, 0.6], [0.6]))
+@pytest.mark.script
+@pytest.mark.parametrize("m", [0.0, 0.6])
 @pytest.mark.parametrize(
     ("hessian", "covariance", "tolerance"), [(H, C, 1e-4), (WIDE, WIDE, 0.03)], ids=["3", "40"]
 )
@@ -85,6 +86,7 @@ def test_at_the_bound_of_the_noise_scale_a_first_step_does_not_lower_the_loss(ke
     assert half < -20 * error
 
 
+@pytest.mark.script
 def test_where_noise_alone_takes_the_fall_there_is_no_such_bound(key):
     loud = ss.problems.Quadratic(1.0, noise_variance=1e4)
     assert found(loud, ss.Hyperparameters(0.05, 1), key).bounds["noise scale"] == np.inf
@@ -104,6 +106,7 @@ def test_curvature_that_takes_the_fall_at_once_is_a_bound_below_the_runs(key):
     assert "the runs themselves are beyond it" in str(seen)
 
 
+@pytest.mark.script
 @pytest.mark.filterwarnings("ignore:.*diverged")
 def test_runs_that_diverged_are_told_of(key):
     seen = found(ss.problems.DoubleWell(noise_variance=30.0), ss.Hyperparameters(0.25, 1), key, steps=20)

@@ -51,6 +51,7 @@ def test_both_sides_have_their_own_laws(error):
     assert_agree(error.sde[0], sde, alone, count=3)
 
 
+@pytest.mark.script
 def test_common_noise_is_worth_thousands_of_paths(error):
     """In pairs even more; and both say the same."""
     sgd, sde = (
