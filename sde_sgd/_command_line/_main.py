@@ -43,8 +43,11 @@ def _doctor(*, as_json: bool) -> int:
 def _demo(asked: argparse.Namespace) -> int:
     try:
         found = demo(asked.out, chains=asked.chains, seed=asked.seed)
-    except (ImportError, OSError, ValueError) as error:
+    except (ImportError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"--out: no figure can be written to {asked.out}: {error.strerror or error}\n")
         return 1
     _say(json.dumps(found.content(), indent=2) if asked.json else str(found))
     return 0 if found.as_it_should else 1
@@ -53,7 +56,7 @@ def _demo(asked: argparse.Namespace) -> int:
 def _explore(asked: argparse.Namespace) -> int:
     try:
         return explorer.start(port=asked.port, headless=asked.headless)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
 

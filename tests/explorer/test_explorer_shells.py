@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import importlib
 import re
+import socket
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ from helpers import refused
 
 import sde_sgd as ss
 from sde_sgd import explorer
+from sde_sgd._command_line import _main
 from sde_sgd.explorer import DigitsSettings, WellSettings, _picture, _start
 
 KEY = jax.random.key(0)
@@ -165,3 +167,14 @@ def test_start_serves_the_app(monkeypatch):
     for port in (0, 70_000, "here"):
         with refused("port must be an integer"):
             ss.explorer.start(port=port)
+
+
+def test_a_port_that_another_program_has_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(_start.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with refused(rf"port must be one that is free, got {port} \(.*\). Leave it out to get one."):
+            ss.explorer.start(port=port)
+        assert _main.main(["explore", "--port", str(port)]) == 1
+        assert f"got {port}" in capsys.readouterr().err
+    assert ss.explorer.start(port=port) == 0
