@@ -240,8 +240,8 @@ def _sharpest(
             noise, another = normal(at(words, number, turn), jnp.arange(2, dtype=jnp.uint32), shape, dtype)
             part = jnp.where(turn == 0, _RANDOM, _RANDOM_AGAIN).astype(dtype)
             start = jnp.sum(rows, axis=0) + part * noise / jnp.linalg.norm(noise)
-            # of one parameter both are ±1: what is left of their sum may be nothing but rounding, which programs
-            # that compute it twice may do differently
+            # of one parameter both are ±1: what is left of their sum may be nothing but rounding, which a
+            # program that computes it twice may do differently
             start = jnp.where(jnp.linalg.norm(start) > part / 2, start, noise)
             _, found, _ = foremost(lanczos(made.product, start, products, another), len(rows), "largest")
             # the sum of the squared sines of the angles between both spaces; k at the first, from zeros
