@@ -31,7 +31,7 @@ from sde_sgd.theory._setting import batch_noise, one_setting, positive_curvature
 
 CLASSES, SIDE, L2 = (3, 5, 8), 4, 0.1
 # examples that all chains together draw, at most: fewer where an epoch is shuffled; and steps
-_MOST, _STEPS = {"replacement": 400_000, "subset": 350_000, "shuffle": 300_000}, 400
+_MOST, _STEPS = {"replacement": 300_000, "subset": 250_000, "shuffle": 200_000}, 400
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -84,6 +84,7 @@ def _digits_frame() -> "Figure":
     made.subplots_adjust(left=0.1, right=0.985, top=0.85, bottom=0.095, hspace=0.34, wspace=0.2)
     for ax in axes.flat:
         ax.locator_params(nbins=4)
+        ax.grid(visible=False)
     for ax in axes[:, 0]:
         ax.set_ylabel("probability density")
     for ax in axes[1]:
@@ -155,7 +156,7 @@ def _along(ax: Any, one: Direction) -> None:
     spread = one.exact.grid[-1] / 9
     reach = 4.2 * max(spread, one.sde.grid[-1] / 9)
     edges = np.linspace(-reach, reach, 49)
-    fine = np.linspace(-reach, reach, 301)
+    fine = np.linspace(-reach, reach, 101)
     density = np.histogram(one.sample, edges)[0] / (max(len(one.sample), 1) * np.diff(edges))
     ax.stairs(density, edges, color=_SGD, alpha=0.18, fill=True)
     ax.stairs(density, edges, color=_SGD, lw=1.3, label="SGD")
