@@ -139,6 +139,7 @@ def test_linear_regression_has_half_its_dimension():
     regular(found, ss.bayes.gaussian_learning_coefficient(h, samples=400, localisation=0.1))
 
 
+@pytest.mark.script
 def test_logistic_regression_has_half_its_dimension():
     """Two weights, 1000 examples; the exact law, on a grid, is not quite Gaussian."""
     rng = np.random.default_rng(0)

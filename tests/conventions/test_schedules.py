@@ -209,6 +209,7 @@ def test_an_optimizer_is_given_the_rate_of_each_step_and_keeps_its_state(key):
     np.testing.assert_allclose(x[:, -1], theta, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.script
 def test_the_time_of_many_steps_is_added_up_in_blocks(monkeypatch):
     """The same sum, in the same order, whatever the block, and no more memory for more steps."""
     process = ss.SGD(QUIET, ss.Hyperparameters(0.1), schedule=optax.cosine_decay_schedule(1.0, 5000))

@@ -166,6 +166,7 @@ def test_it_is_an_optax_transformation_of_any_pytree():
     assert int(state.number) == 5
 
 
+@pytest.mark.script
 @pytest.mark.parametrize("directions", ["sharpest", "random"])
 def test_pieces_and_other_chains_change_no_bit(directions):
     process = ss.SGD(NOISY, HYPER, optimizer=nudged(optax.sgd, NOISY, 3, every=4, directions=directions))

@@ -204,6 +204,7 @@ def test_labels_are_the_teachers(hidden: tuple[int, ...]) -> None:
         np.testing.assert_array_equal(np.asarray(labels)[clear], logits.argmax(axis=1)[clear])
 
 
+@pytest.mark.script
 def test_teacher_weights_have_variance_gain_squared_over_fan_in() -> None:
     network = _teacher._network(KEY, (100, 200, 10), 3.0)
     for weight in network.weights:
@@ -212,6 +213,7 @@ def test_teacher_weights_have_variance_gain_squared_over_fan_in() -> None:
         assert abs(variance / 9 - 1) < 5 * math.sqrt(2 / count)
 
 
+@pytest.mark.script
 def test_classes_are_roughly_balanced() -> None:
     for seed in range(4):
         data = teacher(10_000, key=jax.random.key(seed), test_size=0)

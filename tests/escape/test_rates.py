@@ -77,6 +77,7 @@ def test_intervals_hold_and_p_values_are_uniform():
     assert stats.kstest(p_values, "uniform").pvalue > 1e-3
 
 
+@pytest.mark.script
 def test_a_chain_that_is_put_back_on_the_border_is_seen():
     at_border = escape.Renewal(SGD, start=BORDER - 0.01, outside=outside, burn_in=200)
     found = escape.rate(run(at_border, steps=5_000))

@@ -220,6 +220,7 @@ def test_what_the_controls_offer_is_valid_and_begins_at_the_default():
                 kind(**{one.name: option})
 
 
+@pytest.mark.script
 def test_time_is_cut_where_batches_take_long():
     asked = WellSettings(sampling="shuffle", batch_size=32, chains=16384, time=80.0, learning_rate=0.01)
     numbers = explorer.simulate(asked, key=KEY)
@@ -241,6 +242,7 @@ def test_a_law_is_called_exact_only_where_it_is(noise_law):
     assert ks(numbers, "SGD", "Gaussian, SGD's variance") > 0.04
 
 
+@pytest.mark.script
 def test_velocities_have_settled():
     """After one step from rest the variance would be .4 of what it stays at."""
     numbers = explorer.simulate(

@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 from checkpointed_run import everything, fixed_pace, jobs, load, same_bits
-from helpers import class_data, finished, launch, refused, same_to_rounding
+from helpers import class_data, finished, launch, refused, same_to_rounding, some_as_scripts
 
 import sde_sgd as ss
 from sde_sgd._platform import _devices
@@ -63,6 +63,11 @@ def processes():
     return made
 
 
+AT_ONCE = [f"SGD, {how}" for how in ("replacement", "subset", "shuffle", "shuffle_all")] + [
+    "Langevin, problem"
+]
+
+
 def watched(problem):
     return {
         "loss": problem.loss,
@@ -73,7 +78,7 @@ def watched(problem):
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("name", processes())
+@pytest.mark.parametrize("name", some_as_scripts(processes(), AT_ONCE))
 def test_two_devices_share_the_batches_of_every_process(name, key, one_device):
     process = processes()[name]
     job = {"chains": 3, "steps": 12, "every": 3, "key": key}

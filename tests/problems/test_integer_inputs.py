@@ -52,6 +52,7 @@ def theta(problem):
     return problem.init(KEY)
 
 
+@pytest.mark.script
 def test_the_covariance_and_the_curvature_are_those_of_the_same_model_without_an_index(problem, twin, theta):
     def facts(one):
         covariance = quick_jit(one.gradient_covariance)(theta)

@@ -197,6 +197,7 @@ def test_a_schedule_of_epochs_counts_the_batches_of_every_stage(key: Any) -> Non
     np.testing.assert_allclose(once.sum(axis=1), 7, rtol=1e-5)
 
 
+@pytest.mark.script
 def test_a_stage_begins_its_own_epochs(key: Any) -> None:
     """The second epoch of the first stage is cut off after its first step."""
     schedule = piecewise([4, 5], learning_rate=1.0, batch_size=[2, 3], unit="steps")
@@ -231,6 +232,7 @@ def test_a_run_that_stops_within_an_epoch_goes_on_in_it(key: Any, tmp_path: Any)
 # Its law
 
 
+@pytest.mark.script
 def test_the_covariance_at_the_ends_of_epochs(key: Any) -> None:
     """Null: `discrete_covariance`, from 20 000 chains after 12 epochs of (4, 4, 2) of 10 targets, of the
     start's law (1 − η)^72 = 7e-12 is left. Planted faults: the rest left out, or a last batch of the noise of

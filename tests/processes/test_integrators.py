@@ -226,6 +226,7 @@ def test_in_double_precision(key):
         assert process.advance(state, start=0, steps=2, key=key).theta.dtype == jnp.float64
 
 
+@pytest.mark.script
 def test_the_weak_error_takes_the_default():
     """From a point at rest on a quadratic, E θ² of SGD and of its SDE at t = 2 are both known; the SDE's
     scheme lacks half an increment at first, η²σ²/2 e^{−2t}, below what is resolved here."""

@@ -69,6 +69,7 @@ def test_stationary_variance_at_every_l(l):  # noqa: E741
         assert abs(found - wrong) > bound() * error
 
 
+@pytest.mark.script
 def test_variance_with_fresh_subsets_of_real_examples():
     tilted = ss.problems.TiltedNoiseData(
         ss.problems.Quadratic(1.0), dataset_size=16, noise_variance=0.8, key=jax.random.key(4)

@@ -54,6 +54,7 @@ def test_the_default_temperature_is_that_of_sgd(on_data):
     assert_agree(found, 0.4 * 0.6 / 3 * 1.5 / (0.5 * (3 - 0.4)), error, count=2)
 
 
+@pytest.mark.script
 def test_temperatures_of_minibatches_and_of_injected_noise_add():
     """(T + ησ²/B)/(h(2 − ηh)); neither of the two alone."""
     hyper = ss.Hyperparameters(0.4, 3)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import refused
+from helpers import refused, some_as_scripts
 from scipy import integrate, special, stats
 
 import sde_sgd as ss
@@ -290,7 +290,7 @@ def test_moments_of_other_noise_do_not_depend_on_whether_points_are_odd(noise_la
 # Fokker-Planck
 
 
-@pytest.mark.parametrize("rate", [1 / 8, 1 / 128, pytest.param(1 / 1024, marks=pytest.mark.script)])
+@pytest.mark.parametrize("rate", some_as_scripts([1 / 8, 1 / 128, 1 / 1024], [1 / 8]))
 def test_a_transient_at_small_eta_has_its_variance(rate):
     """D(1 − e^{−2t}) of x²/2, which is narrower than D/|L'| for 600 cells at the smaller two."""
     law = theory.fokker_planck(ss.problems.Quadratic(1.0), hyper(rate), initial=1.5, times=[0.5, 1.0])
@@ -303,6 +303,7 @@ def test_a_transient_at_small_eta_has_its_variance(rate):
         assert true <= law.error < 5e-3
 
 
+@pytest.mark.script
 def test_cells_wider_than_the_fluxes_stand_are_refused():
     with refused(match="cells = 1200 are too few"):
         theory.fokker_planck(

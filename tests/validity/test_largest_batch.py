@@ -62,6 +62,7 @@ def test_the_bound_is_where_the_rise_is_the_limit(key):
     assert found(BOWL, ss.Hyperparameters(0.02, 2), key, limit=5.0).value > seen.value
 
 
+@pytest.mark.script
 def test_at_the_bound_of_the_noise_scale_a_first_step_does_not_lower_the_loss(key):
     """Against 4·10⁵ first steps from where the runs begin, at the bound and at half of it."""
     hyper = ss.Hyperparameters(0.02, 1)
@@ -114,6 +115,7 @@ def test_runs_that_diverged_are_told_of(key):
     assert seen.value == 1 and "the runs themselves are beyond it" in str(seen)
 
 
+@pytest.mark.script
 def test_a_flat_loss_breaks_nowhere(key):
     flat = ss.problems.Quadratic(np.diag([1e-30, 1e-30]), noise_variance=1.0)
     assert found(flat, ss.Hyperparameters(0.1, 2), key, seeds=4, steps=5).value > 10**6
