@@ -1,17 +1,7 @@
-"""Two virtual devices, strict dtype promotion, one cache of programs, and helpers that every test may use."""
+"""Two virtual devices, strict dtype promotion, and helpers that every test may use."""
 
 import os
-import tempfile
 from typing import Any
-
-# Before JAX is imported, here and in what tests start: what one process has compiled no other compiles again.
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    _compiled = tempfile.TemporaryDirectory(prefix="compiled-", ignore_cleanup_errors=True)
-    os.environ |= {
-        "JAX_COMPILATION_CACHE_DIR": _compiled.name,
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
 
 import jax
 import pytest

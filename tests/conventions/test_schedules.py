@@ -131,6 +131,7 @@ def test_a_sweep_over_schedules_names_them(key):
     assert result.sel(schedule="decayed")["x"].dims == ("seed", "epoch")
 
 
+@pytest.mark.script
 def test_runs_that_stopped_stay_in_the_stages_to_come(key):
     """θ ← .8 θ without noise. After the first sample with L ≤ 10⁻² nothing moves, in any stage."""
     schedule = piecewise([6, 6, 6], learning_rate=0.1, batch_size=[1, 2, 1], unit="steps")

@@ -199,6 +199,7 @@ SADDLE = ss.problems.from_loss(
 )
 
 
+@pytest.mark.script
 def test_the_spectral_norm_is_of_the_largest_magnitude():
     """Of a saddle it is that of the way down."""
     assert float(curvature.spectral_norm(BOWL, jnp.ones(3), key=KEY)) == pytest.approx(4.0, rel=1e-5)

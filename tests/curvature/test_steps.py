@@ -98,6 +98,7 @@ def test_on_a_regression_with_its_own_batch_and_nested_parameters():
     np.testing.assert_allclose(full.each.curvature, pairs.values * full.each.length**2, rtol=1e-2, atol=1e-6)
 
 
+@pytest.mark.script
 def test_it_can_be_mapped_over_an_ensemble():
     thetas = jnp.stack([jnp.ones(4), 2 * jnp.ones(4)])
 

@@ -59,6 +59,7 @@ def test_no_example_is_made_from_a_test_original() -> None:
     np.testing.assert_array_equal(data.test_targets, np.resize(plain.test_targets, 1200))
 
 
+@pytest.mark.script
 def test_augmented_digits_do_not_depend_on_the_sizes() -> None:
     long = augmented_digits(9000, key=KEY, test_size=2000)
     short = augmented_digits(4097, key=KEY, test_size=700)
@@ -177,6 +178,7 @@ def test_teacher_is_reproducible_and_does_not_depend_on_the_sizes() -> None:
     assert len(np.unique(rows, axis=0)) == len(rows)
 
 
+@pytest.mark.script
 def test_teacher_inputs_are_standard_normal() -> None:
     inputs = np.asarray(teacher(8000, key=KEY, inputs=6, test_size=0).inputs, np.float64)
     error = 1 / math.sqrt(8000)

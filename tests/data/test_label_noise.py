@@ -46,6 +46,7 @@ def test_a_class_becomes_the_class_it_is_mapped_to():
     np.testing.assert_array_equal(new_labels(1.0, {np.int32(0): 1}), np.where(OLD == 0, 1, OLD))
 
 
+@pytest.mark.script
 def test_a_matrix_has_the_odds_of_new_labels_in_the_row_of_the_old_one():
     """Null: multinomial counts in each row."""
     odds = np.array([[0.7, 0.3, 0, 0], [0, 0, 0, 1], [0.25, 0.25, 0.25, 0.25], [0.5, 0, 0.1, 0.4]])

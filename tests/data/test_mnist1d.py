@@ -30,6 +30,7 @@ def by_description(draws):
     return stretched(curve, 40)
 
 
+@pytest.mark.script
 def test_a_curve_is_what_its_description_makes_of_the_same_draws():
     rng = np.random.default_rng(0)
     for digit in range(10):

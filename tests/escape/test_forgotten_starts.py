@@ -45,6 +45,7 @@ def test_steps_that_are_too_few_are_told():
             )
 
 
+@pytest.mark.script
 def test_a_start_on_the_saddle_is_told():
     """Its exits come in bursts, and those at the beginning are not taken for the rate."""
     with pytest.warns(UserWarning, match="start next to it"):

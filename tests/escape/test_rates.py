@@ -150,6 +150,7 @@ def test_a_run_goes_on_and_chains_of_one_rate_are_told_apart():
         escape.rate(result, chains=[500])
 
 
+@pytest.mark.script
 def test_a_loss_may_be_the_border():
     by_loss = escape.Renewal(SGD, start=-1.0, outside=0.2)
     by_place = escape.Renewal(SGD, start=-1.0, outside=lambda x: WELL.loss(x) >= 0.2)
@@ -158,6 +159,7 @@ def test_a_loss_may_be_the_border():
     assert escape.rate(first).exits > 0
 
 
+@pytest.mark.script
 def test_first_exits_are_censored_and_keep_their_places():
     few = escape.by_first_exit(
         SGD, start=-1.0, outside=outside, chains=1_000, steps=8_000, key=KEY, progress=False

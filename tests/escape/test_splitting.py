@@ -78,6 +78,7 @@ def test_counting_and_splitting_agree_in_the_plane():
     assert abs(found.rate / counted.rate - 1) < 4 * error
 
 
+@pytest.mark.script
 def test_crossings_are_taken_without_favour():
     """How far they go beyond the level, beside all of them; the last ones go further than others."""
     process = ss.SGD(ss.problems.Quadratic(), ss.Hyperparameters(0.2, 1))
@@ -113,6 +114,7 @@ def test_a_climb_that_falls_on_the_way_is_told():
     assert abs(np.log(found.rate / exact(1.0))) < 1.0
 
 
+@pytest.mark.script
 def test_replicas_that_differ_are_told(monkeypatch):
     monkeypatch.setattr(_splitting, "_FAR_APART", 0.2)
     with pytest.warns(UserWarning, match="replicas differ by"):

@@ -103,6 +103,7 @@ def test_distances_are_those_of_statistics():
         assert found.w1_error == pytest.approx(two.standard_error, rel=1e-2)
 
 
+@pytest.mark.script
 def test_sgd_on_digits_has_the_covariance_that_is_exact_at_its_eta():
     # cold: there the loss is a parabola, and the exact covariance is exact
     asked = DigitsSettings(learning_rate=0.5, batch_size=64, sampling="subset")

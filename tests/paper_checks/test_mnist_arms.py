@@ -219,6 +219,7 @@ def test_the_networks_of_full_follow_the_directory(tmp_path, monkeypatch):
     assert residual.dataset_size == 12
 
 
+@pytest.mark.script
 def test_the_convolutional_network_reads_colours_as_they_lie():
     """A picture whose three colours are all one has the outputs of the sum of the weights over colours."""
     theta = _networks._start(8, 3, 2, 0.5)(jax.random.key(0))

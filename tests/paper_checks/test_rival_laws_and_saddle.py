@@ -67,6 +67,7 @@ def test_the_square_loss_about_the_circle(ratio):
     np.testing.assert_allclose(slopes, 0, atol=2e-3)
 
 
+@pytest.mark.script
 def test_the_cross_entropy_about_the_circle():
     """Labels of the model itself: C(0) is the Fisher information, the curvature at 0."""
     problem = _circle.cross_entropy(1.0)

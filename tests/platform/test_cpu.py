@@ -30,6 +30,7 @@ def alone(code, **environment):
     return done.stdout.splitlines()
 
 
+@pytest.mark.script
 def test_a_program_has_as_many_devices_as_it_asks_for_and_may_ask_twice():
     code = """
 print(ss.use_cpu(3) == ss.use_cpu(3))

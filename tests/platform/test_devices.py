@@ -101,6 +101,7 @@ class GradientNorm(eqx.Module):
         return sum((leaf**2).sum() for leaf in jax.tree.leaves(slope))
 
 
+@pytest.mark.script
 @pytest.mark.usefixtures("quick")
 def test_what_an_observable_makes_of_the_problem_sees_all_examples(key, one_device):
     process = processes()["SGD, replacement"]
@@ -243,6 +244,7 @@ def test_losses_and_gradients_do_not_depend_on_the_block(block, key):
     same_to_rounding(*facts)
 
 
+@pytest.mark.script
 def test_a_block_takes_less_memory(key):
     """The activations of 16 examples in place of 4096, in the gradient too."""
     big = class_data(size=4096, features=4)

@@ -150,6 +150,7 @@ def test_epochs_of_many_batch_sizes_at_once() -> None:
         ss.hyperparameters.steps_to_epochs(1, 2, 5, sampling="all")
 
 
+@pytest.mark.script
 def test_the_epochs_of_a_result_are_whole(key: Any, tmp_path: Any) -> None:
     """Of one that was pickled or read from a file too, which knows its process by name only."""
     process = ss.SGD(DATA, HYPER, **ALL)

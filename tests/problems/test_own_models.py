@@ -118,6 +118,7 @@ def test_a_problem_can_be_made_inside_jit() -> None:
 # Constants
 
 
+@pytest.mark.script
 def test_constant_state_is_given_to_the_prediction_and_not_trained() -> None:
     state = {"mean": np.asarray([0.5, -1.0], np.float32), "count": 3}
     problem = risk(lambda theta, state, x: linear(theta, x - state["mean"]), state=state)
@@ -244,6 +245,7 @@ class Plain(LinenStyle):
         return super().apply({**variables, "batch_stats": {"mean": jnp.zeros(2)}}, inputs, train=False)
 
 
+@pytest.mark.script
 def test_flax_trains_params_and_keeps_the_other_collections() -> None:
     net = LinenStyle()
     variables = net.init(KEY, CLASSES.inputs)

@@ -102,6 +102,7 @@ def test_network_by_hand(shape: tuple[int, ...]) -> None:
     np.testing.assert_allclose(quick_jit(problem.predict)(theta, data.inputs), expected, rtol=2e-4, atol=2e-4)
 
 
+@pytest.mark.script
 def test_flat_images_are_the_same_as_images() -> None:
     data = images(4, 6, 3)
     flat = Dataset(np.asarray(data.inputs).reshape(6, -1), data.targets, classes=3)

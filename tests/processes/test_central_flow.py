@@ -91,6 +91,7 @@ def of_two(theta):
 TWO = made(of_two, (0.0, 0.0, 3.0, 3.2))
 
 
+@pytest.mark.script
 def test_two_directions_at_the_edge_have_a_covariance_of_their_own():
     """Each curvature stays at 2/η once it is there, and Σ is twice its push along its direction."""
     flow = ss.CentralFlow(TWO, ss.Hyperparameters(RATE, 2), k=2)

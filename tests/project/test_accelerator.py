@@ -60,6 +60,7 @@ def test_a_step_that_hangs_is_ended_at_its_limit(tmp_path):
     assert 1.0 <= reports[0].seconds < 20.0
 
 
+@pytest.mark.script
 def test_what_the_time_is_not_enough_for_is_said(tmp_path):
     reports = watched(tmp_path, ["hangs", "second", "third"], seconds=3.0)
     assert [report.status for report in reports] == ["over its limit", "not begun", "not begun"]

@@ -161,6 +161,7 @@ def test_every_argument_is_looked_at():
         assert set(names) == set(inspect.signature(bare(call)).parameters)
 
 
+@pytest.mark.script
 def test_observables_go_by_the_names_of_methods(key):
     process = ss.SGD(NET, HYPER)
     options = {"chains": 3, "steps": 4, "every": 2, "key": key}

@@ -263,6 +263,7 @@ def test_provenance_is_of_the_run_and_not_of_the_moment_it_is_read():
     assert "not written" not in inside["call"]
 
 
+@pytest.mark.script
 def test_a_result_to_go_on_from_is_told_and_not_written_out(key):
     """Of more samples and chains than arrays that are written out have entries."""
     process = ss.SGD(WELL, ss.Hyperparameters(0.05))

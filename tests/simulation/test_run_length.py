@@ -91,6 +91,7 @@ def test_a_sweep_sees_the_end(key):
     np.testing.assert_array_equal(found.dataset["updates"], [[0, 16, 24], [0, 1, 2]])
 
 
+@pytest.mark.script
 def test_an_end_within_the_step_of_the_last_sample_is_that_sample(key):
     """At B = 128 a step is an epoch: the samples at 1 and 1.4 epochs are both the first step."""
     found = ss.sweep(
