@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 DOCS_READY := $(VENV)/docs-ready
 CORES := $(shell nproc 2>/dev/null || echo 2)
-# $(1): of 0 to 3, as for users
+# $(1): how much effort goes into compiling, from 0 to 3, which is what users get
 pytest = $(if $(THOROUGH),,XLA_FLAGS="$$XLA_FLAGS --xla_backend_optimization_level=$(1)") \
 	$(BIN)/python -m pytest -n $(CORES) $(if $(THOROUGH),,--jaxtyping-packages=)
 
