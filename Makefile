@@ -2,7 +2,7 @@
 # and TESTS the tests, MINUTES and OUT how long `accelerator` may take and where it writes.
 PYTHON ?= python3
 VENV ?= .venv
-SELECT ?= not script
+SELECT ?= $(if $(THOROUGH),not script,not script and not same_bits)
 TESTS ?= tests
 MINUTES ?= 7
 DEVICE ?=
@@ -13,8 +13,7 @@ READY := $(VENV)/ready
 DOCS_READY := $(VENV)/docs-ready
 CORES := $(shell nproc 2>/dev/null || echo 2)
 # $(1): how much effort goes into compiling, from 0 to 3, which is what users get
-pytest = $(if $(THOROUGH),,XLA_FLAGS="$$XLA_FLAGS --xla_backend_optimization_level=$(1)") \
-	$(BIN)/python -m pytest -n $(CORES) $(if $(THOROUGH),,--jaxtyping-packages=)
+pytest = $(BIN)/python -m pytest -n $(CORES) $(if $(THOROUGH),,--compile-effort=$(1) --jaxtyping-packages=)
 
 .PHONY: help demo histogram explorer examples test test-scripts planted brute-force torture lint format figures benchmarks accelerator paper-checks docs clean
 
@@ -59,7 +58,7 @@ torture: $(READY)  ## kill runs, cut files short, flip their bits, thousands of 
 
 test-scripts: $(DOCS_READY)  ## the examples, the cards of all papers at the smallest scale, runs that are killed, what takes long
 	$(call pytest,1) -m script tests/paper_checks
-	$(call pytest,3) -m script --ignore=tests/paper_checks
+	$(call pytest,3) -m 'script or same_bits' --ignore=tests/paper_checks
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check .

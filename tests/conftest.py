@@ -1,6 +1,7 @@
 """Two virtual devices, strict dtype promotion, and helpers that every test may use."""
 
 import os
+from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -10,6 +11,28 @@ import pytest
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much effort goes into compiling programs."""
+    parser.addoption(
+        "--compile-effort",
+        type=int,
+        default=3,
+        choices=range(4),
+        help="LLVM's level; below 3, which users get, jax 0.10 also fuses in a cheaper way, of other bits",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before the first program is compiled, here and for the processes that tests start."""
+    effort = config.getoption("compile_effort")
+    if effort < 3:
+        flags = [os.environ.get("XLA_FLAGS", ""), f"--xla_backend_optimization_level={effort}"]
+        # newer ones end at once at this flag, which they do not know
+        if version("jaxlib").startswith("0.10."):
+            flags.append("--xla_cpu_use_fusion_emitters=false")
+        os.environ["XLA_FLAGS"] = " ".join(flags).strip()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from sde_sgd._citation._topics import (
     TESTS,
     Topic,
     of_data,
+    of_explorer,
     of_provenance,
 )
 from sde_sgd._platform._html import Panel
@@ -92,7 +93,8 @@ def citation(result: Any) -> Citation:
 
     Args:
         result: a `Result`, `SweepResult` or its dataset; a diagnosis, phase diagram, test, rate of escape,
-            law or time of `theory`; a process, problem, `Dataset` or `Hyperparameters`.
+            law or time of `theory`; what `explorer.simulate` found; a process, problem, `Dataset` or
+            `Hyperparameters`.
 
     Returns:
         `Citation`: print it, or write its `bibtex` to a file.
@@ -140,6 +142,8 @@ def _of_class(result: Any) -> list[Topic]:
     found = [CLASSES[name]] if name in CLASSES else []
     if isinstance(result, Dataset):
         return of_data(result.name)
+    if name in ("WellNumbers", "DigitsNumbers"):
+        return of_explorer(result)
     if name.startswith("Density"):
         called = str(result.name).partition(", coordinate")[0]
         found += [DENSITIES[called]] if called in DENSITIES else []
@@ -153,7 +157,7 @@ def _of_class(result: Any) -> list[Topic]:
 def _programs(name: str, told: Mapping[str, Any] | None) -> tuple[str, ...]:
     process = {} if told is None else told.get("process") or {}
     used = ["jax", "equinox", "numpy"]
-    if process.get("class") in SDES or name in ("Diagnosis", "WeakError"):
+    if process.get("class") in SDES or name in ("Diagnosis", "WeakError", "WellNumbers"):
         used.append("diffrax")
     if "optax" in str(process.get("optimizer")) or "optax" in str(process.get("schedule")):
         used.append("optax")

@@ -44,6 +44,7 @@ welling2011bayesian | Welling, Max and Teh, Yee Whye | Bayesian Learning via Sto
 wu2018group | Wu, Yuxin and He, Kaiming | Group Normalization | 2018 | booktitle=European Conference on Computer Vision | eprint=1803.08494
 xie2021diffusion | Xie, Zeke and Sato, Issei and Sugiyama, Masashi | A Diffusion Theory For Deep Learning Dynamics: Stochastic Gradient Descent Exponentially Favors Flat Minima | 2021 | booktitle=International Conference on Learning Representations | eprint=2002.03495
 yaida2019fluctuation | Yaida, Sho | Fluctuation-Dissipation Relations for Stochastic Gradient Descent | 2019 | booktitle=International Conference on Learning Representations | eprint=1810.00004
+liu2021noise | Liu, Kangqiao and Ziyin, Liu and Ueda, Masahito | Noise and Fluctuation of Finite Learning Rate Stochastic Gradient Descent | 2021 | booktitle=International Conference on Machine Learning | eprint=2012.03636
 ziyin2022strength | Ziyin, Liu and Liu, Kangqiao and Mori, Takashi and Ueda, Masahito | Strength of Minibatch Noise in SGD | 2022 | booktitle=International Conference on Learning Representations | eprint=2102.05375
 """
 _BOOKS = """

@@ -75,6 +75,7 @@ _PROBLEMS = {
 # of diffrax, for underdamped Langevin diffusions
 _UNDERDAMPED = ("ALIGN", "ShOULD", "QUICSORT")
 
+_EXACT = "HΣ + ΣH − ηHΣH = (η/B) C without momentum"
 _PASSAGE = "τ = ∫ dy e^{Φ(y)} ∫ dz e^{−Φ(z)}/D(z), Φ = ∫ L'/D"
 _KS = ("kolmogorov1933sulla", "smirnov1948table")
 CLASSES = {
@@ -204,6 +205,17 @@ def _of_process(name: str, process: Mapping[str, Any], hyper: Mapping[str, Any])
     if process.get("increments") == "two_point":
         found.append(Topic("two-point increments", keys=("kloeden1992numerical",)))
     return found
+
+
+def of_explorer(numbers: Any) -> list[Topic]:
+    """What both tabs of the explorer draw."""
+    found = _of_process("SGD", {}, {"momentum": numbers.settings.momentum})
+    if type(numbers).__name__ == "WellNumbers":
+        found += _of_process("Langevin", {"solver": "LeimkuhlerMatthews"}, {})
+        found += [DENSITIES[one.name] for one in numbers.laws.values() if one.name in DENSITIES]
+    else:
+        found += [Topic("exact covariance of SGD", _EXACT, ("liu2021noise",)), *of_data("digits")]
+    return [*found, CLASSES["Comparison"]]
 
 
 def of_problem(told: Mapping[str, Any]) -> list[Topic]:

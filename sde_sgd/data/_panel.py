@@ -54,7 +54,8 @@ def _pictures(data: "Dataset") -> str:
     images = images if images.ndim == 4 else images[..., None]
     low, high = images.min(), images.max()
     grey: Any = np.uint8(np.round(255 * (images - low) / ((high - low) or 1)))
-    row = np.concatenate([np.pad(image, ((0, 0), (0, 1), (0, 0))) for image in list(grey)], axis=1)
+    line = np.full((shape[0], 1, grey.shape[-1]), 128, np.uint8)
+    row = np.concatenate([grey[0], *(part for image in grey[1:] for part in (line, image))], axis=1)
     height = max(32, shape[0])
     code = base64.b64encode(_png(row)).decode()
     return (

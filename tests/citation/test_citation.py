@@ -2,6 +2,7 @@
 
 import functools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -203,6 +204,29 @@ def test_tests_and_laws_have_their_papers():
     unknown = ss.theory.Density1D(np.linspace(-1, 1, 201), np.zeros(201), "mine")
     assert keys(unknown) == [] and "no paper is known for it" in str(ss.citation(unknown))
     assert "scipy" in programs(gibbs)
+
+
+def test_what_the_explorer_draws_has_its_papers():
+    key = jax.random.key(0)
+    wells = ss.explorer.WellSettings(chains=64, time=1.0, momentum=0.5)
+    numbers = ss.explorer.simulate(wells, key=key)
+    assert {
+        "robbins1951stochastic",
+        "polyak1964some",
+        "leimkuhler2013rational",
+        "jastrzebski2017three",
+    } < set(keys(numbers))
+    assert "Gibbs law" in str(ss.citation(numbers)) and "diffrax" in programs(numbers)
+    still = replace(wells, momentum=0.0)
+    assert "polyak1964some" not in keys(ss.explorer.simulate(still, key=key))
+    found = ss.citation(ss.explorer.simulate(ss.explorer.DigitsSettings(chains=64, momentum=0.0), key=key))
+    assert [one.key for one in found.references][:3] == [
+        "robbins1951stochastic",
+        "jastrzebski2017three",
+        "smith2018bayesian",
+    ]
+    assert {"liu2021noise", "alpaydin1998optical"} < {one.key for one in found.references}
+    assert "diffrax" not in [one.key for one in found.software]
 
 
 def test_a_notebook_shows_it():

@@ -230,8 +230,10 @@ def test_data_show_their_first_images():
 
     code = re.findall(r"base64,([^\"]+)", shown)[0]
     pixels = image.imread(io.BytesIO(base64.b64decode(code)))
-    assert pixels.shape[:2] == (8, 54)  # of 12 every second
-    assert pixels[0, 0].max() == 1.0 and pixels[..., :3].sum() == pixels[0, 0].sum()
+    assert pixels.shape[:2] == (8, 53)  # of 12 every second, and a line between each two
+    pixels = pixels.reshape(8, 53, -1)[..., 0]
+    assert pixels[0, 0] == 1.0 and (pixels[:, 8::9] == np.float32(128 / 255)).all()
+    assert pixels.sum() == pytest.approx(1 + 8 * 5 * 128 / 255)
 
 
 def test_cards_and_outcomes_show_themselves():

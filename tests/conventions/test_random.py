@@ -100,6 +100,7 @@ LAWS: dict[str, Callable[..., Any]] = {
 }
 
 
+@pytest.mark.same_bits
 @pytest.mark.parametrize(("law", "shape"), [*((law, (2, 3)) for law in LAWS), ("normal", ()), ("bits", ())])
 def test_row_is_the_same_for_any_number_of_chains(law: str, shape: tuple[int, ...]) -> None:
     crowd = np.asarray(LAWS[law](words_of(), random.chain_numbers(10_000), shape))
@@ -112,6 +113,7 @@ def test_row_is_the_same_for_any_number_of_chains(law: str, shape: tuple[int, ..
     np.testing.assert_array_equal(share, crowd[7001:7101])
 
 
+@pytest.mark.same_bits
 def test_row_is_the_same_in_float64() -> None:
     with float64():
         crowd = jit_normal(words_of(), random.chain_numbers(1000), (3,), jnp.float64)

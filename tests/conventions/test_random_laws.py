@@ -245,6 +245,7 @@ def test_exponential_noise_has_mean_zero_to_a_ten_thousandth() -> None:
         assert_agree(mean.mean(dtype=np.float64), 0, 1 / np.sqrt(count * n), count=2)
 
 
+@pytest.mark.same_bits
 def test_a_chain_draws_the_same_exponential_mean_among_any() -> None:
     few = jit_exponential_mean(words_of(), random.chain_numbers(3), (2,), 200)
     many = jit_exponential_mean(words_of(), random.chain_numbers(5000), (2,), 200)

@@ -179,6 +179,7 @@ def test_what_cannot_be_shared_is_refused(key):
         ask(problem, data_devices=0)
 
 
+@pytest.mark.same_bits
 @pytest.mark.script
 @pytest.mark.parametrize("name", ["sgd", "langevin"])
 def test_a_chain_has_the_same_bits_among_any_number(name, one_device):

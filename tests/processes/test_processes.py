@@ -59,6 +59,7 @@ def test_any_cut_into_chunks_gives_the_same_chains(process, key):
     close(whole, state)
 
 
+@pytest.mark.same_bits
 def test_a_chain_does_not_depend_on_how_many_there_are(process, key):
     # sums over parameters or examples may be ordered otherwise for another number of chains
     pointwise = process.problem.dataset_size is None and process.problem is WELL

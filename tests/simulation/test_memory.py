@@ -138,6 +138,7 @@ def chunked_job(key):
     }
 
 
+@pytest.mark.same_bits
 @pytest.mark.parametrize("chunk", some_as_scripts([1, 4, 10, 11, 100], [4, 11]))
 def test_chunks_of_chains_give_the_same(chunk, key):
     """Rates and starting points of each chain go with it; so does all that it is continued from."""
@@ -212,6 +213,7 @@ def test_chains_stay_where_the_loss_is_reached(key):
     assert stopped.histograms["theta"].total == (first[first >= 0] // 5).sum() + lost - 1
 
 
+@pytest.mark.same_bits
 @pytest.mark.filterwarnings("ignore:moments of .* chains stopped before the first")
 @pytest.mark.parametrize("change", [{"chunk": 3}, {"pace": 1.0}, {"pace": 1e9}])
 def test_what_a_stopped_run_leaves_does_not_depend_on_how_it_was_cut(change, key, monkeypatch):

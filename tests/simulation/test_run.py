@@ -53,6 +53,7 @@ def test_epochs_of_a_data_set(key):
         _ = ss.run(ss.SGD(WELL, HYPER), chains=2, steps=1, key=key).epochs
 
 
+@pytest.mark.same_bits
 def test_a_chain_is_the_same_among_1_100_and_10000(key):
     ends = [
         np.asarray(ss.run(ss.SGD(WELL, HYPER), chains=chains, steps=50, key=key).theta)
@@ -291,6 +292,7 @@ def test_starting_points(key):
     np.testing.assert_allclose(each.theta, np.arange(4.0), atol=1e-6)
 
 
+@pytest.mark.same_bits
 @pytest.mark.parametrize("kind", ["rbg", "unsafe_rbg", "threefry2x32"])
 def test_no_kind_of_key_makes_a_start_depend_on_how_many_there_are(kind):
     options = {"steps": 1, "key": jax.random.key(0, impl=kind), "devices": jax.devices()[:1]}

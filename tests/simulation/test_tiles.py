@@ -26,6 +26,7 @@ def ended(process, chains, tile_bytes, monkeypatch, **options):
     return jax.tree.leaves(result.samples()), set(tiles)
 
 
+@pytest.mark.same_bits
 @pytest.mark.parametrize(
     "chains", [4_000, *(pytest.param(size, marks=pytest.mark.script) for size in (4_001, 4_099))]
 )
