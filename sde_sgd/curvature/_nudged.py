@@ -79,8 +79,8 @@ def nudged(
 
     with v the step that the optimizer would make and E the eigenvectors of the k largest eigenvalues of
     ∇∇L at the last multiple of `every` steps. Buffers of the optimizer hold v, not v'. With γ = 1 it is the
-    optimizer itself (to the last bit on a CPU; on a GPU it was not), with
-    k = d it is the optimizer with its steps times γ.
+    optimizer itself to rounding, as XLA may fuse its step otherwise (on a CPU SGD, momentum and Adam were the
+    same to the last bit); with k = d it is the optimizer with its steps times γ.
 
         steps = curvature.nudged(functools.partial(optax.sgd, momentum=0.9), net, every=80)
         run(SGD(net, hyper, optimizer=steps), ...)
@@ -168,7 +168,7 @@ def nudged(
 def _scaled(step: Any, directions: Float[Array, "k d"], along: float, across: float) -> Any:
     """across · v + (along − across) E Eᵀv."""
     if along == across == 1:
-        return step  # to the last bit: a product with 0 would round the step before it is added to θ
+        return step  # a product with 0 would round the step before it is added to θ
     v, unravel = ravel_pytree(step)
     with precise():
         return unravel(across * v + (along - across) * ((directions @ v) @ directions))
