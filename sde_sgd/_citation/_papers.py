@@ -37,6 +37,7 @@ he2016deep | He, Kaiming and Zhang, Xiangyu and Ren, Shaoqing and Sun, Jian | De
 jastrzebski2019relation | Jastrzębski, Stanisław and Kenton, Zachary and Ballas, Nicolas and Fischer, Asja and Bengio, Yoshua and Storkey, Amos | On the Relation Between the Sharpest Directions of DNN Loss and the SGD Step Length | 2019 | booktitle=International Conference on Learning Representations | eprint=1807.05031
 li2017stochastic | Li, Qianxiao and Tai, Cheng and E, Weinan | Stochastic Modified Equations and Adaptive Stochastic Gradient Algorithms | 2017 | booktitle=International Conference on Machine Learning | eprint=1511.06251
 li2021validity | Li, Zhiyuan and Malladi, Sadhika and Arora, Sanjeev | On the Validity of Modeling SGD with Stochastic Differential Equations (SDEs) | 2021 | booktitle=Advances in Neural Information Processing Systems | eprint=2102.12470
+liu2021noise | Liu, Kangqiao and Ziyin, Liu and Ueda, Masahito | Noise and Fluctuation of Finite Learning Rate Stochastic Gradient Descent | 2021 | booktitle=International Conference on Machine Learning | eprint=2012.03636
 mori2022power | Mori, Takashi and Ziyin, Liu and Liu, Kangqiao and Ueda, Masahito | Power-Law Escape Rate of SGD | 2022 | booktitle=International Conference on Machine Learning | eprint=2105.09557
 smith2018bayesian | Smith, Samuel L. and Le, Quoc V. | A Bayesian Perspective on Generalization and Stochastic Gradient Descent | 2018 | booktitle=International Conference on Learning Representations | eprint=1710.06451
 smith2018dont | Smith, Samuel L. and Kindermans, Pieter-Jan and Ying, Chris and Le, Quoc V. | Don't Decay the Learning Rate, Increase the Batch Size | 2018 | booktitle=International Conference on Learning Representations | eprint=1711.00489
@@ -44,7 +45,6 @@ welling2011bayesian | Welling, Max and Teh, Yee Whye | Bayesian Learning via Sto
 wu2018group | Wu, Yuxin and He, Kaiming | Group Normalization | 2018 | booktitle=European Conference on Computer Vision | eprint=1803.08494
 xie2021diffusion | Xie, Zeke and Sato, Issei and Sugiyama, Masashi | A Diffusion Theory For Deep Learning Dynamics: Stochastic Gradient Descent Exponentially Favors Flat Minima | 2021 | booktitle=International Conference on Learning Representations | eprint=2002.03495
 yaida2019fluctuation | Yaida, Sho | Fluctuation-Dissipation Relations for Stochastic Gradient Descent | 2019 | booktitle=International Conference on Learning Representations | eprint=1810.00004
-liu2021noise | Liu, Kangqiao and Ziyin, Liu and Ueda, Masahito | Noise and Fluctuation of Finite Learning Rate Stochastic Gradient Descent | 2021 | booktitle=International Conference on Machine Learning | eprint=2012.03636
 ziyin2022strength | Ziyin, Liu and Liu, Kangqiao and Mori, Takashi and Ueda, Masahito | Strength of Minibatch Noise in SGD | 2022 | booktitle=International Conference on Learning Representations | eprint=2102.05375
 """
 _BOOKS = """

@@ -73,16 +73,16 @@ def hessian_of(problem, theta):
 
 @pytest.mark.parametrize("name", some_as_scripts(OPTIMIZERS, ["momentum"]))
 def test_factor_one_is_the_optimizer_itself(name):
-    """To the last bit, but where XLA may fuse norms of gradients otherwise: a few roundings."""
-    roundings = 1e-6 if name == "clipped" else 0.0
+    """To the last bit; newer jax fuses the norm of a clipped gradient otherwise: a few roundings."""
+    roundings = 1e-6 if name == "clipped" and jax.__version_info__ >= (0, 11) else 0.0
     schedule = optax.cosine_decay_schedule(1.0, 20)
     plain = moved(NET, OPTIMIZERS[name], 12, schedule=schedule)
     same = moved(NET, nudged(OPTIMIZERS[name], NET, 3, every=5, factor=1.0), 12, schedule=schedule)
     for one, other in zip(jax.tree.leaves(plain.theta), jax.tree.leaves(same.theta), strict=True):
-        np.testing.assert_allclose(one, other, rtol=roundings, atol=roundings)
+        np.testing.assert_allclose(one, other, rtol=roundings)
     inner = same.extra["optimizer"].inner
     for one, other in zip(jax.tree.leaves(plain.extra["optimizer"]), jax.tree.leaves(inner), strict=True):
-        np.testing.assert_allclose(one, other, rtol=roundings, atol=roundings)
+        np.testing.assert_allclose(one, other, rtol=roundings)
 
 
 @pytest.mark.parametrize("name", some_as_scripts(OPTIMIZERS, ["Adam"]))
