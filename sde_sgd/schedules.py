@@ -96,12 +96,13 @@ class Schedule(Shown):
     def updates(self, dataset_size: int | None = None, *, sampling: Sampling | None = None) -> int:
         """Number of parameter updates, Σ epochs · N/B, or Σ epochs · ⌈N/B⌉ with sampling="shuffle_all"."""
         _check_size(dataset_size)
-        if sampling is not None:
-            _checks.choice("sampling", sampling, _samplings.SAMPLINGS)
+        _check_sampling(sampling)
         steps = [stage.steps(self.unit, dataset_size, sampling=sampling) for stage in self.stages]
         return int(nearest(sum(steps)))
 
-    def momentum_lags(self, dataset_size: int | None = None) -> tuple[float, ...]:
+    def momentum_lags(
+        self, dataset_size: int | None = None, *, sampling: Sampling | None = None
+    ) -> tuple[float, ...]:
         r"""How far momentum sets each stage back, in the unit of the lengths, while its buffer fills.
 
         A buffer v ← m v + ∇L is at its value ∇L/(1 − m) about 1/(1 − m) steps after m has changed, in
@@ -115,14 +116,16 @@ class Schedule(Shown):
 
         Args:
             dataset_size: N, where lengths are in epochs.
+            sampling: of the run; with "shuffle_all" an epoch has ⌈N/B⌉ steps in place of N/B.
 
         Source: Smith, Kindermans, Ying, Le 2018 (arXiv:1711.00489), section 4, for B/(N(1 − m)); the lag:
         a sum of a geometric series.
         """
         _check_size(dataset_size)
+        _check_sampling(sampling)
         lags, buffer = [], 0.0
         for stage in self.stages:
-            m, steps = float(stage.momentum), stage.steps(self.unit, dataset_size)
+            m, steps = float(stage.momentum), stage.steps(self.unit, dataset_size, sampling=sampling)
             filled = (1 - m**steps) / (1 - m)
             lags.append(m * filled * (1 - (1 - m) * buffer) * stage.length / steps)
             buffer = m**steps * buffer + filled
@@ -152,6 +155,11 @@ class Schedule(Shown):
 def _check_size(dataset_size: int | None) -> None:
     if dataset_size is not None:
         _checks.integer("dataset_size", dataset_size, at_least=1)
+
+
+def _check_sampling(sampling: Any) -> None:
+    if sampling is not None:
+        _checks.choice("sampling", sampling, _samplings.SAMPLINGS)
 
 
 def nearest(steps: Numbers) -> np.ndarray | np.integer:

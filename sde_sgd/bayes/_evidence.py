@@ -15,8 +15,9 @@ from jaxtyping import Array, Float, Key, PyTree
 from sde_sgd import _checks, _tree
 from sde_sgd._platform._shown import described, short
 from sde_sgd._platform.reading import _traces
+from sde_sgd.curvature._lanczos import Tridiagonal
 from sde_sgd.curvature._operators import Operator, check_theta, operator, parameter_count, parameters_of
-from sde_sgd.curvature._quadrature import check_quadrature, quadrature
+from sde_sgd.curvature._quadrature import check_quadrature, gauss, tridiagonals
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
 from sde_sgd.problems._losses import cross_entropy
 from sde_sgd.random import check_key
@@ -51,6 +52,9 @@ class Evidence:
     Attributes:
         value: N ln k − Σ ℓ_n − ½ Σ λ_j θ_j² − ½ Σ ln μ_i, in nats. Above 0 it favours the model.
         standard_error: of `value`, from the random vectors; 0 from the whole Hessian.
+        quadrature_error: by how much the second half of the products has moved `value`, which is above what
+            more of them would still move it wherever the error falls as 1/products or faster; 0 from the
+            whole Hessian.
         likelihood: N ln k − Σ ℓ_n, the log likelihood of the fit over that of the null model.
         prior: ½ Σ λ_j θ_j².
         occam: −½ Σ ln μ_i, the log of the Occam factor.
@@ -65,6 +69,7 @@ class Evidence:
 
     value: float
     standard_error: float
+    quadrature_error: float
     likelihood: float
     prior: float
     occam: float
@@ -76,12 +81,18 @@ class Evidence:
     classes: int
 
     def __str__(self) -> str:
-        return (
-            f"log evidence over guessing {self.value:.5g} ± {self.standard_error:.2g} nats "
-            f"(N = {self.samples}, {self.classes} classes)\n"
-            f"  likelihood {self.likelihood:+.5g}, prior {-self.prior:+.5g}, Occam factor {self.occam:+.5g}\n"
-            f"  {self.effective_parameters:.4g} of {self.dimension} parameters are determined by the data"
-        )
+        of = f"(N = {self.samples}, {self.classes} classes)"
+        lines = [
+            f"log evidence over guessing {self.value:.5g} ± {self.standard_error:.2g} nats {of}",
+            f"  likelihood {self.likelihood:+.5g}, prior {-self.prior:+.5g}, Occam factor {self.occam:+.5g}",
+            f"  {self.effective_parameters:.4g} of {self.dimension} parameters are determined by the data",
+        ]
+        if self.quadrature_error > self.standard_error:
+            lines.append(
+                f"  ! the quadrature may be off by {self.quadrature_error:.2g} nats, which is not in ±: take "
+                f"more products"
+            )
+        return "\n".join(lines)
 
 
 def map_fit(
@@ -94,7 +105,8 @@ def map_fit(
 ) -> Fit:
     r"""The maximum a posteriori: the least of N L(θ) + ½ Σ λ_j θ_j², by L-BFGS in float64.
 
-    Of a network it is the minimum that the start leads to.
+    Of a network it is the minimum that the start leads to; from a start of zeros, or another that no
+    gradient leaves, a saddle, which `log_evidence` refuses.
 
     Args:
         problem: a classifier with cross-entropy and without l2: the prior has its place in `precision`.
@@ -156,7 +168,7 @@ def log_evidence(
         method: "exact" takes all eigenvalues of the Hessian, "lanczos" estimates both sums over them by
             stochastic Lanczos quadrature, "auto" is exact up to 4,096 parameters.
         samples, products: random vectors, and products for each, of "lanczos"; by default 16 and 200 (or d).
-            The quadrature's own error, not in the standard error, falls as exp(−4 · products/√μ₁).
+            The quadrature's own error, told beside the standard error, falls as exp(−4 · products/√μ₁).
         key: draws the vectors; by default a fixed one.
         tolerance: of the gradient's norm, of the cost per example.
 
@@ -182,6 +194,7 @@ def log_evidence(
     check_key(key)
     exact = method == "exact" or (method == "auto" and size <= _EXACT)
     count, classes = problem.size, _classes(problem)
+    unknown = not exact and products == 1 < size  # nothing to compare with
     with jax.enable_x64(True):
         doubled, at = _in_double((problem, theta))
         weights = jnp.asarray(prior)
@@ -201,10 +214,11 @@ def log_evidence(
             )
         if exact:
             logs, inverses, lowest = _sums_of_all(np.asarray(_ratio_matrix(doubled, at, weights)))
+            before = logs
         else:
             found = _sums(doubled, at, weights, key, samples, products)
-            logs, inverses = (np.asarray(one) for one in found[:2])
-            lowest = float(found[2])
+            logs, inverses, before = (np.asarray(one) for one in found[:3])
+            lowest = float(found[3])
         if not lowest > 0:
             raise ValueError(
                 f"theta must be a minimum of the cost, but there is an eigenvalue of {lowest:.3g} "
@@ -218,6 +232,7 @@ def log_evidence(
     return Evidence(
         value=likelihood - penalty - 0.5 * mean_log,
         standard_error=0.5 * error,
+        quadrature_error=np.inf if unknown else 0.5 * abs(mean_log - float(np.mean(before))),
         likelihood=likelihood,
         prior=penalty,
         occam=-0.5 * mean_log,
@@ -365,9 +380,17 @@ def _sums_of_all(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
 def _sums(
     problem: EmpiricalRisk, at: Any, prior: Float[Array, " d"], key: Any, samples: int, products: int
 ) -> Any:
-    """The same from each of some random vectors, and the lowest Ritz value."""
+    """The same from each of some random vectors, Σ ln μ from half the products, and the lowest Ritz value."""
     made = _ratios(problem, at, prior)
-    nodes, weights = quadrature(made, key, samples, products)
-    safe = jnp.maximum(nodes, jnp.finfo(nodes.dtype).tiny)
-    logs, inverses = (made.origin.size * jnp.sum(weights * of, axis=1) for of in (jnp.log(safe), 1 / safe))
-    return logs, inverses, jnp.min(nodes)
+
+    def look(found: Tridiagonal) -> Any:
+        return gauss(found), gauss(found.leading(-(-products // 2)))
+
+    (nodes, weights), (fewer, their_weights) = tridiagonals(made, key, samples, products, look)
+
+    def over_all(values: Array, weights: Array, of: Callable[[Array], Array]) -> Array:
+        safe = jnp.maximum(values, jnp.finfo(values.dtype).tiny)
+        return made.origin.size * jnp.sum(weights * of(safe), axis=1)
+
+    logs, inverses = (over_all(nodes, weights, of) for of in (jnp.log, jnp.reciprocal))
+    return logs, inverses, over_all(fewer, their_weights, jnp.log), jnp.min(nodes)

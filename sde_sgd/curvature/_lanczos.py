@@ -34,6 +34,12 @@ class Tridiagonal(NamedTuple):
         values, columns = symmetric_eigh(matrix)
         return self.unit * values, columns
 
+    def leading(self, products: int) -> "Tridiagonal":
+        """What the first of these products had given."""
+        return Tridiagonal(
+            self.diagonal[:products], self.off_diagonal[:products], self.basis[:products], self.unit
+        )
+
     def residuals(self, columns: Float[Array, "m k"]) -> Float[Array, " k"]:
         """|A Qs − λ Qs| of eigenvectors s of T: |β_m s_m|, but no less than rounding, 10 ε |T|.
 

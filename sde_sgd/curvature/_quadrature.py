@@ -1,5 +1,6 @@
 """Stochastic Lanczos quadrature: spectral density and log-determinant."""
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -15,7 +16,7 @@ from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers, Scalar, Theta
 from sde_sgd.curvature._eigenpairs import check_products
 from sde_sgd.curvature._estimates import Estimate, check_samples, mean_of, signs
-from sde_sgd.curvature._lanczos import lanczos
+from sde_sgd.curvature._lanczos import Tridiagonal, lanczos
 from sde_sgd.curvature._operators import Asked, Operator, asked, parameter_count, precise
 from sde_sgd.problems._base import Problem
 
@@ -147,19 +148,31 @@ def check_quadrature(samples: Any, products: Any, size: int) -> tuple[int, int]:
     return check_samples(samples), products
 
 
+def tridiagonals(
+    made: Operator, key: Key[Array, ""], samples: int, products: int, look: Callable[[Tridiagonal], Any]
+) -> Any:
+    """What `look` finds in Lanczos' matrix of each of some vectors of random signs."""
+
+    def one(draw: Key[Array, ""]) -> Any:
+        begin, more = jax.random.split(draw)
+        another = jax.random.normal(more, made.origin.shape, made.origin.dtype)
+        return look(lanczos(made.product, signs(begin, made.origin), products, another))
+
+    return lax.map(one, jax.random.split(key, samples))
+
+
+def gauss(found: Tridiagonal) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
+    """Nodes μ and weights w of Gauss' quadrature: zᵀ f(A) z/d ≈ Σ w f(μ)."""
+    nodes, columns = found.eigh()
+    return nodes, columns[0] ** 2
+
+
 def quadrature(
     made: Operator, key: Key[Array, ""], samples: int, products: int
 ) -> tuple[Float[Array, "samples m"], Float[Array, "samples m"]]:
-    """Nodes μ and weights w with zᵀ f(A) z/d ≈ Σ w f(μ), for random signs z."""
-
-    def one(draw: Key[Array, ""]) -> tuple[Array, Array]:
-        begin, more = jax.random.split(draw)
-        another = jax.random.normal(more, made.origin.shape, made.origin.dtype)
-        nodes, columns = lanczos(made.product, signs(begin, made.origin), products, another).eigh()
-        return nodes, columns[0] ** 2
-
-    result: tuple[Float[Array, "samples m"], Float[Array, "samples m"]] = lax.map(
-        one, jax.random.split(key, samples)
+    """Nodes and weights of `gauss`, for vectors z of random signs."""
+    result: tuple[Float[Array, "samples m"], Float[Array, "samples m"]] = tridiagonals(
+        made, key, samples, products, gauss
     )
     return result
 

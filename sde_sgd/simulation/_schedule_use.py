@@ -69,15 +69,18 @@ def look_at_schedule(process: Process, start: int, steps: int, stacklevel: int) 
         )
 
 
-def tell_momentum_lag(schedule: Schedule, dataset_size: int | None, name: str, stacklevel: int) -> None:
+def tell_momentum_lag(
+    schedule: Schedule, dataset_size: int | None, sampling: Any, name: str, stacklevel: int
+) -> None:
     """Warn of stages that a momentum buffer sets back by more than a tenth of their length."""
-    lags = schedule.momentum_lags(dataset_size)
+    lags = schedule.momentum_lags(dataset_size, sampling=sampling)
     for number, (stage, lag) in enumerate(zip(schedule.stages, lags, strict=True), 1):
         if lag <= _LAG * stage.length:
             continue
         m = float(stage.momentum)
-        fills = stage.length / stage.steps(schedule.unit, dataset_size) / (1 - m)
-        how = "B/(N(1 − m))" if schedule.unit == "epochs" else "1/(1 − m)"
+        fills = stage.length / stage.steps(schedule.unit, dataset_size, sampling=sampling) / (1 - m)
+        epoch = "1/(⌈N/B⌉(1 − m))" if sampling == "shuffle_all" else "B/(N(1 − m))"
+        how = epoch if schedule.unit == "epochs" else "1/(1 − m)"
         warn(
             f"{name}: in stage {number} of {len(schedule.stages)} the momentum buffer takes about {how} = "
             f"{fills:.3g} {schedule.unit} to fill, which sets the stage back by {lag:.3g} of its "

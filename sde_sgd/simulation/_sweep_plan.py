@@ -232,8 +232,9 @@ def _look_at_stages(
     called = "schedule" if names[0] is None else f"schedule {names[0]!r}"
     called += f" for problem {names[1]!r}" if names[1] else ""
     schedule.check_fits(problem.dataset_size, called)
-    if sampling_of(problem, schedule.stages[0]) is not None:
-        tell_momentum_lag(schedule, problem.dataset_size, called, stacklevel=4)
+    sampling = sampling_of(problem, schedule.stages[0])
+    if sampling is not None:
+        tell_momentum_lag(schedule, problem.dataset_size, sampling, called, stacklevel=4)
 
 
 def clock_of(schedule: Any, epochs: Any, time: Any, steps: Any, every: Any) -> Clock:

@@ -102,6 +102,18 @@ def test_the_sums_are_those_of_the_dense_hessian():
     by_vectors = bayes.log_evidence(NET, fit.theta, precision=0.5, method="lanczos", samples=200, key=KEY)
     assert abs(by_vectors.value - found.value) < 4 * by_vectors.standard_error
     assert by_vectors.standard_error > 0 == found.standard_error
+    assert found.quadrature_error == 0
+    # as many products as parameters are exact; half of them are not
+    few = bayes.log_evidence(
+        NET,
+        fit.theta,
+        precision=0.5,
+        method="lanczos",
+        samples=200,
+        key=KEY,
+        products=(found.dimension + 1) // 2,
+    )
+    assert by_vectors.quadrature_error == pytest.approx(abs(few.value - by_vectors.value), rel=1e-6)
 
 
 @pytest.mark.script
@@ -114,6 +126,21 @@ def test_of_a_network_for_digits_both_ways_agree():
     assert exact.dimension == 1_960
     assert abs(found.value - exact.value) < 3 * found.standard_error
     assert found.standard_error < 0.03 * abs(exact.occam)
+
+
+@pytest.mark.parametrize(("data", "products"), [("wine", 2), ("breast_cancer", 8)])
+def test_too_few_products_are_told_of(data, products):
+    """With next to no prior μ goes over orders of magnitude: ± does not cover what few products miss."""
+    net = ss.problems.softmax_regression(getattr(ss.data, data)())
+    options = {"precision": 1e-3, "tolerance": 1e-9}
+    theta = bayes.map_fit(net, net.init(KEY), **options).theta
+    exact = bayes.log_evidence(net, theta, **options)
+    found = bayes.log_evidence(net, theta, **options, method="lanczos", samples=100, products=products)
+    assert exact.value - found.value > 4 * found.standard_error  # Gauss' quadrature of ln is too large
+    assert abs(exact.value - found.value) < found.quadrature_error + 4 * found.standard_error
+    assert f"may be off by {found.quadrature_error:.2g} nats, which is not in ±" in str(found)
+    one = bayes.log_evidence(net, theta, **options, method="lanczos", products=1)
+    assert one.quadrature_error == np.inf and "! the quadrature" not in str(exact)
 
 
 def test_what_is_no_minimum_is_refused():

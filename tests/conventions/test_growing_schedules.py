@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -29,11 +30,18 @@ def x(theta):
     return theta[0]
 
 
-def ends(schedule, key):
+def ends(schedule, key, **options):
     """θ at the end of every stage."""
-    marks = np.cumsum([stage.length for stage in schedule.stages])
+    marks = list(np.cumsum([stage.length for stage in schedule.stages]))
     result = ss.sweep(
-        ss.SGD, DATA, schedule=schedule, seeds=1, every=list(marks), record={"x": x}, key=key, devices=ONE
+        partial(ss.SGD, **options),
+        DATA,
+        schedule=schedule,
+        seeds=1,
+        every=marks,
+        record={"x": x},
+        key=key,
+        devices=ONE,
     )
     return result["x"].values[0]
 
@@ -49,6 +57,17 @@ def test_lags_are_those_of_a_run(key):
     np.testing.assert_allclose(behind * np.array(sizes) / N, lags, atol=1e-3 * lags.max())
     # m/(1 − m) steps of B/N epochs; then ahead, since the buffer was fuller; then behind again
     np.testing.assert_allclose(lags, [9 * 2 / N, -4 * 4 / N, 19 * 0.9 * 4 / N], rtol=1e-12)
+
+
+def test_lags_of_epochs_that_leave_no_example_out(key):
+    """40 examples in batches of 16 are three steps: a lag of m/(1 − m) steps is that of a run."""
+    schedule = piecewise([30], learning_rate=0.01, batch_size=16, momentum=0.9)
+    (behind,) = 90 - -np.diff(ends(schedule, key, sampling="shuffle_all")) / 0.1
+    (lag,) = schedule.momentum_lags(N, sampling="shuffle_all")
+    assert behind / 3 == pytest.approx(lag, rel=1e-3)
+    assert lag == pytest.approx(9 / 3, rel=1e-3)
+    with refused(match="sampling must be one of"):
+        schedule.momentum_lags(N, sampling="all")
 
 
 def behind(lengths, momenta):
