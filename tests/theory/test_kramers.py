@@ -114,6 +114,11 @@ def test_styblinski_and_tang():
     np.testing.assert_allclose(times[1].saddle.theta, [0.156731, -2.903534, -2.903534], atol=1e-6)
     np.testing.assert_allclose(np.abs(times[1].saddle.direction), [1, 0, 0], atol=1e-9)
     assert times[1].standard_error == 0
+    found = theory.find_saddle(problem, minimum.at[0].set(0.2))
+    again = theory.kramers(problem, HYPER, minimum=times[1].minimum, saddle=found)
+    np.testing.assert_allclose(again.time, times[1].time, rtol=1e-9)
+    with refused(match="minimum must lie near a minimum"):
+        theory.kramers(problem, HYPER, minimum=found, saddle=found)
 
 
 def test_guesses_that_end_elsewhere():

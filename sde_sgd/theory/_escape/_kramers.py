@@ -72,7 +72,8 @@ def kramers(
     Args:
         problem: with isotropic, constant noise.
         hyper: one η, B and m.
-        minimum, saddle: parameters of one chain near a and near b, refined here.
+        minimum, saddle: parameters of one chain near a and near b, or a `StationaryPoint` such as
+            `find_saddle` gives; refined here.
         samples, products: random vectors above 500 parameters, and products for each, as in
             `curvature.log_determinant`, whose error of quadrature this has too.
         key: draws them; needed above 500 parameters.

@@ -51,7 +51,7 @@ def find_saddle(problem: Problem, guess: PyTree) -> StationaryPoint:
 
     Args:
         problem: any problem.
-        guess: parameters of one chain, close to the saddle.
+        guess: parameters of one chain, close to the saddle, or the `StationaryPoint` of a problem like it.
 
     Returns:
         `StationaryPoint` with exactly one negative eigenvalue and none that is zero.
@@ -69,7 +69,7 @@ def find_saddle(problem: Problem, guess: PyTree) -> StationaryPoint:
 
 def saddle_near(problem: Problem, guess: PyTree, name: str) -> StationaryPoint:
     """The same for an argument of another name."""
-    guess = check_theta(problem, guess, name)
+    guess = check_theta(problem, _place(guess), name)
     found = stationary_point(problem, guess, name)
     curvatures = found.eigenvalues
     below = int((curvatures < 0).sum())
@@ -88,7 +88,7 @@ def saddle_near(problem: Problem, guess: PyTree, name: str) -> StationaryPoint:
 
 def minimum_near(problem: Problem, guess: PyTree, name: str) -> StationaryPoint:
     """The same for a minimum."""
-    guess = check_theta(problem, guess, name)
+    guess = check_theta(problem, _place(guess), name)
     found = stationary_point(problem, guess, name)
     if not found.eigenvalues[0] > 0 or _is_flat(found.eigenvalues):
         raise ValueError(
@@ -96,6 +96,10 @@ def minimum_near(problem: Problem, guess: PyTree, name: str) -> StationaryPoint:
             f"{parameters(found.theta)}, where the eigenvalues are {short(found.eigenvalues)}. Start closer."
         )
     return found
+
+
+def _place(given: Any) -> Any:
+    return given.theta if isinstance(given, StationaryPoint) else given
 
 
 def is_large(theta: Any) -> bool:
