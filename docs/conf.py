@@ -23,6 +23,7 @@ extensions = [
     "public_names",
     "mathml",
     "paper_report",
+    "wide_pictures",
 ]
 exclude_patterns = ["_build", "figures"]
 nitpicky = True
