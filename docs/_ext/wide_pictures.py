@@ -15,7 +15,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     return {"parallel_read_safe": True}
 
 
-def _mark(app: Sphinx, page: nodes.document, name: str) -> None:
+def _mark(app: Sphinx, page: nodes.document, *_: Any) -> None:
     for picture in page.findall(nodes.image):
         if "width" not in picture and picture["uri"] in app.env.images:
             width, height = imagesize.get(app.srcdir / picture["uri"])
