@@ -22,6 +22,13 @@ FAULTS = [
         "conventions/test_growing_schedules.py::test_lags_are_those_of_a_run",
     ),
     Fault(
+        "lags of epochs that leave no example out are those of N/B steps",
+        _SCHEDULES,
+        "m, steps = float(stage.momentum), stage.steps(self.unit, dataset_size, sampling=sampling)",
+        "m, steps = float(stage.momentum), stage.steps(self.unit, dataset_size)",
+        "conventions/test_growing_schedules.py::test_lags_of_epochs_that_leave_no_example_out",
+    ),
+    Fault(
         "a batch may grow to any size",
         _SCHEDULES,
         "if stage.batch_size > max(first, most):",
