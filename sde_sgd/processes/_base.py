@@ -68,8 +68,8 @@ class Process(Shown, _tree.Hashed, eqx.Module):
     def against_divergence(self) -> str:
         """What helps where chains diverge, for the warning of `run`."""
         return (
-            "A smaller learning rate helps: a quadratic of curvature h is stable only for learning_rate * h "
-            "< 2."
+            "A smaller learning rate helps: with momentum m a quadratic of curvature h is stable only for "
+            "learning_rate * h < 2(1 + m), and h may be larger on the way than at a minimum."
         )
 
     @property

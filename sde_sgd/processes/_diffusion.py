@@ -46,6 +46,14 @@ class Diffusion(SingleProcess):
         self.substeps = _checks.integer("substeps", substeps, at_least=1)
 
     @property
+    def against_divergence(self) -> str:
+        return (
+            f"More substeps help, such as substeps={8 * self.substeps}: a step of the solver takes the time "
+            f"η/((1 − m) substeps), which must be well below 2/h for a curvature h, and h may be larger on "
+            f"the way than at a minimum."
+        )
+
+    @property
     def examples_per_gradient(self) -> None:
         return None
 

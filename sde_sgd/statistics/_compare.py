@@ -67,11 +67,25 @@ class Comparison(Shown):
 
     @property
     def same(self) -> bool:
-        """Whether the Kolmogorov-Smirnov test finds no difference at `level`.
+        """Whether the Kolmogorov-Smirnov test finds no difference at `level`, and few chains diverged.
 
-        With few samples this says little: a distance below `ks_null` goes unseen.
+        With few samples this says little: a distance below `ks_null` goes unseen. If a larger share of the
+        chains than that diverged, those that are left, whatever their law, do not stand for all.
         """
-        return self.ks_p >= self.level
+        return self.ks_p >= self.level and not self._biased
+
+    @property
+    def _biased(self) -> bool:
+        return self.dropped > self.ks_null * self._all and not self._equal
+
+    @property
+    def _equal(self) -> bool:
+        return self.paired and self.ks == self.ks_null == 0
+
+    @property
+    def _all(self) -> int:
+        """Chains, or pairs of them, with those that diverged."""
+        return self.n + self.dropped + (0 if self.paired else self.n_reference or 0)
 
     @property
     def verdict(self) -> str:
@@ -82,8 +96,11 @@ class Comparison(Shown):
     def _difference(self) -> str:
         if self.no_scale == _CONSTANT:
             return "constant, equal" if self.ks == 0 else "constant, different"
-        if self.paired and self.ks == self.ks_null == 0:
+        if self._equal:
             return "equal, chain by chain"
+        if self.ks_p >= self.level and self._biased:
+            what = "pairs of chains" if self.paired else "chains"
+            return f"cannot tell: {self.dropped} of {self._all} {what} diverged, and what is left is no fair sample"
         if self.same:
             return f"not distinguishable at level {self.level:g} (a distance of {self.ks_null:.2g} would be)"
         return f"different ({_p_text(self.ks_p, 1)}, level {self.level:g})"

@@ -84,7 +84,21 @@ def test_results_with_diverged_chains(key):
     found = compare(result, NORMAL)
     assert found.n == 19
     assert found.dropped == 1
-    assert "1 diverged and left out" in str(found)
+    assert "1 diverged and left out" in str(found) and found.same
+
+
+def test_where_many_chains_diverged_those_left_do_not_stand_for_all(key):
+    """A share that diverged which is larger than the distance that would be noticed."""
+    process = ss.SGD(ss.problems.Quadratic(1.0), ss.Hyperparameters([0.5] * 80 + [2.5] * 20, 2))
+    with pytest.warns(UserWarning, match="diverged"):
+        result, again = (ss.run(process, chains=100, steps=400, key=k) for k in jax.random.split(key))
+    law = ss.theory.gibbs(process.problem, ss.Hyperparameters(0.5, 2))
+    found = compare(result, law)
+    assert found.ks_p > 0.01 and found.ks_null < 0.2 and not found.same
+    assert "cannot tell: 20 of 100 chains diverged" in found.verdict
+    both = compare(result, again)
+    assert both.ks_null > 0.2 and both.same
+    assert compare(result, result).same and "equal, chain by chain" in str(compare(result, result))
 
 
 def test_observables_of_larger_parameters(key):
