@@ -58,9 +58,10 @@ def by_renewal(
         process, start, outside: as for `Renewal`.
         chains: number of chains.
         steps: the horizon K of each chain after the burn-in; or
-        exits: about so many in all, or more: a pilot run goes on until the mean loss of the chains stays
-            and finds how many steps the exits take. It is the burn-in of the run that is counted, so that
-            where it stopped does not bias the rate, and that run is as long at least.
+        exits: about so many in all, give or take a third: a pilot run goes on until the mean loss of the
+            chains stays and finds from its own exits, some 50, how many steps so many take. It is the
+            burn-in of the run that is counted, so that where it stopped does not bias the rate, and that
+            run is as long at least.
         most_steps: of each chain in all, with `exits`.
         burn_in: with `steps`, steps before anything is counted; by default K/4.
         key: of the random numbers.

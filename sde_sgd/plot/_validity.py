@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _LEAST, _MOST = 1e-2, 1e2
 _ANSWERS = {"within": COLOURS[2], "beyond": COLOURS[1], "cannot tell": COLOURS[4]}
-_WORDS = {"within": "ok", "beyond": "too much", "cannot tell": "not told"}
+_WORDS = {"within": "ok", "beyond": "too much", "cannot tell": "cannot tell"}
 _TITLES = {
     "yes": "SGD follows its SDE",
     "no": "SGD does not follow its SDE",

@@ -47,9 +47,10 @@ class Langevin(Diffusion):
         C(θ); "isotropic", "diagonal"; two-point  Euler()                    32         32
 
     Euler's variance is too large by the factor 1/(1 − η'h/(2 substeps)), so where η'λ₁ is small for the
-    largest eigenvalue λ₁ of ∇∇L a few substeps do. Where the curvature changes along the way, in escapes or
-    on steep walls, more are needed, above all with momentum: η' is 10 η at m = .9. Double them and see. **One Euler substep is not the SDE**: it is SGD
-    with Gaussian gradient noise, with the stationary law of SGD and not of the SDE.
+    largest eigenvalue λ₁ of ∇∇L a few substeps do. **One Euler substep is not the SDE**: it is SGD
+    with Gaussian gradient noise, with the stationary law of SGD and not of the SDE. Where the curvature
+    changes along the way, in escapes or on steep walls, more substeps than these are needed, above all with
+    momentum: η' is 10 η at m = .9. Give four times as many and see.
 
     Args:
         problem: what is minimised. For data the noise has the exact empirical covariance C(θ), at

@@ -1,6 +1,6 @@
 """Results of a sweep: named dimensions, files, selection by η/B."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,36 +51,36 @@ class SweepResult(Shown):
         """One variable by its name."""
         return self.dataset[name]
 
+    def __iter__(self) -> Iterator[str]:
+        """The names of the variables."""
+        return iter(map(str, self.dataset))
+
     def sel(self, **values: object) -> "xr.Dataset":
         """The runs with these values, such as `sel(batch_size=8)` or `sel(ratio=0.01)`.
 
-        Where the ratio is no axis of its own, the points of the grid that have it are put in a row
-        along a dimension "run". Numbers match to a relative 10⁻⁵.
+        A list takes several values, a slice all within both ends. Where the coordinate is no axis of its
+        own, as the ratio of a grid of η and B, the points that have it are put in a row along a dimension
+        "run". Numbers match to a relative 10⁻⁵. What else xarray can, such as the nearest value, is
+        `dataset.sel`.
 
         Raises:
-            ValueError: if no run has the value, with those there are.
+            ValueError: if no run has a value, with those there are.
         """
         found = self.dataset
         for name, value in values.items():
             if name not in found.coords:
                 raise ValueError(
-                    f"{name!r} is no coordinate of this sweep; there are {sorted(map(str, found.coords))}."
+                    f"{name!r} is no coordinate of this sweep; there are {sorted(map(str, found.coords))}. "
+                    f"Options of xarray go to .dataset.sel(...)."
                 )
             coordinate = found[name]
-            numbers = coordinate.dtype.kind in "fiu"
-            if numbers:
-                match = np.isclose(coordinate.values, _checks.scalar(name, value), rtol=1e-5, atol=0)
-            else:
-                match = np.asarray(coordinate.values == value)
-            if not match.any():
-                known = np.unique(coordinate.values).tolist()
-                listed = ", ".join(f"{entry:g}" if numbers else repr(entry) for entry in known)
-                raise ValueError(f"no run has {name} = {value!r}; there are {listed}.")
+            match = _matches(name, coordinate.values, value)
             if coordinate.ndim == 0:
                 continue
             if coordinate.ndim == 1:
                 found = found.isel({coordinate.dims[0]: np.flatnonzero(match)})
-                if coordinate.dims[0] == name and found.sizes[name] == 1:
+                one = not isinstance(value, slice | list | tuple | np.ndarray)
+                if one and coordinate.dims[0] == name and found.sizes[name] == 1:
                     found = found.squeeze(name)
             else:
                 names = [entry for entry in coordinate.dims if entry in found.indexes]
@@ -191,3 +191,34 @@ def build_dataset(
         elif name not in names:
             coords[name] = (names, placed)
     return xr.Dataset(data, coords, dict(attributes))
+
+
+def _matches(name: str, there: np.ndarray, value: Any) -> np.ndarray:
+    """Which of the values there are asked for, or a refusal: all of a list, or one within a slice."""
+    numbers = there.dtype.kind in "fiu"
+    if isinstance(value, slice):
+        if not numbers or value.step is not None:
+            raise ValueError(f"{name} must be values or a slice of two numbers, got {value!r}.")
+        low, high = (
+            default if end is None else float(_checks.scalar(name, end))
+            for end, default in ((value.start, -np.inf), (value.stop, np.inf))
+        )
+        match = (there > low) & (there < high) | _close(there, low) | _close(there, high)
+        wanted = [match]
+    else:
+        listed = value if isinstance(value, list | tuple | np.ndarray) and np.ndim(value) == 1 else [value]
+        if not len(listed):
+            raise ValueError(f"{name} must hold at least one value, got {value!r}.")
+        wanted = [_close(there, _checks.scalar(name, one)) if numbers else there == one for one in listed]
+    for one, asked in zip(wanted, [value] if len(wanted) == 1 else list(value), strict=True):
+        if not np.any(one):
+            known = np.unique(there).tolist()
+            shown = ", ".join(f"{entry:g}" if numbers else repr(entry) for entry in known)
+            raise ValueError(f"no run has {name} = {asked!r}; there are {shown}.")
+    result: np.ndarray = np.any(wanted, axis=0)
+    return result
+
+
+def _close(there: np.ndarray, value: float) -> np.ndarray:
+    result: np.ndarray = np.isclose(there, value, rtol=1e-5, atol=0)
+    return result

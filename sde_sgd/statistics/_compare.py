@@ -100,7 +100,8 @@ class Comparison(Shown):
             return "equal, chain by chain"
         if self.ks_p >= self.level and self._biased:
             what = "pairs of chains" if self.paired else "chains"
-            return f"cannot tell: {self.dropped} of {self._all} {what} diverged, and what is left is no fair sample"
+            lost = f"{self.dropped} of {self._all} {what} diverged"
+            return f"cannot tell: {lost}, and what is left is no fair sample"
         if self.same:
             return f"not distinguishable at level {self.level:g} (a distance of {self.ks_null:.2g} would be)"
         return f"different ({_p_text(self.ks_p, 1)}, level {self.level:g})"

@@ -188,7 +188,10 @@ def _cause(cause: Cause) -> list[str]:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2g}" if abs(value) < 100 else f"{value:.0e}" if math.isfinite(value) else "∞"
+    if abs(value) >= 100:
+        return f"{value:.0e}" if math.isfinite(value) else "∞"
+    # so many digits that what is beside a limit is on its side of it
+    return f"{value:.3g}" if abs(value) >= 1e-3 else f"{value:.1g}"
 
 
 def _directions(found: Diagnosis) -> list[str]:

@@ -145,7 +145,8 @@ def test_the_double_well_is_gibbs_within_a_hundredth_where_one_euler_step_is_not
 
     assert distance() < 0.01
     assert distance(substeps=2) < 0.0062
-    with pytest.warns(UserWarning, match="More substeps help"):  # the quartic walls are too steep for Euler's step
+    # the quartic walls are too steep for Euler's step
+    with pytest.warns(UserWarning, match="More substeps help"):
         assert distance(**ONE_EULER_STEP) > 0.06
 
 

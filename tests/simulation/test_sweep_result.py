@@ -70,6 +70,21 @@ def test_selection_by_the_ratio_of_a_grid_puts_its_points_in_a_row():
     assert result.sel(batch_size=4, ratio=0.1)["learning_rate"].values.tolist() == [0.4, 0.4]
 
 
+def test_selection_of_several_values():
+    """By a list or a slice, both ends of which count; one value drops an axis and a list of one does not."""
+    result = made(GRID)
+    rates = result.dataset["learning_rate"].values
+    assert result.sel(learning_rate=list(rates[:1]))["loss"].sizes["learning_rate"] == 1
+    np.testing.assert_array_equal(result.sel(learning_rate=list(rates))["loss"], result["loss"])
+    some = result.sel(epoch=slice(0.5, None))
+    np.testing.assert_array_equal(some["epoch"], [0.5, 1])
+    np.testing.assert_array_equal(result.sel(epoch=slice(0, 0.5 * (1 + 5e-6)))["epoch"], [0, 0.5])
+    assert set(result.sel(ratio=[0.1, 0.2])["ratio"].values) == {0.1, 0.2}
+    assert set(result.sel(ratio=slice(0.08, 0.3))["ratio"].values) == {0.1, 0.2}
+    assert result.sel(problem=["clean", "noisy ½"])["loss"].sizes["problem"] == 2
+    assert "loss" in result and "ratio" not in list(result) and {"loss", "updates"} <= set(result)
+
+
 def test_selection_by_a_ratio_that_is_an_axis_or_belongs_to_a_list():
     axis = ss.SweepResult(made({"ratio": [0.01, 0.02], "batch_size": [2, 4]}).dataset)
     assert axis.sel(ratio=0.02)["loss"].dims == ("batch_size", "seed", "epoch")
@@ -88,11 +103,16 @@ def test_selection_by_a_ratio_that_is_an_axis_or_belongs_to_a_list():
     ("values", "message"),
     [
         ({"ratio": 0.3}, r"no run has ratio = 0.3; there are 0.025, 0.05, 0.1, 0.2\."),
+        ({"ratio": [0.1, 0.3]}, r"no run has ratio = 0.3; there are"),
+        ({"ratio": []}, r"ratio must hold at least one value"),
+        ({"ratio": slice(1, 2)}, r"no run has ratio = slice\(1, 2, None\); there are"),
+        ({"problem": slice(1, 2)}, r"problem must be values or a slice of two numbers"),
+        ({"method": "nearest"}, r"Options of xarray go to \.dataset\.sel"),
         ({"ratio": 0.1001}, "no run has ratio"),
         ({"problem": "dirty"}, r"no run has problem = 'dirty'; there are 'clean', 'noisy ½'\."),
         ({"problem": 3}, "no run has problem = 3"),
         ({"nothing": 1}, r"'nothing' is no coordinate of this sweep; there are \['batch_size', 'epoch'"),
-        ({"batch_size": [2, 4]}, r"batch_size must be one number, got an array of shape \(2,\)"),
+        ({"batch_size": [[2, 4]]}, r"batch_size must be one number, got an array of shape \(1, 2\)"),
         ({"batch_size": "two"}, "batch_size must be a real number"),
     ],
 )
