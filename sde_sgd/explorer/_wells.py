@@ -23,6 +23,7 @@ from sde_sgd.problems._tilted_noise import TiltedNoiseData
 from sde_sgd.problems._wells import DoubleWell, Quadratic, TwoMinima
 from sde_sgd.processes._langevin import Langevin
 from sde_sgd.processes._sgd import SGD
+from sde_sgd.simulation._result import Result
 from sde_sgd.simulation._run import run
 from sde_sgd.theory._chain._law import law_inside
 from sde_sgd.theory._density import Density1D
@@ -44,6 +45,8 @@ _POINTS, _SHOWN = 2001, 801
 _WIDE = np.sinh(np.linspace(-7, 7, 4001)) / 5
 # what is left of a start without velocities; and steps to wait for that at most
 _AT_REST, _SETTLING = 0.05, 100
+# in ends of the range that the law is known on: a chain beyond is on its way to infinity
+_FAR = 1e3
 # of 2ΔL/T: beyond, float64 knows no passage
 _DEEPEST = 30.0
 # chain-steps at most, in units of a step with Gaussian noise
@@ -132,15 +135,16 @@ def simulate_well(settings: WellSettings, key: Key[Array, ""]) -> WellNumbers:
         found = run(process, steps=steps, initial=begin, key=keys[1], **options)
         begin = _start(settings, boltzmann, keys[2])
         other = run(sde, steps=sde_steps, initial=begin, key=keys[3], **options)
-    samples = {"SGD": np.sort(found.samples()), "SDE": np.sort(other.samples())}
+    (ends, lost), (sde_ends, sde_lost) = (_ends(result, boltzmann) for result in (found, other))
+    samples = {"SGD": ends, "SDE": sde_ends}
     if time < 0.95 * settings.time:
         notes.append(f"run to t = {time:.3g} of {settings.time:g}, to keep the picture quick")
     if _chains(settings) < settings.chains:
         notes.append(f"{_chains(settings)} chains, as batches of a data set take longer")
-    if found.diverged:
-        notes.append(f"{found.diverged} of {_chains(settings)} chains of SGD diverged")
-    if other.diverged:
-        notes.append(f"{other.diverged} of {_chains(settings)} chains of the SDE's solver diverged")
+    if lost:
+        notes.append(f"{lost} of {_chains(settings)} chains of SGD diverged")
+    if sde_lost:
+        notes.append(f"{sde_lost} of {_chains(settings)} chains of the SDE's solver diverged")
     if settings.momentum**steps > _AT_REST:
         notes.append("SGD begins at rest, and its velocities have not settled yet")
     if settings.start == "spread" and settings.well != "parabola":
@@ -152,11 +156,18 @@ def simulate_well(settings: WellSettings, key: Key[Array, ""]) -> WellNumbers:
         steps,
         time,
         samples,
-        found.diverged,
+        lost,
         {"Gibbs": boltzmann, **laws},
         {pair: distance(known[pair[0]], known[pair[1]]) for pair in _pairs(known)},
         tuple(notes),
     )
+
+
+def _ends(result: Result, law: Density1D) -> tuple[np.ndarray, int]:
+    """Ends of chains, sorted, and how many diverged: not finite any more, or on a way that ends there."""
+    ends = result.samples()
+    near = np.abs(ends) <= _FAR * np.abs(law.grid).max()
+    return np.sort(ends[near]), int(result.diverged + (~near).sum())
 
 
 def _pairs(known: Mapping[str, Law]) -> list[tuple[str, str]]:

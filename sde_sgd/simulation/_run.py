@@ -56,8 +56,9 @@ def run(
     """Run an ensemble of independent chains of any process.
 
     Chain i depends on `key` and i alone: not on the number of chains, on how the run is cut into
-    chunks, or on whether it is stopped and continued. Memory does not grow with the number of
-    steps, but for `record`, which keeps what it is asked to keep in host memory.
+    chunks, or on whether it is stopped and continued (with data, whose products come in batches, to
+    rounding). Memory does not grow with the number of steps, but for `record`, which keeps what it is asked
+    to keep in host memory.
 
     >>> import jax, sde_sgd as ss
     >>> sgd = ss.SGD(ss.problems.Quadratic(1.0), ss.Hyperparameters(learning_rate=0.1, batch_size=2))
