@@ -47,6 +47,27 @@ def test_no_line_strikes_through_a_number_of_a_heat_map(log):
 
 
 @pytest.mark.parametrize(
+    ("table", "digits"),
+    [
+        (np.linspace(1.19, 1.44, 25), 3),
+        (np.linspace(100.1, 100.4, 25), 4),
+        (1 + 1e-6 * np.arange(25), 4),
+        (np.linspace(0, 9, 25), 2),
+        (np.ones(25), 2),
+        (np.r_[1.2, 1.2001, np.linspace(3, 9, 23)], 2),
+        (np.full(25, np.nan), 2),
+    ],
+)
+def test_numbers_have_as_many_digits_as_the_colours_tell_apart(table, digits):
+    where = {"learning_rate": RATES, "batch_size": SIZES}
+    table = table.reshape(5, 5)
+    words = [text.get_text() for text in ss.plot.heat_map(table, **where).axes[0].texts]
+    assert words == [f"{value:.{digits}g}" for value in table.ravel() if np.isfinite(value)]
+    plain = ss.plot.heat_map(table, numbers="{:.1f}", **where).axes[0].texts
+    assert [text.get_text() for text in plain] == [f"{one:.1f}" for one in table.ravel() if np.isfinite(one)]
+
+
+@pytest.mark.parametrize(
     ("low", "high", "log", "ticks"),
     [
         (-0.833, 1.61, False, [-0.5, 0, 0.5, 1, 1.5]),
