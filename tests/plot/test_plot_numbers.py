@@ -37,6 +37,19 @@ def test_bands_are_of_the_chains_that_did_not_diverge(band, width, result):
         np.testing.assert_allclose(here.min(), middle - width * deviation, rtol=1e-5)
 
 
+def test_a_band_of_what_is_positive_ends_at_the_smallest_value():
+    def lower(values, band="deviation"):
+        (area,) = ss.plot.curves("x", band=band, x=([0, 1], values)).axes[0].collections
+        corners = area.get_paths()[0].vertices
+        return [corners[corners[:, 0] == at, 1].min() for at in (0, 1)]
+
+    wide, narrow = np.array([1.0, 1.0, 1.0, 9.0]), np.array([2.0, 3.0, 4.0, 3.0])
+    np.testing.assert_allclose(lower(np.stack([wide, narrow])), [1, narrow.mean() - narrow.std(ddof=1)])
+    # without a deviation as large as the mean, or with a value below 0, it is as wide as above
+    np.testing.assert_allclose(lower(np.stack([wide, narrow]), "error"), [1, 3 - narrow.std(ddof=1) / 2])
+    np.testing.assert_allclose(lower(np.stack([wide - 2, wide])), [-3, 1])
+
+
 def test_cells_lie_around_their_centres():
     (axes, _) = ss.plot.heat_map(np.eye(2), learning_rate=[0.1, 0.4], batch_size=[2, 8]).axes
     corners = axes.collections[0].get_coordinates()
