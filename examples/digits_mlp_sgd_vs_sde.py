@@ -68,11 +68,11 @@ def main() -> None:
     figure, axes = ss.plot.figure(1, 2, width=5.4, height=4.2)
     styles = {
         "SGD, B = 8, other seeds": {"color": "#56B4E9", "ls": "--"},
-        "SGD, B = 2": {"color": "#009E73"},
-        "SGD, B = 32": {"color": "#E69F00"},
+        "SGD, B = 2": {"color": "#009E73", "ls": "-"},
+        "SGD, B = 32": {"color": "#E69F00", "ls": "-"},
         "SDE, exact C(θ), dt = .02": {"color": "black", "ls": "-"},
         "SDE, exact C(θ), dt = .04": {"color": "black", "ls": ":"},
-        "SDE, isotropic, same trace": {"color": "#D55E00"},
+        "SDE, isotropic, same trace": {"color": "#D55E00", "ls": "-"},
         "no noise": {"color": "#CC79A7", "ls": "-."},
     }
     ss.plot.curves("training loss", clock="epochs", ax=axes[0], styles=styles, **runs)

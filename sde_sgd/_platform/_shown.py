@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from sde_sgd._platform._html import Panel, preformatted
 
 # so many numbers, entries or characters are shown; of more the first and the last ones
 _NUMBERS, _ENTRIES, _CHARACTERS = 6, 4, 80
+T = TypeVar("T")
 _LARGE = 2**24  # bytes that are not fetched from an accelerator for a picture
 
 
@@ -33,6 +34,14 @@ class Shown:
             return self._panel().html()
         except Exception:  # noqa: BLE001 - traced, deleted or replaced fields: what prints is shown
             return preformatted(repr(self))
+
+
+def shown(kind: type[T]) -> type[T]:
+    """Give a named tuple, which takes nothing from other classes, what `Shown` has for notebooks."""
+    mixed: Any = kind
+    mixed._panel = getattr(kind, "_panel", Shown._panel)
+    mixed._repr_html_ = Shown._repr_html_
+    return kind
 
 
 def described(thing: Any, fields: Mapping[str, Any] | None = None) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy
 
+from sde_sgd._platform._html import BAD, OPEN, Panel
+from sde_sgd._platform._shown import Shown
 from sde_sgd.statistics._moments import mean_error
 from sde_sgd.statistics._time_average import split_r_hat
 
@@ -15,8 +17,8 @@ _ENOUGH_DRAWS = 8
 _MIXED = 1.1
 
 
-@dataclass(frozen=True, kw_only=True)
-class LearningCoefficient:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class LearningCoefficient(Shown):
     r"""λ̂ = nβ (⟨L⟩ − L(θ*)) with its error, and what speaks against it. Print it.
 
     Attributes:
@@ -134,6 +136,19 @@ class LearningCoefficient:
             f"  {taken}; a direction that only γ holds takes {away:.2g}",
         ]
         return "\n".join([*lines, *(f"  ! {remark}" for remark in self.remarks)])
+
+    def _panel(self) -> Panel:
+        rows = {
+            "d/2": f"{self.dimension / 2:g}",
+            "temperature": f"{self.temperature_ratio:.4g} ± {self.temperature_error:.2g} of that asked for",
+            "λ̂ at that temperature": f"{self.rescaled:.4g} ± {self.rescaled_error:.2g}",
+            "law": f"n = {self.samples}, β = {self.inverse_temperature:.4g}, γ = {self.localisation:g}",
+            "chains": f"{self.chains}",
+            "steps": f"{self.steps}, the first {self.burn_in} left out",
+        }
+        head = f"{self.value:.4g} ± {self.standard_error:.2g}"
+        notes = self.remarks
+        return Panel("LearningCoefficient", head, rows, notes=notes, colour=BAD if notes else OPEN)
 
 
 def averages(energy: np.ndarray, virial: np.ndarray) -> dict[str, float]:

@@ -1,8 +1,7 @@
 """The evidence for a classifier by Laplace's approximation, against a model that guesses."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +12,9 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key, PyTree
 
 from sde_sgd import _checks, _tree
-from sde_sgd._platform._shown import described, short
+from sde_sgd._platform._shown import short
 from sde_sgd._platform.reading import _traces
+from sde_sgd.bayes._outcome import Evidence, Fit
 from sde_sgd.curvature._lanczos import Tridiagonal
 from sde_sgd.curvature._operators import Operator, check_theta, operator, parameter_count, parameters_of
 from sde_sgd.curvature._quadrature import check_quadrature, gauss, tridiagonals
@@ -26,73 +26,6 @@ _TOLERANCE, _GAP = 1e-6, 1e-3  # of a fit; nats that it may be above the minimum
 _EXACT = 4_096  # parameters up to which "auto" takes the whole Hessian
 _COLUMNS = 64  # of it at once
 _PRODUCTS, _SAMPLES = 200, 16
-
-
-class Fit(NamedTuple):
-    """Where L(θ) + Σ λ_j θ_j²/(2N) is smallest.
-
-    Attributes:
-        theta: parameters in float64, NumPy's arrays.
-        gradient_norm: of that cost per example, at most the tolerance.
-        steps: of L-BFGS.
-    """
-
-    theta: PyTree
-    gradient_norm: float
-    steps: int
-
-    def __repr__(self) -> str:
-        return described(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    r"""ln(evidence/null) and what it is made of. Print it.
-
-    Attributes:
-        value: N ln k − Σ ℓ_n − ½ Σ λ_j θ_j² − ½ Σ ln μ_i, in nats. Above 0 it favours the model.
-        standard_error: of `value`, from the random vectors; 0 from the whole Hessian.
-        quadrature_error: by how much the second half of the products has moved `value`, which is above what
-            more of them would still move it wherever the error falls as 1/products or faster; 0 from the
-            whole Hessian.
-        likelihood: N ln k − Σ ℓ_n, the log likelihood of the fit over that of the null model.
-        prior: ½ Σ λ_j θ_j².
-        occam: −½ Σ ln μ_i, the log of the Occam factor.
-        effective_parameters: Σ (1 − 1/μ_i), how many directions the data determine.
-        gradient_norm: of the cost per example at θ.
-        gap: ½ N² gᵀΛ⁻¹g, g the gradient per example: where the cost is convex it is at most so many nats
-            above its minimum.
-        dimension: d, the number of parameters.
-        samples: N.
-        classes: k.
-    """
-
-    value: float
-    standard_error: float
-    quadrature_error: float
-    likelihood: float
-    prior: float
-    occam: float
-    effective_parameters: float
-    gradient_norm: float
-    gap: float
-    dimension: int
-    samples: int
-    classes: int
-
-    def __str__(self) -> str:
-        of = f"(N = {self.samples}, {self.classes} classes)"
-        lines = [
-            f"log evidence over guessing {self.value:.5g} ± {self.standard_error:.2g} nats {of}",
-            f"  likelihood {self.likelihood:+.5g}, prior {-self.prior:+.5g}, Occam factor {self.occam:+.5g}",
-            f"  {self.effective_parameters:.4g} of {self.dimension} parameters are determined by the data",
-        ]
-        if self.quadrature_error > self.standard_error:
-            lines.append(
-                f"  ! the quadrature may be off by {self.quadrature_error:.2g} nats, which is not in ±: take "
-                f"more products"
-            )
-        return "\n".join(lines)
 
 
 def map_fit(

@@ -9,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
 
 from sde_sgd import _checks
-from sde_sgd._platform._shown import described
+from sde_sgd._platform._shown import described, shown
 from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers, Theta
 from sde_sgd.curvature._eigenpairs import Eigenpairs, check_products, foremost, top_eigenpairs, tridiagonal
@@ -74,6 +74,7 @@ def covariance_spectrum(
     return result
 
 
+@shown
 class Alignment(NamedTuple):
     """How the gradient covariance C lies to the curvature A (the Hessian, or what was asked for).
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from sde_sgd import _checks
-from sde_sgd._platform._shown import parameters, short
+from sde_sgd._platform._html import Panel
+from sde_sgd._platform._shown import digits, known, parameters, short, shown
 from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers, Theta
 from sde_sgd.curvature._lanczos import Tridiagonal, lanczos
@@ -17,6 +18,7 @@ from sde_sgd.problems._base import Problem
 ORDERS: tuple[str, ...] = ("largest", "smallest", "magnitude")
 
 
+@shown
 class Eigenpairs(NamedTuple):
     """Some eigenvalues of a symmetric matrix, the foremost first, and how far they may be off.
 
@@ -36,6 +38,14 @@ class Eigenpairs(NamedTuple):
     def __repr__(self) -> str:
         vectors = f"{short(self.values)} ± {short(self.residuals)}, vectors of {parameters(self.vectors)}"
         return f"Eigenpairs({vectors})"
+
+    def _panel(self) -> Panel:
+        rows = {"vectors": parameters(self.vectors)}
+        values, residuals = known(self.values), known(self.residuals)
+        if values is None or residuals is None or values.ndim != 1:
+            return Panel("Eigenpairs", rows={"values": short(self.values)} | rows)
+        table = [(digits(one), f"{error:.2g}") for one, error in zip(values, residuals, strict=True)]
+        return Panel("Eigenpairs", rows=rows, columns=("λ", "within"), table=table)
 
 
 def top_eigenpairs(

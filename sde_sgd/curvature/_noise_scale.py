@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from sde_sgd import _checks, _tree
-from sde_sgd._platform._shown import described
+from sde_sgd._platform._shown import described, shown
 from sde_sgd._platform.reading import _traces
 from sde_sgd.curvature._operators import check_theta, precise
 from sde_sgd.problems._base import Problem
@@ -21,6 +21,7 @@ _ROUNDINGS = 4  # of one example's gradient: a mean that is no larger is not tol
 _AT_ONCE = 64  # examples or batches whose gradients are taken together
 
 
+@shown
 class NoiseScale(NamedTuple):
     """Tr C/|∇L|², in examples.
 

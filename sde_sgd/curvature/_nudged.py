@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
 
 from sde_sgd import _checks
-from sde_sgd._platform._shown import described
+from sde_sgd._platform._shown import described, shown
 from sde_sgd._types import Numbers, Scalar
 from sde_sgd.curvature._eigenpairs import check_products, foremost
 from sde_sgd.curvature._lanczos import lanczos, orthogonal_to
@@ -41,6 +41,7 @@ _ROUNDS = 5
 _TOGETHER, _EXAMPLES = 64, 2**17
 
 
+@shown
 class Nudged(NamedTuple):
     """The state of an optimizer within `nudged`.
 

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key
 
 from sde_sgd import _checks
-from sde_sgd._platform._shown import described
+from sde_sgd._platform._shown import described, shown
 from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers, Scalar, Theta
 from sde_sgd.curvature._eigenpairs import check_products
@@ -23,6 +23,7 @@ from sde_sgd.problems._base import Problem
 _POINTS = 401
 
 
+@shown
 class SpectralDensity(NamedTuple):
     """How the eigenvalues of a matrix are distributed: (1/d) Σ_i N(x; λ_i, width²).
 

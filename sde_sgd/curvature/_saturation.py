@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from sde_sgd import _checks, _tree
-from sde_sgd._platform._shown import described, short
+from sde_sgd._platform._shown import described, short, shown
 from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers, Scalar, Theta
 from sde_sgd.curvature._operators import check_subset, check_theta
@@ -26,6 +26,7 @@ _SATURATED = 0.99  # of |tanh|
 _WANTED = "(theta, inputs) -> a list of arrays, of the activated values of each layer"
 
 
+@shown
 class Saturation(NamedTuple):
     """Which share of the units of a network is saturated: `saturation`.
 

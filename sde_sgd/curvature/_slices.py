@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
 from sde_sgd import _checks
-from sde_sgd._platform._shown import described, parameters, short
+from sde_sgd._platform._shown import described, parameters, short, shown
 from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers, Observable, Scalar, Theta
 from sde_sgd.curvature._operators import check_subset, check_theta, loss_of
@@ -23,6 +23,7 @@ from sde_sgd.random import check_key
 NORMALISATIONS: tuple[str, ...] = ("filter", "layer", "none")
 
 
+@shown
 class Line(NamedTuple):
     """L on the line (1 − α) a + α b.
 
@@ -38,6 +39,7 @@ class Line(NamedTuple):
         return described(self)
 
 
+@shown
 class Plane(NamedTuple):
     """L in the plane θ + x u + y w.
 

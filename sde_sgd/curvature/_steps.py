@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from sde_sgd import _checks, _tree
-from sde_sgd._platform._shown import described
+from sde_sgd._platform._shown import described, shown
 from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers, Theta
 from sde_sgd.curvature._eigenpairs import Eigenpairs
@@ -24,6 +24,7 @@ from sde_sgd.random import check_key
 _ORTHONORMAL = 1e-3
 
 
+@shown
 class Change(NamedTuple):
     """Change of the loss on the way along one part s of a step, or several.
 
@@ -45,6 +46,7 @@ class Change(NamedTuple):
         return described(self)
 
 
+@shown
 class StepEffect(NamedTuple):
     """What the parts of a step do to the loss: `step_effect`.
 

@@ -10,7 +10,7 @@ from jaxtyping import PyTree
 from sde_sgd import _checks
 from sde_sgd._platform._shown import short
 from sde_sgd._types import Numbers
-from sde_sgd.plot._histograms import edges_over
+from sde_sgd.plot._histograms import edges_over, with_those_beyond
 from sde_sgd.plot._laws import OnLines, on_lines
 from sde_sgd.plot._style import COLOURS, axes_or_new, figure, legend_name
 from sde_sgd.statistics._samples import sample_points
@@ -51,7 +51,7 @@ def corner(
         laws: name → `theory.GaussianMixture`, `Density2D` (k = 2, without directions), `RegressionLaw`, a
             pair (mean, covariance) of a Gaussian, of shapes `(d,)`, or parameters of one chain, and
             `(d, d)`, or the covariance alone, which is drawn around the mean of the first ensemble.
-        bins: over the range of all samples.
+        bins: over the range of all samples, but for what lies far beyond them, as in `histograms`.
         axes: k × k of them to draw into; a new figure by default. Those above the diagonal are put out.
         **named: name → `Result` (the ends of its chains), an array of shape `(n, d)`, a dictionary of arrays
             of shape `(n,)`, or of xarray a DataArray or a Dataset of such.
@@ -83,8 +83,14 @@ def corner(
         name: on_lines(name, law, rows[first].mean(axis=0), across) for name, law in (laws or {}).items()
     }
     made, grid = _grid(axes, count)
-    edges = [edges_over([values[:, i] for values in samples.values()], bins) for i in range(count)]
+    found = [edges_over([values[:, i] for values in samples.values()], bins) for i in range(count)]
+    edges = [one for one, _ in found]
     titles = {name: legend_name(name, what) for name, what in named.items()}
+    if cut := [i for i, (_, are_all) in enumerate(found) if not are_all]:
+        titles = {
+            name: with_those_beyond(words, samples[name][:, cut], [edges[i] for i in cut])
+            for name, words in titles.items()
+        }
     for i in range(count):
         _alone(grid[i, i], i, edges[i], samples, titles, known)
         for j in range(i):

@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# lines in one picture, and their strokes once the colours are used up
-_MOST = 24
-STROKES = ("-", "--", ":")
-CLOCKS = {"step": "SGD steps", "time": "SDE time t = ηk", "epochs": "epochs"}
+# lines in one picture, those whose names fit into it, and strokes of those after the first: where lines lie
+# on each other, those below are seen in the gaps
+_MOST, _FEW = 24, 8
+_STROKES: Any = ((0, (4, 2)), (0, (1, 1.5)), (0, (6, 1.5, 1, 1.5)))
+_CLOCKS = {"step": "SGD steps", "time": "SDE time t = ηk", "epochs": "epochs"}
+_SAME_CLOCKS = {"steps": "step", "epoch": "epochs"}
 
 
 def curves(
     observable: str,
     *,
-    clock: Literal["step", "time", "epochs"] | None = None,
+    clock: Literal["step", "steps", "time", "epoch", "epochs"] | None = None,
     band: Literal["deviation", "error", "none"] = "deviation",
     ax: "Axes | None" = None,
     log: bool = False,
@@ -39,10 +41,10 @@ def curves(
 
     Args:
         observable: name under which it was recorded (`run(..., record={name: ...})`).
-        clock: "step", "time" (t = ηk) or "epochs"; by default "step", and of a sweep what its samples are
-            counted in. A sweep knows no other clock but "step", the updates.
+        clock: "step" (or "steps"), "time" (t = ηk) or "epochs" (or "epoch"); by default "step", and of a
+            sweep what its samples are counted in. A sweep knows no other clock but "step", the updates.
         band: "deviation" (± 1 standard deviation over chains, or seeds), "error" (± 1 standard error of the
-            mean) or "none".
+            mean) or "none". Where it would go below 0, and no value does, it ends at the smallest value.
         ax: axes to draw into; a new figure by default.
         log: logarithmic vertical axis.
         styles: name → keywords for matplotlib's `plot`.
@@ -58,7 +60,8 @@ def curves(
     """
     _check_name(observable)
     if clock is not None:
-        _checks.choice("clock", clock, tuple(CLOCKS))
+        _checks.choice("clock", clock, (*_CLOCKS, *_SAME_CLOCKS))
+        clock = _SAME_CLOCKS.get(clock, clock)  # type: ignore[assignment]
     _checks.choice("band", band, ("deviation", "error", "none"))
     if not named:
         raise ValueError("curves needs at least one result, such as SGD=result.")
@@ -76,21 +79,34 @@ def curves(
     made, axes = axes_or_new(ax)
     for number, line in enumerate(drawn):
         style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "lw": 1.6, "label": line.label}
-        # the palette again, in another stroke
-        style["ls"] = STROKES[number // len(COLOURS) % len(STROKES)]
+        style["ls"] = _STROKES[(number - 1) % len(_STROKES)] if number else "-"
         style.update((styles or {}).get(line.name, {}))
         axes.plot(line.x, line.mean, **style)
         if band != "none":
             width = line.deviation if band == "deviation" else line.deviation / np.sqrt(max(line.count, 1))
-            axes.fill_between(
-                line.x, line.mean - width, line.mean + width, color=style["color"], alpha=0.15, lw=0
-            )
-    axes.set_xlabel(CLOCKS[drawn[0].clock])
+            low = _not_below(line.mean - width, line.smallest)
+            axes.fill_between(line.x, low, line.mean + width, color=style["color"], alpha=0.15, lw=0)
+    axes.set_xlabel(_CLOCKS[drawn[0].clock])
     axes.set_ylabel(observable)
     if log:
         axes.set_yscale("log")
-    axes.legend(frameon=False, fontsize=None if len(drawn) <= 6 else 7, ncols=1 if len(drawn) <= 8 else 2)
+    _legend(axes, len(drawn), has_room=made.get_layout_engine() is not None)
     return made
+
+
+def _not_below(low: np.ndarray, smallest: np.ndarray) -> np.ndarray:
+    """The lower end of a band: of what is never < 0 not below 0, but at its smallest value."""
+    never = smallest >= 0
+    return np.where(never, np.maximum(low, smallest), low) if (low < 0)[never].any() else low
+
+
+def _legend(axes: "Axes", lines: int, *, has_room: bool) -> None:
+    """Inside, or of many lines beside the axes where a layout makes room for it."""
+    options: dict[str, Any] = {"frameon": False, "fontsize": None if lines <= 6 else 7}
+    if lines > _FEW:
+        beside = {"loc": "upper left", "bbox_to_anchor": (1, 1), "borderaxespad": 0, "labelspacing": 0.25}
+        options |= beside if has_room else {"ncols": 2}
+    axes.legend(**options)
 
 
 @dataclass(frozen=True)
@@ -103,6 +119,7 @@ class _Line:
     x: np.ndarray
     mean: np.ndarray
     deviation: np.ndarray
+    smallest: np.ndarray
     count: int
 
 
@@ -114,9 +131,21 @@ def _lines(name: str, result: Any, observable: str, clock: str | None) -> list[_
         return [_of_arrays(name, x, values, clock or "step")]
     _check_result(name, result)
     clock = clock or "step"
-    mean, deviation = curve(result, observable)
-    label = legend_name(name, result)
-    return [_Line(name, label, clock, _clock(result, clock), mean, deviation, int(result.alive.sum()))]
+    kept = _kept(result, observable)
+    return [_line(name, legend_name(name, result), clock, _clock(result, clock), kept)]
+
+
+def _line(name: str, label: str, clock: str, x: np.ndarray, values: np.ndarray) -> _Line:
+    """Of values of shape `(samples, chains)`."""
+    smallest = values.min(axis=1) if values.shape[1] else np.full(len(values), np.nan)
+    return _Line(name, label, clock, x, *_mean_and_deviation(values), smallest, values.shape[1])
+
+
+def _mean_and_deviation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Over the chains; of none NaN, of one no deviation."""
+    samples, chains = values.shape
+    mean = values.mean(axis=1) if chains else np.full(samples, np.nan)
+    return mean, values.std(axis=1, ddof=1) if chains > 1 else np.zeros(samples)
 
 
 def _is_pair(result: Any) -> bool:
@@ -131,10 +160,7 @@ def _of_arrays(name: str, x: Any, values: Any, clock: str) -> _Line:
             f"{name} must be a pair (x, values) of shapes (samples,) and (samples, chains), got "
             f"{at.shape} and {found.shape}."
         )
-    chains = found.reshape(len(at), -1)
-    count = chains.shape[1]
-    deviation = chains.std(axis=1, ddof=1) if count > 1 else np.zeros(len(at))
-    return _Line(name, name, clock, at, chains.mean(axis=1), deviation, count)
+    return _line(name, name, clock, at, found.reshape(len(at), -1))
 
 
 def _of_sweep(name: str, result: Any, observable: str, clock: str | None) -> list[_Line]:
@@ -153,12 +179,8 @@ def _of_sweep(name: str, result: Any, observable: str, clock: str | None) -> lis
                     f"clock='step' needs the whole SweepResult in {name}, which knows its updates."
                 )
             x = one.updates
-        count = one.values.shape[1]
-        nothing = np.full(len(x), np.nan)
-        mean = one.values.mean(axis=1) if count else nothing
-        deviation = one.values.std(axis=1, ddof=1) if count > 1 else np.zeros(len(x))
         label = f"{name}, {one.label}" if one.label else name
-        found.append(_Line(name, label, clock, x, mean, deviation, count))
+        found.append(_line(name, label, clock, x, one.values))
     return found
 
 
@@ -183,6 +205,11 @@ def curve(result: Result, observable: str) -> tuple[np.ndarray, np.ndarray]:
     """
     _check_result("result", result)
     _check_name(observable)
+    return _mean_and_deviation(_kept(result, observable))
+
+
+def _kept(result: Result, observable: str) -> np.ndarray:
+    """The record of the chains that did not diverge, shape `(samples, chains)`."""
     if observable not in result.record:
         listed = ", ".join(repr(name) for name in result.record) or "nothing"
         raise ValueError(
@@ -195,9 +222,7 @@ def curve(result: Result, observable: str) -> tuple[np.ndarray, np.ndarray]:
             f"observable {observable!r} is not one number per chain but has shape {values.shape[2:]}; record "
             f"each under a name of its own, or draw result.record[{observable!r}][..., i] yourself."
         )
-    kept = values[:, result.alive]
-    deviation = kept.std(axis=1, ddof=1) if kept.shape[1] > 1 else np.zeros(len(kept))
-    return kept.mean(axis=1), deviation
+    return values[:, result.alive]
 
 
 def _clock(result: Result, clock: str) -> np.ndarray:

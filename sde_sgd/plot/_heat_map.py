@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
+# the difference that the eye sees, of all colours
+_SEEN = 1 / 16
+
 
 def heat_map(
     values: Table,
@@ -25,7 +28,7 @@ def heat_map(
     batch_size: Numbers | None = None,
     label: str = "",
     log: bool = False,
-    numbers: str | None = "{:.2g}",
+    numbers: str | None = "auto",
     norm: "Normalize | None" = None,
     cmap: str = "viridis",
     ax: "Axes | None" = None,
@@ -43,7 +46,8 @@ def heat_map(
         learning_rate, batch_size: the values of the axes, > 0 and rising; from the sweep by default.
         label: of the colour bar.
         log: a logarithmic colour scale.
-        numbers: how to print each value into its cell, or None.
+        numbers: how to print each value into its cell, such as "{:.3g}", or None; "auto" takes two to four
+            digits, as many as tell apart what has different colours.
         norm: what takes values to colours, in place of `log`.
         cmap: name of the colours.
         ax: axes to draw into; a new figure by default.
@@ -86,6 +90,8 @@ def heat_map(
     axes.set_xlim(*limits[0])
     axes.set_ylim(*limits[1])
     if numbers is not None:
+        if numbers == "auto":
+            numbers = _format(shown.compressed(), norm)
         for (row, column), value in np.ndenumerate(table):
             if np.isfinite(value):
                 cell = drawn.cmap(norm(value))
@@ -106,6 +112,16 @@ def heat_map(
     axes.set_ylabel("learning rate η")
     colour_bar(drawn, axes, label, log=isinstance(norm, LogNorm))
     return made
+
+
+def _format(values: np.ndarray, norm: "Normalize") -> str:
+    """The fewest digits, from two to four, with which cells of one number have one colour to the eye."""
+    colours = np.ma.filled(norm(values), 0.0)
+    for digits in range(2, 5):
+        words = np.array([f"{value:.{digits}g}" for value in values])
+        if all(np.ptp(colours[words == word]) <= _SEEN for word in set(words)):
+            break
+    return f"{{:.{digits}g}}"
 
 
 def _brightness(colours: Any) -> Any:

@@ -1,5 +1,6 @@
 """Samples as histograms, densities as lines, over each other."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from sde_sgd.theory._pushforward import Pushforward, pushforward
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+# widths of nine tenths of the values, beyond which no chain belongs into the picture
+_FAR = 100.0
 
 
 def histograms(
@@ -32,7 +36,8 @@ def histograms(
     Args:
         observable: scalar function of one chain's parameters, where θ is not one number; of a law in the
             plane its law is drawn, see `theory.pushforward`.
-        bins: bins over the range of all samples.
+        bins: bins over the range of all samples. Where a few chains have run so far that all others would
+            share one bin, over that of the others and the laws; the legend says how many lie beyond.
         ax: axes to draw into; a new figure by default.
         label: name of the horizontal axis.
         **named: name → `Result` or array (steps), `HistogramCounts` (steps), `Density1D` or `Density2D`
@@ -59,12 +64,12 @@ def histograms(
         if name not in laws and not isinstance(what, HistogramCounts)
     }
     made, axes = axes_or_new(ax)
-    edges = edges_over(list(samples.values()), bins)
+    lines = {name: _line(law) for name, law in laws.items()}
+    edges, are_all = edges_over(list(samples.values()), bins, [x for x, _ in lines.values()])
     colours = iter(COLOURS * len(named))
     for name, what in named.items():
         if name in laws:
-            x, p = _line(laws[name])
-            axes.plot(x, p, color="black", lw=1.6, label=name)
+            axes.plot(*lines[name], color="black", lw=1.6, label=name)
         elif isinstance(what, HistogramCounts):
             axes.stairs(what.density, what.edges, color=next(colours), lw=1.6, label=name)
         else:
@@ -72,10 +77,14 @@ def histograms(
             density = counts / (len(samples[name]) * np.diff(edges))
             colour = next(colours)
             axes.stairs(density, edges, color=colour, alpha=0.18, fill=True)
-            axes.stairs(density, edges, color=colour, lw=1.6, label=legend_name(name, what))
+            words = legend_name(name, what)
+            if not are_all:
+                words = with_those_beyond(words, samples[name][:, None], [edges])
+            axes.stairs(density, edges, color=colour, lw=1.6, label=words)
     axes.set_xlabel(label)
     axes.set_ylabel("probability density")
-    axes.set_ylim(bottom=0)
+    # the longer words need room above the bars
+    axes.set_ylim(0, None if are_all else 1.3 * axes.get_ylim()[1])
     axes.legend(frameon=False)
     return made
 
@@ -103,11 +112,34 @@ def _line(law: Density1D | Pushforward) -> tuple[np.ndarray, np.ndarray]:
     return x[p > 1e-4 * p.max()], p[p > 1e-4 * p.max()]
 
 
-def edges_over(samples: list[np.ndarray], bins: int) -> np.ndarray:
-    """Bins over what all samples cover, but for one part in 10⁴ at either end."""
+def edges_over(
+    samples: list[np.ndarray], bins: int, lines: Sequence[np.ndarray] = ()
+) -> tuple[np.ndarray, bool]:
+    """Bins over what all samples cover, but for one part in 10⁴ at either end, and whether that is all.
+
+    It is not where some lie a hundred times as far out as nine tenths of them are wide: chains that are on
+    their way to infinity. Then the bins are over the others and `lines`.
+    """
     if not samples:
-        return np.linspace(0.0, 1.0, bins + 1)
+        return np.linspace(0.0, 1.0, bins + 1), True
     low = min(float(np.quantile(values, 1e-4)) for values in samples)
     high = max(float(np.quantile(values, 1 - 1e-4)) for values in samples)
+    # of few values the outermost ones are left out too
+    left = min(float(np.quantile(values, 0.05, method="higher")) for values in samples)
+    right = max(float(np.quantile(values, 0.95, method="lower")) for values in samples)
+    width = right - left
+    ends = min(values.min() for values in samples), max(values.max() for values in samples)
+    are_all = not width > 0 or max(left - ends[0], ends[1] - right) <= _FAR * width
+    if not are_all:
+        every = np.concatenate(samples)
+        near = np.concatenate([every[(every >= left - width) & (every <= right + width)], *lines])
+        low, high = float(near.min()), float(near.max())
     margin = 0.05 * (high - low) or 0.5
-    return np.linspace(low - margin, high + margin, bins + 1)
+    return np.linspace(low - margin, high + margin, bins + 1), are_all
+
+
+def with_those_beyond(name: str, rows: np.ndarray, edges: Sequence[np.ndarray]) -> str:
+    """A name, and how many rows lie outside the edges of some column."""
+    low, high = np.array([(one[0], one[-1]) for one in edges]).T
+    beyond = int(((rows < low) | (rows > high)).any(axis=1).sum())
+    return f"{name} ({beyond} of {len(rows)} beyond)" if beyond else name

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from sde_sgd import _checks
 from sde_sgd._platform._packages import need
 from sde_sgd._platform._shown import short
 from sde_sgd.processes._langevin import Langevin
@@ -91,10 +92,13 @@ def legend_name(name: str, what: object) -> str:
 
 
 def save(made: "Figure | Axes", path: str | Path) -> Path:
-    """Write a figure, or that of some axes, to `path`, making its folder; returns the path.
+    """Write a figure, or that of some axes, to `path`, making its folder; returns the path of the file.
+
+    A path without an ending gets ".png", or what matplotlib has as `savefig.format`.
 
     Raises:
-        ValueError: for something else than a figure, or an ending that matplotlib does not know.
+        ValueError: for something else than a figure, an ending that matplotlib does not know, a folder in
+            place of a file, or where nothing can be written.
         ImportError: without matplotlib.
     """
     need_matplotlib()
@@ -105,12 +109,24 @@ def save(made: "Figure | Axes", path: str | Path) -> Path:
         made, _ = axes_or_new(made)
     if not isinstance(made, Figure):
         raise ValueError(f"made must be a figure, as the functions of plot return it, got {short(made)}.")
-    if not isinstance(path, str | os.PathLike) or not str(path):
-        raise ValueError(f"path must be the name of a file, such as 'figures/loss.png', got {short(path)}.")
-    target = Path(path)
+    target = _checks.path("path", path)
+    if target.is_dir() or os.fspath(path).endswith(os.sep):
+        raise ValueError(
+            f"path must be the name of a file, got the folder {str(path)!r}; add a name, such as "
+            f"{str(target / 'loss.png')!r}."
+        )
     known = sorted(made.canvas.get_supported_filetypes())
-    if target.suffix.lstrip(".").lower() not in ("", *known):
+    ending = target.suffix.lstrip(".").lower()
+    if ending not in ("", *known):
         raise ValueError(f"path must end in one of {', '.join(known)}, got {str(path)!r}.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    made.savefig(target, dpi=150)
+    if not ending:
+        target = target.with_name(f"{target.name.rstrip('.')}.{made.canvas.get_default_filetype()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made.savefig(target, dpi=150)
+    except OSError as error:
+        raise ValueError(
+            f"path must be where a file can be written, got {str(path)!r}: {error.strerror or error}; give "
+            f"another folder or name."
+        ) from error
     return target

@@ -151,6 +151,8 @@ def share_key(sample: Any, reference: Any) -> bool:
 
 def _aligned(sample: Any, reference: Any) -> tuple[tuple[Any, Any], int]:
     """θ of the chains that both have and that diverged in neither, in their order; and how many did."""
+    for name, one in zip(_NAMES, (sample, reference), strict=True):
+        _check_alive(name, one)
     both = min(len(sample.diverged_at), len(reference.diverged_at))
     alive = sample.alive[:both] & reference.alive[:both]
 
@@ -158,6 +160,15 @@ def _aligned(sample: Any, reference: Any) -> tuple[tuple[Any, Any], int]:
         return jax.tree.map(lambda leaf: np.asarray(leaf)[:both][alive], result.theta)
 
     return (kept(sample), kept(reference)), int((~alive).sum())
+
+
+def _check_alive(name: str, result: Any) -> None:
+    """Refuse a run of which nothing is left."""
+    if result.diverged and result.diverged == len(result.diverged_at):
+        raise ValueError(
+            f"{name} must have chains that did not diverge, got {result.diverged} of {result.diverged} that "
+            f"did; take a smaller learning rate."
+        )
 
 
 def check_observable(observable: Any) -> None:
@@ -186,6 +197,7 @@ def _mapped(values: Any, observable: Callable[[Any], Any] | None) -> list[np.nda
 def _values(name: str, sample: Any, observable: Callable[[Any], Any] | None) -> tuple[list[np.ndarray], int]:
     """The float64 leaves of a `Result` (without diverged chains) or of arrays, and how many were dropped."""
     if is_result(sample):
+        _check_alive(name, sample)
         return _mapped(sample.samples(), observable), int(sample.diverged)
     if isinstance(sample, list | tuple) and all(np.ndim(leaf) == 0 for leaf in jax.tree.leaves(sample)):
         sample = _plain(sample)  # numbers in a list are an array

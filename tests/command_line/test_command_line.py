@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -138,6 +139,61 @@ def test_wrong_usage_is_2(arguments, capsys):
         _main.main(arguments)
     assert left.value.code == 2
     assert "usage: python -m sde_sgd" in capsys.readouterr().err
+
+
+def test_so_few_chains_that_they_tell_nothing_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        _main.main(["demo", "--chains", "999"])
+    assert "from 1000 to 10000000, got '999'; fewer would tell nothing" in capsys.readouterr().err
+
+
+def test_without_a_command_all_are_listed(capsys):
+    with pytest.raises(SystemExit) as left:
+        _main.main([])
+    said = capsys.readouterr()
+    assert (left.value.code, said.out) == (2, "")
+    for command in ("doctor", "demo", "explore"):
+        assert f"\n    {command} " in said.err
+
+
+def test_help_has_the_exit_codes_of_the_page(capsys):
+    page = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")
+    codes = re.findall(r"^\| (\d+) \| ", page, re.MULTILINE)
+    assert len(codes) == 5
+    for arguments in ([], ["doctor"], ["demo"], ["explore"]):
+        with pytest.raises(SystemExit) as left:
+            _main.main([*arguments, "--help"])
+        assert left.value.code == 0
+        said = capsys.readouterr().out.split("Exit codes:")[1]
+        assert re.findall(r"(?:; |^ )(\d+) ", " ".join(said.split()).join("  ")) == codes
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as left:
+        _main.main(["--version"])
+    assert (left.value.code, capsys.readouterr().out) == (0, f"sde_sgd {ss.__version__}\n")
+
+
+@pytest.mark.script
+@pytest.mark.parametrize(
+    ("asked", "returned", "said"),
+    [
+        ("doctor | true", 141, ""),
+        ("--help > /dev/full", 2, "the output cannot be written: No space left on device\n"),
+    ],
+)
+def test_output_that_nobody_reads_or_that_finds_no_room(asked, returned, said, tmp_path):
+    """Nothing said of a reader who left, a line of a full disk, and no traceback."""
+    away = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        ["bash", "-c", f'set -o pipefail; "$0" -m sde_sgd {asked}', sys.executable],
+        cwd=tmp_path,
+        env=away | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (returned, said)
 
 
 def test_explore_without_marimo_says_how_to_install_it(capsys, monkeypatch):

@@ -1,5 +1,6 @@
 """What notebooks show: well-formed, escaped and small, of every object, whatever it holds, at little cost."""
 
+import dataclasses
 import re
 import time
 import types
@@ -34,6 +35,29 @@ def test_those_that_say_the_most_have_pictures():
     pictured = (ss.Result, ss.SweepResult, ss.validity.Diagnosis, ss.validity.PhaseDiagram)
     for kind in (*pictured, ss.validity.LargestBatch, ss.theory.Density1D, ss.theory.Density2D):
         assert "<svg" in EXAMPLES[kind][0]()._repr_html_(), kind
+
+
+def test_a_named_tuple_shows_itself_where_its_arrays_cannot_be_seen_too():
+    make, _ = EXAMPLES[ss.curvature.Eigenpairs]
+    assert re.search(r"vectors 4 arrays.* λ within 1.5 0.25 0.5 0.12", texts(make()))
+    seen = []
+
+    def look(pairs: Any) -> Any:
+        seen.append(texts(pairs))
+        return pairs
+
+    jax.jit(look)(make())
+    jax.vmap(look)(jax.tree.map(lambda leaf: leaf[None], make()))
+    assert all("traced" in words for words in seen)
+
+
+def test_what_speaks_against_an_evidence_is_shown():
+    sure = EXAMPLES[ss.bayes.Evidence][0]()
+    assert "products" not in texts(sure)
+    unsure = dataclasses.replace(sure, quadrature_error=2.0)
+    assert "may be off by 2 nats, which is not in ±: take more products" in texts(unsure)
+    assert "! the quadrature may be off by 2 nats" in str(unsure)
+    assert "nats over guessing" in texts(unsure) and "parameters" in texts(unsure)
 
 
 def evil_sweep() -> Any:

@@ -18,8 +18,8 @@ FAULTS = [
     Fault(
         "diverged chains are drawn",
         _CURVES,
-        "kept = values[:, result.alive]",
-        "kept = values[:, result.alive | True]",
+        "return values[:, result.alive]",
+        "return values[:, result.alive | True]",
         "plot/test_plot_numbers.py::test_bands_are_of_the_chains_that_did_not_diverge",
     ),
     Fault(

@@ -42,6 +42,25 @@ def test_histograms(result, tmp_path):
     assert path.stat().st_size > 5000
 
 
+def test_a_figure_is_where_save_says_or_nowhere(tmp_path):
+    figure, _ = ss.plot.figure()
+    for name, written in (("a", "a.png"), ("b.", "b.png"), ("c.SVG", "c.SVG"), ("d/e.pdf", "d/e.pdf")):
+        assert ss.plot.save(figure, tmp_path / name) == tmp_path / written
+        assert (tmp_path / written).is_file()
+    made = sorted(tmp_path.rglob("*"))
+    with refused(match=r"path must be the name of a file, got the folder .*d'; add a name, such as .*d/loss"):
+        ss.plot.save(figure, tmp_path / "d")
+    with refused(match="path must be the name of a file, got the folder"):
+        ss.plot.save(figure, f"{tmp_path}/new/")
+    with refused(match=r"path must be where a file can be written, got .*: File exists; give another folder"):
+        ss.plot.save(figure, tmp_path / "a.png" / "f.png")
+    with refused(match=r"path must be where a file can be written, got .*: Not a directory"):
+        ss.plot.save(figure, tmp_path / "a.png" / "deep" / "f.png")
+    with refused(match=r"path must end in one of .*, got .*f.xyz"):
+        ss.plot.save(figure, tmp_path / "f.xyz")
+    assert sorted(tmp_path.rglob("*")) == made
+
+
 @pytest.mark.parametrize("clock", ["step", "time"])
 @pytest.mark.parametrize("band", ["deviation", "error", "none"])
 def test_curves(result, clock, band):

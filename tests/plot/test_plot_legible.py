@@ -47,6 +47,27 @@ def test_no_line_strikes_through_a_number_of_a_heat_map(log):
 
 
 @pytest.mark.parametrize(
+    ("table", "digits"),
+    [
+        (np.linspace(1.19, 1.44, 25), 3),
+        (np.linspace(100.1, 100.4, 25), 4),
+        (1 + 1e-6 * np.arange(25), 4),
+        (np.linspace(0, 9, 25), 2),
+        (np.ones(25), 2),
+        (np.r_[1.2, 1.2001, np.linspace(3, 9, 23)], 2),
+        (np.full(25, np.nan), 2),
+    ],
+)
+def test_numbers_have_as_many_digits_as_the_colours_tell_apart(table, digits):
+    where = {"learning_rate": RATES, "batch_size": SIZES}
+    table = table.reshape(5, 5)
+    words = [text.get_text() for text in ss.plot.heat_map(table, **where).axes[0].texts]
+    assert words == [f"{value:.{digits}g}" for value in table.ravel() if np.isfinite(value)]
+    plain = ss.plot.heat_map(table, numbers="{:.1f}", **where).axes[0].texts
+    assert [text.get_text() for text in plain] == [f"{one:.1f}" for one in table.ravel() if np.isfinite(one)]
+
+
+@pytest.mark.parametrize(
     ("low", "high", "log", "ticks"),
     [
         (-0.833, 1.61, False, [-0.5, 0, 0.5, 1, 1.5]),
@@ -124,3 +145,44 @@ def test_histograms_and_landscapes_of_xarray():
     np.testing.assert_array_equal(axes.patches[-1].get_data()[0], plain.patches[-1].get_data()[0])
     drawn = ss.plot.landscape(ss.problems.DoubleWell(), bounds=(-2, 2), samples=x).axes[0]
     np.testing.assert_allclose(drawn.get_lines()[1].get_xdata(), x.values)
+
+
+def many(count, **options):
+    lines = {f"a rather long name, {k}": (np.arange(4), np.arange(4.0) + k) for k in range(count)}
+    return ss.plot.curves("loss", band="none", **options, **lines)
+
+
+def test_of_lines_on_each_other_all_are_seen():
+    """Those after the first have gaps, and no two of 24 have one colour and one stroke."""
+    first, *others = many(24).axes[0].get_lines()
+    assert first.get_linestyle() == "-"
+    assert "-" not in [line.get_linestyle() for line in others]
+    looks = {(line.get_color(), str(line._unscaled_dash_pattern)) for line in (first, *others)}
+    assert len(looks) == 24
+    same = ss.plot.curves(
+        "x", SGD=(np.arange(2), np.ones(2)), SDE=(np.arange(2), np.ones(2)), styles={"SDE": {"ls": "-"}}
+    )
+    assert same.axes[0].get_lines()[1].get_linestyle() == "-"
+
+
+@pytest.mark.parametrize("count", [9, 24])
+def test_many_names_are_beside_the_curves(count):
+    figure = many(count)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    box, inside = axes.get_legend().get_window_extent(), axes.get_window_extent()
+    assert box.x0 >= inside.x1
+    assert figure.bbox.x1 >= box.x1
+    assert inside.y1 + 1 >= box.y1
+    assert box.y0 >= 0
+    assert inside.width > figure.bbox.width / 3
+    # where no layout makes room they stay inside
+    plain = mpl.figure.Figure().subplots()
+    many(count, ax=plain)
+    plain.figure.draw_without_rendering()
+    assert plain.get_legend().get_window_extent().x1 <= plain.get_window_extent().x1
+
+
+@pytest.mark.parametrize(("word", "label"), [("steps", "SGD steps"), ("epoch", "epochs")])
+def test_clocks_go_by_the_words_of_a_run_too(word, label):
+    assert many(2, clock=word).axes[0].get_xlabel() == label

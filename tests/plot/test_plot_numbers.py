@@ -37,6 +37,19 @@ def test_bands_are_of_the_chains_that_did_not_diverge(band, width, result):
         np.testing.assert_allclose(here.min(), middle - width * deviation, rtol=1e-5)
 
 
+def test_a_band_of_what_is_positive_ends_at_the_smallest_value():
+    def lower(values, band="deviation"):
+        (area,) = ss.plot.curves("x", band=band, x=([0, 1], values)).axes[0].collections
+        corners = area.get_paths()[0].vertices
+        return [corners[corners[:, 0] == at, 1].min() for at in (0, 1)]
+
+    wide, narrow = np.array([1.0, 1.0, 1.0, 9.0]), np.array([2.0, 3.0, 4.0, 3.0])
+    np.testing.assert_allclose(lower(np.stack([wide, narrow])), [1, narrow.mean() - narrow.std(ddof=1)])
+    # without a deviation as large as the mean, or with a value below 0, it is as wide as above
+    np.testing.assert_allclose(lower(np.stack([wide, narrow]), "error"), [1, 3 - narrow.std(ddof=1) / 2])
+    np.testing.assert_allclose(lower(np.stack([wide - 2, wide])), [-3, 1])
+
+
 def test_cells_lie_around_their_centres():
     (axes, _) = ss.plot.heat_map(np.eye(2), learning_rate=[0.1, 0.4], batch_size=[2, 8]).axes
     corners = axes.collections[0].get_coordinates()
@@ -54,3 +67,28 @@ def test_bars_hold_all_of_the_probability_and_lines_reach_into_the_tails():
     # down to 1e-4 of the peak: ln 10⁴ = x²/2σ² with σ² = T/2 = .1
     np.testing.assert_allclose(at[[0, -1]], np.sqrt(0.2 * np.log(1e4)) * np.array([-1, 1]), rtol=1e-2)
     np.testing.assert_allclose(height.max(), (2 * np.pi * 0.1) ** -0.5, rtol=1e-4)
+
+
+EXPLODED = np.r_[np.random.default_rng(1).normal(size=4000), -8.9e21, 471.0, 3e7]
+
+
+@pytest.mark.parametrize("draw", [ss.plot.histograms, ss.plot.corner])
+def test_chains_on_their_way_to_infinity_are_counted_and_not_drawn(draw):
+    """Bars are over the others, of the right height; what ran as far as rare chains do is drawn as before."""
+    axes = draw(SGD=EXPLODED, still=EXPLODED[:4000]).axes[0]
+    words = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert words == ["SGD (3 of 4003 beyond)", "still"]
+    assert -8 < axes.get_xlim()[0] < -3.3 < 3.3 < axes.get_xlim()[1] < 8
+    heights, edges, _ = axes.patches[1].get_data()
+    assert (heights * np.diff(edges)).sum() == pytest.approx(4000 / 4003)
+    # so few that all others are but the innermost nine tenths
+    few = draw(SGD=np.r_[EXPLODED[:7], 1e20]).axes[0]
+    assert few.get_xlim()[1] < 10
+    law = ss.theory.gibbs(ss.problems.Quadratic(0.01), ss.Hyperparameters(0.2))
+    if draw is ss.plot.histograms:
+        *_, bars = draw(SGD=EXPLODED, law=law).axes[0].patches
+        assert bars.get_data()[1][0] < law.grid[law.pdf(law.grid) > 1e-4 * law.pdf(law.grid).max()][0]
+    for rare in (20.0, 200.0):
+        (axes, *_) = draw(SGD=np.r_[EXPLODED[:4000], np.full(20, rare)]).axes
+        assert axes.get_xlim()[1] > rare
+        assert axes.get_legend().get_texts()[0].get_text() == "SGD"

@@ -1,5 +1,6 @@
 """What the tests are given: lists, kernels and densities; tails of p; chains that have not come to rest."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -159,3 +160,16 @@ def test_a_start_that_is_no_minimum_is_named():
         ss.theory.refine_minimum(WELL, jnp.asarray(0.01))
     with refused(match=r"problem must know two minima or more.* StyblinskiTang with one"):
         ss.theory.skew_log_odds(ss.problems.StyblinskiTang(1), hyper)
+
+
+def test_a_run_of_which_nothing_is_left_is_named():
+    lost, kept = Ends(np.zeros(10), seed=1, diverged=range(10)), Ends(np.zeros(10), seed=1)
+    for name, call in (
+        ("sample", lambda: st.compare(lost, stats.norm())),
+        ("reference", lambda: st.compare(kept, lost)),
+        ("reference", lambda: st.energy(kept, lost, key=jax.random.key(0))),
+        ("SDE", lambda: ss.plot.histograms(SGD=kept, SDE=lost)),
+        ("SDE", lambda: ss.plot.corner(SDE=lost)),
+    ):
+        with refused(match=f"{name} must have chains that did not diverge, got 10 of 10 .* smaller learning"):
+            call()
