@@ -247,6 +247,7 @@ def check_subset(problem: Problem, subset: Any, key: Any = None) -> Int[Array, "
             )
         check_key(key)
         return jax.random.choice(key, size, (count,), replace=False)
+    _checks.check_unmasked("subset", subset)
     indices = jnp.asarray(subset)
     if indices.ndim != 1 or indices.size == 0 or not jnp.issubdtype(indices.dtype, jnp.integer):
         raise ValueError(
