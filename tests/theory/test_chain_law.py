@@ -71,7 +71,7 @@ def test_more_points_change_nothing():
 
 
 def test_the_error_of_a_rough_law_covers_what_finer_grids_change():
-    """Of batches of two signs, at every size up to four times its own; it is more than its two grids differ."""
+    """Of batches of two signs, up to four times as fine."""
     problem = ss.problems.DoubleWell(tilt=0.05, noise_variance=2.0, noise_law="rademacher")
     law = theory.chain_law(problem, ss.Hyperparameters(0.15, 2))
     bounds = law.grid[0], law.grid[-1]
