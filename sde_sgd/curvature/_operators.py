@@ -192,6 +192,11 @@ def check_theta(problem: Any, theta: Any, name: str = "theta") -> Any:
         ValueError: if `problem` is no problem, or the shapes are not those of its parameters.
     """
     expected = parameters_of(problem)
+    if hasattr(theta, "samples") and hasattr(theta, "diverged"):
+        raise ValueError(
+            f"{name} must be the parameters of one chain, got a {type(theta).__name__}, which has those of "
+            f"all; give one chain's: jax.tree.map(lambda leaf: leaf[0], result.theta)."
+        )
     if not all(isinstance(leaf, _Leaf) for leaf in jax.tree.leaves(theta)):
         raise ValueError(
             f"{name} must be the parameters of one chain, of shapes {_tree.describe(expected)}, got "
