@@ -130,6 +130,15 @@ def test_the_limit_of_cramer_von_mises():
         assert tail(1.168, np.linspace(0.1, 0.9, n)) == pytest.approx(limit_tail(1.168), rel=0.2)
 
 
+@pytest.mark.parametrize("reference", [NORMAL, X[::2] * 1e300])
+def test_huge_values_are_compared_without_a_warning(reference):
+    """Their squares overflow: no variance is known, and all is said in short lines."""
+    found = st.compare(X * 1e300, reference)
+    assert found.same == (reference is not NORMAL)
+    assert not np.isfinite(found.variance_ratio)
+    assert max(map(len, str(found).splitlines())) < 100
+
+
 def test_holm_names_what_is_no_p_value():
     for tests, words in (([None], r"tests\['0'\] must be"), ("text", "tests must be"), (3, "tests must be")):
         with refused(match=words):
