@@ -129,8 +129,16 @@ def as_kept(array: np.ndarray) -> np.ndarray:
     return np.where(np.abs(numbers) < np.finfo(dtype).tiny, np.zeros((), dtype), numbers)
 
 
+def check_unmasked(name: str, value: Any) -> None:
+    """Refuse an array, or a list of some, in which entries are masked: NumPy would drop the mask."""
+    for part in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(part, np.ma.MaskedArray) and np.ma.getmaskarray(part).any():
+            raise ValueError(f"{name} must not hold masked entries; fill them, or leave their rows out.")
+
+
 def real(name: str, value: Any) -> np.ndarray:
     """Return `value` as a float64 array, or refuse what is no real number."""
+    check_unmasked(name, value)
     try:
         plain = np.asarray(value)
         if value is None or plain.dtype.kind in _NO_NUMBERS:
@@ -212,6 +220,7 @@ def choice(name: str, value: _T, options: Collection[str]) -> _T:
 def check_floating(name: str, tree: Any) -> None:
     """Refuse leaves that are not real floating-point numbers; no array is made of them."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        check_unmasked(f"{name}{jax.tree_util.keystr(path)}", leaf)
         dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
         if not jnp.issubdtype(dtype, jnp.floating):
             where = jax.tree_util.keystr(path)

@@ -192,6 +192,11 @@ def check_theta(problem: Any, theta: Any, name: str = "theta") -> Any:
         ValueError: if `problem` is no problem, or the shapes are not those of its parameters.
     """
     expected = parameters_of(problem)
+    if hasattr(theta, "samples") and hasattr(theta, "diverged"):
+        raise ValueError(
+            f"{name} must be the parameters of one chain, got a {type(theta).__name__}, which has those of "
+            f"all; give one chain's: jax.tree.map(lambda leaf: leaf[0], result.theta)."
+        )
     if not all(isinstance(leaf, _Leaf) for leaf in jax.tree.leaves(theta)):
         raise ValueError(
             f"{name} must be the parameters of one chain, of shapes {_tree.describe(expected)}, got "
@@ -247,6 +252,7 @@ def check_subset(problem: Problem, subset: Any, key: Any = None) -> Int[Array, "
             )
         check_key(key)
         return jax.random.choice(key, size, (count,), replace=False)
+    _checks.check_unmasked("subset", subset)
     indices = jnp.asarray(subset)
     if indices.ndim != 1 or indices.size == 0 or not jnp.issubdtype(indices.dtype, jnp.integer):
         raise ValueError(

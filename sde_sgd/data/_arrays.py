@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Num
 
+from sde_sgd import _checks
+
 _STRINGS = (
     "strings; where they are digits give {name}.astype(float), and names of classes number with "
     "np.unique({name}, return_inverse=True)[1]"
@@ -27,8 +29,7 @@ def array_of(name: str, value: Any) -> np.ndarray:
     Raises:
         ValueError: if it has no rows of one shape, or holds anything else.
     """
-    if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
-        raise ValueError(f"{name} must not hold masked entries; fill them, or leave their rows out.")
+    _checks.check_unmasked(name, value)
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -122,7 +122,7 @@ def _one_dimension(rows: dict[str, np.ndarray]) -> int:
 def _directions(directions: Any, dimension: int) -> np.ndarray | None:
     if directions is None:
         return None
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(directions)]
+    leaves = [_checks.real("directions", leaf) for leaf in jax.tree.leaves(directions)]
     if len(leaves) > 1 and all(leaf.ndim and len(leaf) == len(leaves[0]) for leaf in leaves):
         directions = np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1)
     found = _checks.real("directions", directions)

@@ -126,7 +126,11 @@ class EmpiricalRisk(FiniteSumProblem):
             raise ValueError("l2_mask says where l2 is on, and l2 is 0; give l2=..., or leave l2_mask out.")
         self.l2_mask = None if l2_mask is None else selected("l2_mask", l2_mask, theta)
         outputs = given.shapes_of(
-            f"predict{names}", self.predict, theta, self.inputs, hint=_predict_hint(predict, state)
+            f"predict{names}",
+            self.predict,
+            theta,
+            self.inputs,
+            hint=lambda error: _predict_hint(predict, state, error, dataset.inputs.shape[1:]),
         )
         if built_in is None:
             told = getattr(loss, "told", "loss(outputs, targets)")
@@ -331,12 +335,13 @@ def _check_theta(init: Callable[..., Any]) -> Any:
     return theta
 
 
-def _predict_hint(predict: Any, state: Any) -> str:
+def _predict_hint(predict: Any, state: Any, error: Exception, example: tuple[int, ...]) -> str:
     """What is probably wrong with a prediction that fails."""
     whole = getattr(predict, "function", predict)  # or the object whose method it is
     whole = getattr(whole, "__self__", whole)
+    rows = f"It is called with all examples on the leading axis, each of shape {example}."
     if hasattr(whole, "way_out"):
-        return str(whole.way_out)
+        return str(whole.way_out(error) or rows)
     count = given.required_arguments(getattr(predict, "function", predict))
     if state is None and count is not None and count > 2:
         return (
@@ -346,4 +351,4 @@ def _predict_hint(predict: Any, state: Any) -> str:
         )
     if isinstance(predict, eqx.Module) and any(map(eqx.is_inexact_array, jax.tree.leaves(predict))):
         return "For an Equinox module, which has its parameters in it, use from_equinox(module, dataset)."
-    return "It is called with all examples on the leading axis."
+    return rows

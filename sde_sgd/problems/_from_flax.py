@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -78,15 +78,25 @@ def from_flax(
     )
 
 
+def _if_training(error: Exception, way_out: str) -> str:
+    """This way out where an error is about running averages or random numbers, not about shapes."""
+    flax = type(error).__module__ == "flax.errors" and "shape" not in str(error)
+    return way_out if flax or "rng" in str(error).lower() else ""
+
+
 class _LinenPredict(eqx.Module):
     """A Linen module applied to its parameters and its constant collections."""
 
     module: Any = eqx.field(static=True)
     arguments: tuple[tuple[str, Any], ...] = eqx.field(static=True)
-    way_out: ClassVar[str] = (
-        "Batch normalisation by the batch and dropout are switched off in the call: "
-        "arguments={'train': False}, or whatever this module calls it."
-    )
+
+    def way_out(self, error: Exception) -> str:
+        """Of an error of a module in training."""
+        return _if_training(
+            error,
+            "Batch normalisation by the batch and dropout are switched off in the call: "
+            "arguments={'train': False}, or whatever this module calls it.",
+        )
 
     def __call__(self, theta: Any, constants: Any, inputs: Any) -> Any:
         return self.module.apply({"params": theta, **constants}, inputs, **dict(self.arguments))
@@ -108,9 +118,13 @@ class _NNXPredict(eqx.Module):
 
     graph: Any = eqx.field(static=True)
     arguments: tuple[tuple[str, Any], ...] = eqx.field(static=True)
-    way_out: ClassVar[str] = (
-        "Call net.eval() first, so that batch normalisation takes its averages and nothing is dropped."
-    )
+
+    def way_out(self, error: Exception) -> str:
+        """Of an error of a module in training."""
+        return _if_training(
+            error,
+            "Call net.eval() first, so that batch normalisation takes its averages and nothing is dropped.",
+        )
 
     def __call__(self, theta: Any, constants: Any, inputs: Any) -> Any:
         nnx = importlib.import_module("flax.nnx")
@@ -122,10 +136,9 @@ class _Joined(eqx.Module):
 
     predict: Any
 
-    @property
-    def way_out(self) -> str:
+    def way_out(self, error: Exception) -> str:
         """That of the module's own."""
-        return str(self.predict.way_out)
+        return str(self.predict.way_out(error))
 
     def __call__(self, theta: Any, constants: Any, inputs: Any) -> Any:
         fixed, others = constants

@@ -63,13 +63,15 @@ def check_model(name: str, value: Any, wanted: str) -> None:
         raise ValueError(f"{name} must be a function {wanted}, got {got}. {way_in}".rstrip())
 
 
-def shapes_of(told: str, function: Callable[..., Any], *args: Any, hint: str = "") -> Any:
+def shapes_of(
+    told: str, function: Callable[..., Any], *args: Any, hint: str | Callable[[Exception], str] = ""
+) -> Any:
     """The shapes that a user's function returns.
 
     Args:
         told: how it is called, for the message.
         function, args: it and what it is given.
-        hint: a way out.
+        hint: a way out, or what finds one for an error.
 
     Raises:
         ValueError: if it fails, with what it was given and why.
@@ -79,8 +81,9 @@ def shapes_of(told: str, function: Callable[..., Any], *args: Any, hint: str = "
     except Exception as error:
         given = ", ".join(_shapes(arg) for arg in args)
         why = (str(error).strip() or "no message").splitlines()[0].rstrip(".") + "."
+        out = hint(error) if callable(hint) else hint
         raise ValueError(
-            f"{told} failed, given the shapes {given}: {type(error).__name__}: {why} {hint}".rstrip()
+            f"{told} failed, given the shapes {given}: {type(error).__name__}: {why} {out}".rstrip()
         ) from error
 
 

@@ -1,5 +1,6 @@
 """Ready-made models over data: linear, logistic and softmax regression, and an MLP."""
 
+import copyreg
 import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
@@ -75,6 +76,14 @@ class DenseNetwork(Shown, eqx.Module):
                 hidden = ACTIVATIONS[self.activation](hidden)
             values.append(hidden)
         return values
+
+
+def _method_of(method: Any) -> tuple[Any, tuple[Any, str]]:
+    return getattr, (method.__self__, method.__name__)
+
+
+# a method of a module, as its `init` in a problem: Equinox would pickle its annotations, which have no pickle
+copyreg.pickle(type(DenseNetwork((1, 1), "tanh", False, 1.0).init), _method_of)
 
 
 def mlp(

@@ -179,10 +179,7 @@ def resnet(
         )
     shape = _image_shape(dataset, image_shape)
     outputs = dataset.classes or math.prod(dataset.targets.shape[1:])
-
-    def make(key: Key[Array, ""]) -> ResNet:
-        return ResNet(shape, (layers - 2) // 6, channels, together, outputs, key)
-
+    make = partial(ResNet, shape, (layers - 2) // 6, channels, together, outputs)
     return from_equinox(make, dataset, loss=loss, l2=l2, l2_mask=l2_mask)
 
 

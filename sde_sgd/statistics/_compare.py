@@ -106,6 +106,11 @@ class Comparison(Shown):
             return f"not distinguishable at level {self.level:g} (a distance of {self.ks_null:.2g} would be)"
         return f"different ({_p_text(self.ks_p, 1)}, level {self.level:g})"
 
+    @property
+    def _moments(self) -> tuple[str, str]:
+        shift = f"{_told(self.effect, '+.4f')} ± {_told(self.effect_error, '.4f')} standard deviations"
+        return shift, f"{_told(self.variance_ratio, '.4f')} ± {_told(self.variance_ratio_error, '.4f')}"
+
     def __repr__(self) -> str:
         distance = f"KS distance {self.ks:.5f} ± {self.ks_error:.5f}"
         sizes = f"n = {self.n}" + (f" and {self.n_reference}" if self.n_reference else "")
@@ -122,29 +127,23 @@ class Comparison(Shown):
             lines.append("  both runs have one key and share random numbers: compared chain by chain")
         lines += [
             f"  KS distance     {self.ks:.5f} ± {self.ks_error:.5f}   {_p_text(self.ks_p, 3)}",
-            f"  Wasserstein-1   {self.w1:.5f}   ({self.w1_null:.5f} expected for the same law)",
+            f"  Wasserstein-1   {_told(self.w1)}   ({_told(self.w1_null)} expected for the same law)",
         ]
         if self.no_scale:
             lines.append(f"  mean shift and variance ratio: none, {self.no_scale}")
         else:
-            lines += [
-                f"  mean shift      {self.effect:+.4f} ± {self.effect_error:.4f} standard deviations",
-                f"  variance ratio  {self.variance_ratio:.4f} ± {self.variance_ratio_error:.4f}",
-            ]
+            shift, ratio = self._moments
+            lines += [f"  mean shift      {shift}", f"  variance ratio  {ratio}"]
         return "\n".join(lines)
 
     def _panel(self) -> Panel:
         sizes = f"{self.n}" + (f" and {self.n_reference}" if self.n_reference else "")
         rows = {
             "KS distance": f"{self.ks:.5f} ± {self.ks_error:.5f}, {_p_text(self.ks_p, 3)}",
-            "Wasserstein-1": f"{self.w1:.5f} ({self.w1_null:.5f} expected for the same law)",
+            "Wasserstein-1": f"{_told(self.w1)} ({_told(self.w1_null)} expected for the same law)",
         }
         if not self.no_scale:
-            shift = f"{self.effect:+.4f} ± {self.effect_error:.4f} standard deviations"
-            rows |= {
-                "mean shift": shift,
-                "variance ratio": f"{self.variance_ratio:.4f} ± {self.variance_ratio_error:.4f}",
-            }
+            rows |= dict(zip(("mean shift", "variance ratio"), self._moments, strict=True))
         rows["n"] = sizes + (f", {self.dropped} diverged and left out" if self.dropped else "")
         notes: tuple[str, ...] = (f"no scale: {self.no_scale}",) if self.no_scale else ()
         notes += ("both runs have one key: compared chain by chain",) if self.paired else ()
@@ -154,6 +153,11 @@ class Comparison(Shown):
 
 
 _CONSTANT = "both are constant"
+
+
+def _told(value: float, form: str = ".5f") -> str:
+    """A number with so many places, or in few digits where it is huge."""
+    return format(value, form if abs(value) < 1e7 else ".4g")
 
 
 def _p_text(p: float, digits: int) -> str:
@@ -216,6 +220,8 @@ def compare(
     return _against_law(given, given.other, level, sample, observable)
 
 
+# squares of huge values overflow: their moments are infinite or nan, and are said to be
+@np.errstate(over="ignore", invalid="ignore")
 def _against_law(
     given: Given, law: Law, level: float, sample: Any, observable: Callable[[Any], Any] | None
 ) -> Comparison:
@@ -274,6 +280,7 @@ def _ks_null(n: int, level: float) -> float:
     return float((scipy.stats.kstwobign.isf(level) - 1 / (6 * np.sqrt(n))) / np.sqrt(n))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _against_sample(given: Given, pooled: Pooled, level: float) -> Comparison:
     x, y, (n, m) = pooled.x, pooled.y, pooled.n
     distance, error, p = ks_two(pooled)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import PyTree
 from typing_extensions import TypeAliasType
 
-from sde_sgd import _tree
+from sde_sgd import _checks, _tree
 from sde_sgd._platform._shown import short
 from sde_sgd.random import check_key
 from sde_sgd.statistics._hypothesis_test import HypothesisTest, distance_test
@@ -199,6 +199,8 @@ def _values(name: str, sample: Any, observable: Callable[[Any], Any] | None) -> 
     if is_result(sample):
         _check_alive(name, sample)
         return _mapped(sample.samples(), observable), int(sample.diverged)
+    for leaf in jax.tree.leaves(sample):
+        _checks.check_unmasked(name, leaf)
     if isinstance(sample, list | tuple) and all(np.ndim(leaf) == 0 for leaf in jax.tree.leaves(sample)):
         sample = _plain(sample)  # numbers in a list are an array
     parts = [_plain(leaf) for leaf in jax.tree.leaves(sample)]

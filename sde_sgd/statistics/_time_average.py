@@ -12,6 +12,8 @@ from sde_sgd.statistics._hypothesis_test import HypothesisTest
 from sde_sgd.statistics._moments import student
 
 KINDS = ("bulk", "tail", "mean")
+# below so many independent draws the error of a mean is too small
+_FEW = 100
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -44,7 +46,9 @@ def time_average(draws: Numbers, *, expected: Numbers | None = None) -> TimeAver
         ValueError: for fewer than 8 draws, draws that are not finite, constant draws, or wrong shapes.
 
     Power at level .05 against T 5 % too high, θ² over 20 chains of 1000 draws with correlation .9 from draw
-    to draw (ESS 2100): .34 ± .02. The 5 % level is hit 5 to 6 % of the time from an ESS of 100 on.
+    to draw (ESS 2100): .34 ± .02. The 5 % level is hit 5 to 6 % of the time from an ESS of 100 on; below
+    it the error is too small, which the result says. Of draws that anticorrelate strongly it is too large,
+    as the ESS has an upper limit: see `effective_sample_size`.
 
     Source: Vehtari, Gelman, Simpson, Carpenter, Bürkner 2021, *Bayesian Analysis* 16(2).
     """
@@ -56,6 +60,9 @@ def time_average(draws: Numbers, *, expected: Numbers | None = None) -> TimeAver
         t, p = student(mean - _checks.scalar("expected", expected), error, max(ess - 1, 1.0))
     bulk, tail = effective_sample_size(array), effective_sample_size(array, kind="tail")
     r_hat = split_r_hat(array)
+    note = f"ESS {ess:.0f} (bulk {bulk:.0f}, tail {tail:.0f}), split-R̂ {r_hat:.3f}, {len(array)} chains"
+    if ess < _FEW:
+        note += f"\n  fewer than {_FEW} independent draws: the error is too small"
     return TimeAverage(
         name="time average",
         null=f"the mean is {expected}",
@@ -64,7 +71,7 @@ def time_average(draws: Numbers, *, expected: Numbers | None = None) -> TimeAver
         statistic=t,
         p=p,
         n=array.size,
-        note=f"ESS {ess:.0f} (bulk {bulk:.0f}, tail {tail:.0f}), split-R̂ {r_hat:.3f}, {len(array)} chains",
+        note=note,
         ess=ess,
         ess_bulk=bulk,
         ess_tail=tail,
@@ -73,9 +80,11 @@ def time_average(draws: Numbers, *, expected: Numbers | None = None) -> TimeAver
 
 
 def effective_sample_size(draws: Numbers, *, kind: Literal["bulk", "tail", "mean"] = "bulk") -> float:
-    r"""How many independent draws would know the mean as well: MN / (1 + 2 Σ_t ρ_t).
+    r"""How many independent draws would know the mean as well: MN / (1 + 2 Σ_t ρ_t), but ≤ MN log₁₀ MN.
 
-    Autocorrelations ρ_t of split chains, summed by Geyer's initial monotone sequence.
+    Autocorrelations ρ_t of split chains, summed by Geyer's initial monotone sequence. The limit is Stan's:
+    near 0 the sum is mostly its own error. Draws that anticorrelate so much that it is reached have a
+    smaller error than `mcse` says: with ρ_t = (−.9)^t and 10⁵ draws 19 MN are held to be 5 MN.
 
     Args:
         draws: shape `(chains, draws)`.
@@ -96,7 +105,7 @@ def effective_sample_size(draws: Numbers, *, kind: Literal["bulk", "tail", "mean
 
 
 def mcse(draws: Numbers) -> float:
-    """Monte Carlo standard error of the mean: s/√ESS, in units of the draws."""
+    """Monte Carlo standard error of the mean: s/√ESS, in units of the draws; see `effective_sample_size`."""
     array = _draws(draws)
     return float(array.std(ddof=1) / np.sqrt(effective_sample_size(array, kind="mean")))
 

@@ -457,6 +457,14 @@ def test_bad_input(call, message):
         call()
 
 
+def test_a_result_is_not_the_parameters_of_one_chain():
+    ends = ss.run(ss.SGD(WELL, ss.Hyperparameters(0.1, 1)), chains=2, steps=1, key=KEY)
+    for asked in (curvature.trace, curvature.top_eigenpairs):
+        with helpers.refused(match=r"theta must be .* got a Result.*leaf\[0\], result\.theta\)\.$"):
+            asked(WELL, ends, key=KEY)
+    curvature.trace(WELL, jax.tree.map(lambda leaf: leaf[0], ends.theta), key=KEY)
+
+
 def test_no_gauss_newton_without_a_prediction():
     bare = ss.problems.from_loss(lambda w, x, y: jnp.sum(w) * 0 + x @ w, DATA, init=lambda key: jnp.zeros(6))
     for problem, theta in ((WELL, jnp.ones(2)), (bare, jnp.zeros(6))):

@@ -1,6 +1,7 @@
 """The models that come with the package: losses, accuracies and starts by hand."""
 
 import math
+import pickle
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ import pytest
 from helpers import assert_agree, class_data, ensemble, facts, losses_of, quick_jit, ravel, regression_data
 from scipy import special
 
-from sde_sgd import problems
+from sde_sgd import SGD, Hyperparameters, problems
 from sde_sgd.data import Dataset
 from sde_sgd.problems import EmpiricalRisk
 from sde_sgd.problems._losses import cross_entropy, squared_error
@@ -25,6 +26,32 @@ TWO_CLASSES = class_data(10, 3, 2, seed=1)
 def accuracies(problem: EmpiricalRisk, theta: Any) -> tuple[jax.Array, jax.Array]:
     """On the training and on the test set."""
     return problem.training_accuracy(theta), problem.accuracy(theta)
+
+
+IMAGES = Dataset(np.random.default_rng(0).normal(size=(6, 8, 8)), np.arange(6) % 3, classes=3)
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        problems.linear_regression(LINEAR),
+        problems.logistic_regression(TWO_CLASSES, l2=0.1),
+        problems.softmax_regression(CLASSES),
+        problems.mlp(CLASSES, hidden=(4,), l2=0.1, l2_mask=lambda path: "bias" not in path),
+        problems.resnet(IMAGES, depth=8, width=4, groups=2),
+    ],
+)
+def test_pickled_models_are_the_same_models(problem: EmpiricalRisk) -> None:
+    """As a pool of processes needs them, and so the processes over them."""
+    process = pickle.loads(pickle.dumps(SGD(problem, Hyperparameters(0.1, 2))))
+    same = pickle.loads(pickle.dumps(problem))
+    assert type(process) is SGD
+    for copy in (same, process.problem):
+        assert type(copy) is EmpiricalRisk
+        theta, again = problem.init(KEY), copy.init(KEY)
+        found = (again, *jax.value_and_grad(copy.loss)(again))
+        expected = (theta, *jax.value_and_grad(problem.loss)(theta))
+        jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
 def test_linear_regression_by_hand() -> None:

@@ -294,6 +294,10 @@ def test_flax_itself() -> None:
     net = Net(nnx.Rngs(0))
     with refused(match=r"Call net\.eval\(\) first"):
         problems.from_flax(net, CLASSES)
+    wide = class_data(12, 5, 3)
+    for frozen in (None, lambda path: "bias" in path):
+        with refused(match=r"got \(5,\) and \(2,\)\. It is called with .*, each of shape \(5,\)\.$"):
+            problems.from_flax(net, wide, frozen=frozen)
     net.eval()
     problem = problems.from_flax(net, CLASSES)
     np.testing.assert_allclose(

@@ -38,6 +38,46 @@ def test_what_is_no_sample_of_numbers_is_refused(sample, words):
         st.compare(sample, NORMAL)
 
 
+MASKED = np.ma.masked_array(X, X < 0.5)
+LINE = ss.problems.linear_regression(ss.data.Dataset(X[:, None], X))
+KEY = jax.random.key(0)
+
+
+def run_from(initial):
+    return ss.run(ss.SGD(WELL, ss.Hyperparameters(0.1, 1)), chains=1, steps=1, key=KEY, initial=initial)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("sample", lambda x: st.compare(x, NORMAL)),
+        ("sample", lambda x: st.kolmogorov_smirnov(x, NORMAL)),
+        ("sample", lambda x: st.anderson_darling(x, NORMAL)),
+        ("sample", lambda x: st.equivalence(x, NORMAL, margin=0.1)),
+        ("reference", lambda x: st.cramer_von_mises(X, x)),
+        ("reference", lambda x: st.wasserstein(X, x, key=KEY)),
+        ("values", st.tail_index),
+        ("draws", lambda x: st.time_average(x[None, :])),
+        ("draws", lambda x: st.time_average([x, x])),
+        ("gradient", lambda x: st.temperature_test(X, x, 1.0)),
+        ("a", lambda x: ss.plot.histograms(a=x)),
+        ("directions", lambda x: ss.plot.corner(a=np.ones((9, 2)), directions=[x[:2], x[:2] < 2])),
+        ("initial", run_from),
+        ("theta", lambda x: ss.curvature.trace(WELL, x, key=KEY)),
+        (r"theta\[0\]\['weight'\]", lambda x: ss.curvature.trace(LINE, [{"weight": x}], key=KEY)),
+        ("subset", lambda x: ss.curvature.trace(LINE, LINE.init(KEY), key=KEY, subset=x < 0)),
+    ],
+)
+def test_masks_are_not_dropped(name, asked):
+    """NumPy would take what is masked for data."""
+    with refused(match=rf"^{name} must not hold masked entries; fill them, or leave"):
+        asked(MASKED)
+
+
+def test_a_mask_that_hides_nothing_is_none():
+    assert st.compare(np.ma.masked_array(X), NORMAL) == st.compare(X, NORMAL)
+
+
 def test_a_kernel_estimate_is_its_own_law():
     """`gaussian_kde` is a function, but that of a density."""
     kernel = stats.gaussian_kde(X, 0.3)
@@ -88,6 +128,15 @@ def test_the_limit_of_cramer_von_mises():
     # at the seam both ways agree
     for n in (60, 100):
         assert tail(1.168, np.linspace(0.1, 0.9, n)) == pytest.approx(limit_tail(1.168), rel=0.2)
+
+
+@pytest.mark.parametrize("reference", [NORMAL, X[::2] * 1e300])
+def test_huge_values_are_compared_without_a_warning(reference):
+    """Their squares overflow: no variance is known, and all is said in short lines."""
+    found = st.compare(X * 1e300, reference)
+    assert found.same == (reference is not NORMAL)
+    assert not np.isfinite(found.variance_ratio)
+    assert max(map(len, str(found).splitlines())) < 100
 
 
 def test_holm_names_what_is_no_p_value():

@@ -251,6 +251,20 @@ def test_effective_sample_size_of_autoregression():
     np.testing.assert_allclose(st.effective_sample_size(x, kind="mean") / x.size, 1 / 9, rtol=0.13)
 
 
+def test_effective_sample_size_has_a_limit():
+    """Of ρ = −.9, that is worth 19 draws each: log₁₀ of all of them."""
+    x = lfilter([1], [1, 0.9], draws(10, 10_000), axis=1)
+    assert st.effective_sample_size(x, kind="mean") == pytest.approx(5 * x.size)
+    assert "≤ MN log₁₀ MN" in st.effective_sample_size.__doc__
+
+
+def test_few_independent_draws_are_said():
+    for correlation, few in ((0.9, True), (0.0, False)):
+        found = st.time_average(lfilter([1], [1, -correlation], draws(4, 100), axis=1))
+        assert (found.ess < 100) == few
+        assert ("fewer than 100 independent draws: the error is too small" in str(found)) == few
+
+
 def test_chains_that_do_not_mix_are_seen():
     x = draws(4, 500)
     assert st.split_r_hat(x) < 1.01

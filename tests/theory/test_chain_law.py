@@ -70,6 +70,17 @@ def test_more_points_change_nothing():
     assert distance(law, finer) < 1e-12
 
 
+def test_the_error_of_a_rough_law_covers_what_finer_grids_change():
+    """Of batches of two signs, up to four times as fine."""
+    problem = ss.problems.DoubleWell(tilt=0.05, noise_variance=2.0, noise_law="rademacher")
+    law = theory.chain_law(problem, ss.Hyperparameters(0.15, 2))
+    bounds = law.grid[0], law.grid[-1]
+    for size in (800, 1200, 2200):
+        finer = theory.chain_law(problem, ss.Hyperparameters(0.15, 2), bounds=bounds, points=size)
+        assert 1e-4 < np.abs(finer.cdf(law.grid) - law.cdf(law.grid)).max() < law.error
+    assert 1e-3 < law.error < 3e-3
+
+
 def test_noise_of_other_laws_has_its_own_third_moment():
     """On a parabola E x³ = −(ησ/√B)³ (κ₃/√B)/(1 − (1 − ηh)³), to the stated (h/2s)² = .1 %."""
     rate, batch, curvature = 0.05, 2, 2.0

@@ -318,6 +318,19 @@ def test_effective_temperatures():
     assert found.anisotropy > 1
 
 
+@pytest.mark.parametrize("sampling", ["subset", "shuffle", "shuffle_all"])
+def test_without_noise_every_temperature_is_zero(sampling):
+    """B = N, or C = 0: no ratio of temperatures, and no sign of 0; with noise on one axis it is infinite."""
+    H, C = matrices(2)
+    for noise, size in ((C, 4), (0 * C, 12)):
+        found = theory.effective_temperature(H, noise, hyper(), sampling=sampling, dataset_size=size)
+        assert found.temperatures.tolist() == [0.0, 0.0]
+        assert not np.signbit(found.temperatures).any()
+        assert np.isnan(found.anisotropy)
+    one = theory.effective_temperature(np.diag([1.0, 2.0]), np.diag([1.0, 0.0]), hyper())
+    assert one.anisotropy == np.inf
+
+
 def test_c_equal_to_h_gives_a_quarter_of_eta_over_b_times_the_trace():
     """C = H: Σ = (η/2B) I of the SDE, and E L − L* = (η/4B) Tr H."""
     H, _ = matrices(5)

@@ -222,6 +222,32 @@ def test_planted_wrong_laws_are_caught(simulated):
 # Refusals
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("sampling", ["subset", "shuffle", "shuffle_all"])
+def test_batches_of_all_examples_come_to_rest(sampling, momentum):
+    """Gradient descent, up to its edge 2(1 + m)/λ."""
+    inputs = np.array([[1.0], [2.0], [-1.0], [0.5]], np.float32)
+    problem = ss.problems.linear_regression(ss.data.Dataset(inputs, np.array([1.0, 0, 1, 2], np.float32)))
+    found = theory.regression_covariance(problem, ss.Hyperparameters(0.1, 4, momentum), sampling=sampling)
+    assert not found.covariance.any()
+    assert not found.bias.any()
+    edge = 2 * (1 + momentum) / float(np.square(inputs).mean())
+    theory.regression_covariance(problem, ss.Hyperparameters(0.99 * edge, 4, momentum), sampling=sampling)
+    with refused(match=r"learning_rate \* curvature must be < 2"):
+        theory.regression_covariance(problem, ss.Hyperparameters(1.01 * edge, 4, momentum), sampling=sampling)
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_a_line_through_every_example_leaves_no_noise(sampling):
+    """Without noise at the minimum the mean square still diverges where that of a step or epoch does."""
+    inputs = np.repeat([1.0, -2.0, 0.5, 0.25], 3)[:, None]
+    problem = ss.problems.linear_regression(ss.data.Dataset(inputs, 2 * inputs[:, 0]))
+    found = theory.regression_covariance(problem, ss.Hyperparameters(0.1, 1), sampling=sampling)
+    assert np.abs(found.covariance).max() < 1e-12
+    with refused(match="second moment of SGD diverges"):
+        theory.regression_covariance(problem, ss.Hyperparameters(1.45, 1), sampling=sampling)
+
+
 def test_bad_input():
     hyper = ss.Hyperparameters(RATE, BATCH)
     with refused(match="problem must be a finite sum"):

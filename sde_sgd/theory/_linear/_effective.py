@@ -55,8 +55,9 @@ class EffectiveTemperature(Shown):
 
     @property
     def anisotropy(self) -> float:
-        """Largest over smallest T_i: 1 in equilibrium."""
-        return float(self.temperatures.max() / self.temperatures.min())
+        """Largest over smallest T_i: 1 in equilibrium; infinite if a T_i is 0, and nan if all are."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(self.temperatures.max() / self.temperatures.min())
 
 
 def effective_temperature(

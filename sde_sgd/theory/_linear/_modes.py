@@ -39,7 +39,8 @@ def sgd_response(
         _response(one[at : at + _PAIRS], other[at : at + _PAIRS], noise, setting, average)
         for at in range(0, one.size, _PAIRS)
     ]
-    return np.concatenate(found).reshape(shape)
+    # what is 0 has no sign
+    return np.concatenate(found).reshape(shape) + 0.0
 
 
 def _response(

@@ -98,6 +98,9 @@ def regression_covariance(
     noise = batch_noise(sampling, setting, problem.dataset_size)
     minimum, examples = _examples(problem)
     positive_curvatures(np.linalg.eigvalsh(examples.hessian), setting)
+    if not noise.own:  # every batch is all examples: gradient descent, which comes to rest
+        still = np.zeros_like(examples.hessian)
+        return RegressionLaw(minimum, still[0], still, still)
     if not is_shuffled(sampling):
         covariance = _independent(examples, setting, noise.own)
         zero = np.zeros_like(covariance)
@@ -137,14 +140,14 @@ def _independent(examples: Examples, setting: Setting, own: float) -> np.ndarray
 
     size = len(values)
     start = response * C
-    if not np.any(start):
-        return np.zeros_like(start)
     growth = _growth(feedback, np.eye(size))
     if not growth < 1:
         raise ValueError(
             f"the second moment of SGD diverges: noise that grows with the error feeds itself by a factor "
             f"{growth:.3g} >= 1. Use a smaller learning rate or a larger batch."
         )
+    if not np.any(start):
+        return np.zeros_like(start)
     operator = LinearOperator(
         (size * size, size * size),
         matvec=lambda flat: flat - feedback(flat.reshape(size, size)).ravel(),
@@ -177,13 +180,21 @@ def _growth(feedback: Any, start: np.ndarray) -> float:
 def _shuffled(minimum: np.ndarray, examples: Examples, operators: np.ndarray) -> RegressionLaw:
     """The fixed point of the second moment of (e, v, 1) over an epoch."""
     dimension = examples.gradients.shape[1]
-    whole = _fixed_point(operators.mean(axis=0))
+    mean = operators.mean(axis=0)
+    factor = _radius(_second_moments(mean))
+    if not factor < 1:
+        raise ValueError(
+            f"the second moment of SGD diverges over an epoch, by a factor {factor:.3g}, or too few orders "
+            f"were drawn to see that it does not. Use a smaller learning rate, a larger batch or more orders."
+        )
+    whole = _fixed_point(mean)
     bias = whole[:dimension, -1]
     covariance = whole[:dimension, :dimension] - np.outer(bias, bias)
-    if not np.linalg.eigvalsh(covariance)[0] > -1e-9 * np.abs(covariance).max():
+    lowest = float(np.linalg.eigvalsh(covariance)[0])
+    if lowest < -1e-9 * np.abs(covariance).max():
         raise ValueError(
-            "the second moment of SGD diverges over an epoch, or too few orders were drawn to see that it "
-            "does not. Use a smaller learning rate, a larger batch or more orders."
+            f"too few orders were drawn: the lowest eigenvalue of the covariance comes out as {lowest:.3g}, "
+            f"below 0. Give more orders."
         )
     error = np.zeros_like(covariance)
     if len(operators) > 1:
@@ -195,6 +206,25 @@ def _shuffled(minimum: np.ndarray, examples: Examples, operators: np.ndarray) ->
             found.append(part[:dimension, :dimension] - np.outer(part[:dimension, -1], part[:dimension, -1]))
         error = np.sqrt((count - 1) * np.var(found, axis=0))
     return RegressionLaw(minimum, bias, (covariance + covariance.T) / 2, error)
+
+
+def _second_moments(operator: np.ndarray) -> np.ndarray:
+    """What an epoch does to the second moment of (e, v) alone."""
+    side = int(round(len(operator) ** 0.5))
+    inner = (side - 1) ** 2
+    return operator.reshape((side,) * 4)[:-1, :-1, :-1, :-1].reshape(inner, inner)
+
+
+def _radius(operator: np.ndarray) -> float:
+    """The spectral radius, from the norm of a high power: A², A⁴, A⁸ …, to 1e-5 for a norm of 10⁴."""
+    power, logarithm = operator, 0.0
+    for square in range(20):
+        norm = float(np.linalg.norm(power))
+        if not norm > 0:
+            return 0.0
+        logarithm += np.log(norm) / 2**square
+        power = power / norm @ (power / norm)
+    return float(np.exp(logarithm))
 
 
 def _fixed_point(operator: np.ndarray) -> np.ndarray:
