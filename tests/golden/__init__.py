@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import scipy
 
 KEPT = Path(__file__).with_name("values.json")
 # of each array so many values are kept beside the digest of all, in equal distances
@@ -20,9 +21,12 @@ _NEAR, _ROUNDING = 2e-3, 1e-4
 def machine() -> dict[str, str]:
     """What sets the last bits."""
     info = Path("/proc/cpuinfo")
-    names = info.read_text().splitlines() if info.exists() else []
-    processor = next((line.partition(":")[2].strip() for line in names if line.startswith("model name")), "")
-    return {"jax": jax.__version__, "processor": processor or platform.processor()}
+    lines = info.read_text().splitlines() if info.exists() else []
+    about = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    # processors of one name may have other vector units, of which libraries take the widest
+    flags = hashlib.sha256(" ".join(sorted(about.get("flags", "").split())).encode()).hexdigest()[:16]
+    libraries = {library.__name__: library.__version__ for library in (jax, np, scipy)}
+    return {**libraries, "processor": about.get("model name") or platform.processor(), "flags": flags}
 
 
 def taken() -> dict[str, dict[str, Any]]:
