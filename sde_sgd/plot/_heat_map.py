@@ -117,11 +117,11 @@ def heat_map(
 def _format(values: np.ndarray, norm: "Normalize") -> str:
     """The fewest digits, from two to four, with which cells of one number have one colour to the eye."""
     colours = np.ma.filled(norm(values), 0.0)
-    for digits in range(2, 5):
+    for digits in range(2, 4):
         words = np.array([f"{value:.{digits}g}" for value in values])
         if all(np.ptp(colours[words == word]) <= _SEEN for word in set(words)):
-            break
-    return f"{{:.{digits}g}}"
+            return f"{{:.{digits}g}}"
+    return "{:.4g}"
 
 
 def _brightness(colours: Any) -> Any:

@@ -203,19 +203,21 @@ def _matches(name: str, there: np.ndarray, value: Any) -> np.ndarray:
             default if end is None else float(_checks.scalar(name, end))
             for end, default in ((value.start, -np.inf), (value.stop, np.inf))
         )
-        match = (there > low) & (there < high) | _close(there, low) | _close(there, high)
-        wanted = [match]
+        within = (there > low) & (there < high) | _close(there, low) | _close(there, high)
+        found: list[tuple[Any, Any]] = [(value, within)]
     else:
         listed = value if isinstance(value, list | tuple | np.ndarray) and np.ndim(value) == 1 else [value]
         if not len(listed):
             raise ValueError(f"{name} must hold at least one value, got {value!r}.")
-        wanted = [_close(there, _checks.scalar(name, one)) if numbers else there == one for one in listed]
-    for one, asked in zip(wanted, [value] if len(wanted) == 1 else list(value), strict=True):
-        if not np.any(one):
+        found = [
+            (one, _close(there, _checks.scalar(name, one)) if numbers else there == one) for one in listed
+        ]
+    for asked, match in found:
+        if not np.any(match):
             known = np.unique(there).tolist()
             shown = ", ".join(f"{entry:g}" if numbers else repr(entry) for entry in known)
             raise ValueError(f"no run has {name} = {asked!r}; there are {shown}.")
-    result: np.ndarray = np.any(wanted, axis=0)
+    result: np.ndarray = np.any([match for _, match in found], axis=0)
     return result
 
 
