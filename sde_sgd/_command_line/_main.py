@@ -5,8 +5,9 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 
-from sde_sgd import __version__, explorer
+from sde_sgd import explorer
 from sde_sgd._command_line._demo import demo
 from sde_sgd._command_line._doctor import examined
 
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         description="SGD beside its stochastic differential equation.",
         epilog=_EXITS,
     )
-    parser.add_argument("--version", action="version", version=f"sde_sgd {__version__}")
+    parser.add_argument("--version", action="version", version=f"sde_sgd {version('sde_sgd')}")
     commands = parser.add_subparsers(dest="command", metavar="command")
     doctor = commands.add_parser(
         "doctor", help="what is installed, which devices there are, what is missing for what", epilog=_EXITS

@@ -193,8 +193,7 @@ def _step_size(pilot: Pilot, hyper: Hyperparameters) -> Cause:
     ends = [sharpest, *np.clip(between, 0.0, np.finfo(np.float64).max)]
     at, low, high = (float(value) - 1 for value in step_size_factor(np.array(ends), hyper))
     if pilot.diverged:
-        where = ", where the curvature is larger than it was seen" if used < edge else ""
-        text += f"; {pilot.diverged} of {pilot.chains} chains diverged{where}"
+        text += f"; {pilot.diverged} of {pilot.chains} chains diverged{' where it is larger' * (used < edge)}"
         return Cause("step size", "sde", math.inf, limit, Interval(math.inf, math.inf), text)
     walked = pilot.sgd if pilot.gaussian is None else pilot.gaussian
     found = walked.excess() if pilot.finer is None else _less(walked.spread(), pilot.finer.cold_spread())
