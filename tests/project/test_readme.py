@@ -73,7 +73,8 @@ def test_all_python_of_a_page_runs_in_order_in_one_process(name, tmp_path):
         assert re.findall(r"SweepPart\(part=\((\d), 5\), chain: (\d+)", done.stdout)[-1] == ("4", "16")
     if name == "escape.md":
         found = (float(line) for line in re.findall(r"^\D*([\d.]+e-\d+)", done.stdout, re.MULTILINE))
-        counted, split, exact = found
+        counted, split, exact, leading = found
+        assert abs(leading / exact - 1) < 0.5
         assert abs(counted / exact - 1) < 0.08
         assert abs(split / exact - 1) < 0.2
 
