@@ -129,7 +129,7 @@ def edges_over(
     right = max(float(np.quantile(values, 0.95, method="lower")) for values in samples)
     width = right - left
     ends = min(values.min() for values in samples), max(values.max() for values in samples)
-    are_all = not width > 0 or max(left - ends[0], ends[1] - right) <= _FAR * width
+    are_all = not width > 0 or bool(max(left - ends[0], ends[1] - right) <= _FAR * width)
     if not are_all:
         every = np.concatenate(samples)
         near = np.concatenate([every[(every >= left - width) & (every <= right + width)], *lines])
