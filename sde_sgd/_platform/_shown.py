@@ -14,8 +14,8 @@ from sde_sgd._platform._html import Panel, preformatted
 
 # so many numbers, entries or characters are shown; of more the first and the last ones
 _NUMBERS, _ENTRIES, _CHARACTERS = 6, 4, 80
-T = TypeVar("T")
 _LARGE = 2**24  # bytes that are not fetched from an accelerator for a picture
+_T = TypeVar("_T")
 
 
 class Shown:
@@ -36,7 +36,7 @@ class Shown:
             return preformatted(repr(self))
 
 
-def shown(kind: type[T]) -> type[T]:
+def shown(kind: type[_T]) -> type[_T]:
     """Give a named tuple, which takes nothing from other classes, what `Shown` has for notebooks."""
     mixed: Any = kind
     mixed._panel = getattr(kind, "_panel", Shown._panel)
