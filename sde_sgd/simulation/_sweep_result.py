@@ -74,7 +74,7 @@ class SweepResult(Shown):
                     f"Options of xarray go to .dataset.sel(...)."
                 )
             coordinate = found[name]
-            match = _matches(name, coordinate.values, value)
+            match = _matches(name, np.atleast_1d(coordinate.values), value)
             if coordinate.ndim == 0:
                 continue
             if coordinate.ndim == 1:

@@ -162,7 +162,10 @@ def test_a_single_setting_is_a_sweep_without_axes(key):
     result = sweep(ss.SGD, WELL, **BOTH, steps=4, seeds=3, key=key)
     assert dict(result.dataset.sizes) == {"seed": 3, "step": 2}
     assert float(result.dataset["ratio"]) == 0.05
-    assert result.sel(ratio=0.05)["loss"].dims == ("seed", "step")
+    for chosen in (0.05, [0.05, 0.1][:1], slice(0.01, 0.05)):
+        assert result.sel(ratio=chosen)["loss"].dims == ("seed", "step")
+    with refused(match="no run has ratio = 0.1; there are 0.05"):
+        result.sel(ratio=0.1)
 
 
 @pytest.mark.parametrize("kind", [np.array, jnp.asarray, tuple], ids=["NumPy", "JAX", "tuple"])
