@@ -47,7 +47,8 @@ def curves(
             mean) or "none". Where it would go below 0, and no value does, it ends at the smallest value.
         ax: axes to draw into; a new figure by default.
         log: logarithmic vertical axis.
-        styles: name → keywords for matplotlib's `plot`.
+        styles: name → keywords for matplotlib's `plot`. More than 8 lines have colours in the order of their
+            settings, from dark to light.
         **named: name → `Result`, or `SweepResult`, or a Dataset or DataArray from one: a line for each
             setting, up to 24, the mean over its seeds; or a pair (x, values) of arrays, of shapes
             `(samples,)` and `(samples, chains)` or `(samples,)`, with x in units of the clock.
@@ -77,10 +78,8 @@ def curves(
             f"result.sel(ratio=...) or result.dataset.isel(learning_rate=[0, -1])."
         )
     made, axes = axes_or_new(ax)
-    for number, line in enumerate(drawn):
-        style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "lw": 1.6, "label": line.label}
-        style["ls"] = _STROKES[(number - 1) % len(_STROKES)] if number else "-"
-        style.update((styles or {}).get(line.name, {}))
+    for line, look in zip(drawn, _looks([line.name for line in drawn]), strict=True):
+        style: dict[str, Any] = {"lw": 1.6, "label": line.label, **look, **(styles or {}).get(line.name, {})}
         axes.plot(line.x, line.mean, **style)
         if band != "none":
             width = line.deviation if band == "deviation" else line.deviation / np.sqrt(max(line.count, 1))
@@ -92,6 +91,29 @@ def curves(
         axes.set_yscale("log")
     _legend(axes, len(drawn), has_room=made.get_layout_engine() is not None)
     return made
+
+
+def _looks(names: list[str]) -> list[dict[str, Any]]:
+    """A colour and a stroke for each line: the first without gaps, those after it with.
+
+    More lines than there are colours to tell apart go through a colour map in their order. Where names have
+    several lines each, colours begin anew with each and strokes tell the names: one setting of two sweeps has
+    one colour and two strokes.
+    """
+    import matplotlib as mpl
+
+    groups = list(dict.fromkeys(names))
+    several, many = 1 < len(groups) < len(names), len(names) > len(COLOURS)
+    shades = mpl.colormaps["viridis"]
+    found = []
+    for number, name in enumerate(names):
+        place, count = number, len(names)
+        if several:
+            place, count = names[:number].count(name), names.count(name)
+        stroke = groups.index(name) if several and many else number
+        colour = shades(0.9 * place / max(count - 1, 1)) if many else COLOURS[number]
+        found.append({"color": colour, "ls": _STROKES[(stroke - 1) % len(_STROKES)] if stroke else "-"})
+    return found
 
 
 def _not_below(low: np.ndarray, smallest: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Sweeps in pictures: one line or one cell for each setting, the mean over the seeds that are left."""
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
@@ -72,6 +73,25 @@ def test_parts_of_a_sweep_are_drawn_too():
     np.testing.assert_allclose(axes.get_lines()[1].get_ydata(), kept(0, 1).mean(axis=0))
     (axes,) = ss.plot.curves("loss", SGD=SWEEP["loss"].mean("seed")).axes
     assert len(axes.get_lines()) == 6
+
+
+def test_lines_beyond_the_palette_have_colours_in_order():
+    one = SWEEP.dataset.isel(batch_size=[0, 1])
+    (axes,) = ss.plot.curves("loss", SGD=SWEEP, SDE=one).axes
+    lines = axes.get_lines()
+    colours = np.array([mpl.colors.to_rgb(line.get_color()) for line in lines])
+    light = colours @ [0.299, 0.587, 0.114]
+    assert (np.diff(light[:6]) > 0.03).all() and (np.diff(light[6:]) > 0.03).all()
+    # two names, two strokes, and colours from one end to the other in both
+    strokes = [line._dash_pattern for line in lines]
+    assert len(set(map(str, strokes[:6]))) == len(set(map(str, strokes[6:]))) == 1
+    assert str(strokes[0]) != str(strokes[6])
+    np.testing.assert_allclose(colours[[0, 5]], colours[[6, 9]])
+
+    (axes,) = ss.plot.curves("loss", SGD=swept(values=([0.1, 0.2, 0.3], SIZES))).axes
+    strokes = [str(line._dash_pattern) for line in axes.get_lines()]
+    assert all(first != second for first, second in zip(strokes[:-1], strokes[1:], strict=True))
+    assert len({line.get_color() for line in axes.get_lines()}) == 9
 
 
 def test_the_end_of_a_sweep_is_a_cell_for_each_setting():
