@@ -1,6 +1,7 @@
 """Records of runs against time, with bands over chains."""
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from sde_sgd import _checks
 from sde_sgd._platform._shown import short
 from sde_sgd.plot._style import COLOURS, axes_or_new, legend_name
-from sde_sgd.plot._sweeps import SAMPLES, is_sweep, quantity, sample_dimension, settings
+from sde_sgd.plot._sweeps import AXES, SAMPLES, is_sweep, quantity, sample_dimension, settings
 from sde_sgd.simulation._result import Result
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def curves(
             mean) or "none". Where it would go below 0, and no value does, it ends at the smallest value.
         ax: axes to draw into; a new figure by default.
         log: logarithmic vertical axis.
-        styles: name → keywords for matplotlib's `plot`. More than 8 lines have colours in the order of their
-            settings, from dark to light.
+        styles: name → keywords for matplotlib's `plot`. Of several sweeps a setting has one colour, and each
+            sweep its stroke. More than 8 colours go from dark to light.
         **named: name → `Result`, or `SweepResult`, or a Dataset or DataArray from one: a line for each
             setting, up to 24, the mean over its seeds; or a pair (x, values) of arrays, of shapes
             `(samples,)` and `(samples, chains)` or `(samples,)`, with x in units of the clock.
@@ -78,7 +79,7 @@ def curves(
             f"result.sel(ratio=...) or result.dataset.isel(learning_rate=[0, -1])."
         )
     made, axes = axes_or_new(ax)
-    for line, look in zip(drawn, _looks([line.name for line in drawn]), strict=True):
+    for line, look in zip(drawn, _looks(drawn), strict=True):
         style: dict[str, Any] = {"lw": 1.6, "label": line.label, **look, **(styles or {}).get(line.name, {})}
         axes.plot(line.x, line.mean, **style)
         if band != "none":
@@ -93,27 +94,27 @@ def curves(
     return made
 
 
-def _looks(names: list[str]) -> list[dict[str, Any]]:
+def _looks(drawn: "list[_Line]") -> list[dict[str, Any]]:
     """A colour and a stroke for each line: the first without gaps, those after it with.
 
-    More lines than there are colours to tell apart go through a colour map in their order. Where names have
-    several lines each, colours begin anew with each and strokes tell the names: one setting of two sweeps has
-    one colour and two strokes.
+    Where names have several lines each, a setting has its colour in all of them and strokes tell the names.
+    More colours than can be told apart go through a colour map in the order of the settings.
     """
     import matplotlib as mpl
 
-    groups = list(dict.fromkeys(names))
-    several, many = 1 < len(groups) < len(names), len(names) > len(COLOURS)
-    shades = mpl.colormaps["viridis"]
-    found = []
-    for number, name in enumerate(names):
-        place, count = number, len(names)
-        if several:
-            place, count = names[:number].count(name), names.count(name)
-        stroke = groups.index(name) if several and many else number
-        colour = shades(0.9 * place / max(count - 1, 1)) if many else COLOURS[number]
-        found.append({"color": colour, "ls": _STROKES[(stroke - 1) % len(_STROKES)] if stroke else "-"})
-    return found
+    names = list(dict.fromkeys(line.name for line in drawn))
+    several = 1 < len(names) < len(drawn)
+    places = {key: place for place, key in enumerate(dict.fromkeys(line.setting for line in drawn))}
+    coloured = [places[line.setting] if several else number for number, line in enumerate(drawn)]
+    stroked = [names.index(line.name) if several else number for number, line in enumerate(drawn)]
+    many, shades = max(coloured) >= len(COLOURS), mpl.colormaps["viridis"]
+    return [
+        {
+            "color": shades(0.9 * colour / max(coloured)) if many else COLOURS[colour],
+            "ls": _STROKES[(stroke - 1) % len(_STROKES)] if stroke else "-",
+        }
+        for colour, stroke in zip(coloured, stroked, strict=True)
+    ]
 
 
 def _not_below(low: np.ndarray, smallest: np.ndarray) -> np.ndarray:
@@ -133,7 +134,7 @@ def _legend(axes: "Axes", lines: int, *, has_room: bool) -> None:
 
 @dataclass(frozen=True)
 class _Line:
-    """A mean with its spread over `count` chains or seeds, against a clock."""
+    """A mean with its spread over `count` chains or seeds, against a clock, of a setting of a sweep."""
 
     name: str
     label: str
@@ -143,6 +144,7 @@ class _Line:
     deviation: np.ndarray
     smallest: np.ndarray
     count: int
+    setting: Hashable = None
 
 
 def _lines(name: str, result: Any, observable: str, clock: str | None) -> list[_Line]:
@@ -202,8 +204,17 @@ def _of_sweep(name: str, result: Any, observable: str, clock: str | None) -> lis
                 )
             x = one.updates
         label = f"{name}, {one.label}" if one.label else name
-        found.append(_line(name, label, clock, x, one.values))
+        told = tuple((axis, _same(one.coordinates[axis])) for axis in AXES if axis in one.coordinates)
+        found.append(replace(_line(name, label, clock, x, one.values), setting=told))
+    if len({line.setting for line in found}) < len(found):
+        # there are axes of the user's own
+        found = [replace(line, setting=line.label.removeprefix(name)) for line in found]
     return found
+
+
+def _same(value: Any) -> Any:
+    """As the user gave it: η/B · B in floats is off by rounding."""
+    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def _check_name(observable: Any) -> None:

@@ -12,6 +12,8 @@ from sde_sgd.simulation._sweep_result import SweepResult
 
 # dimensions of samples, as sweeps name them, and what the clock of a picture is called then
 SAMPLES = {"epoch": "epochs", "time": "time", "step": "step"}
+# what sets runs of a sweep apart beside their seed
+AXES = ("problem", "schedule", "learning_rate", "batch_size", "momentum")
 _SYMBOLS = {"learning_rate": "η", "batch_size": "B", "momentum": "m", "ratio": "η/B"}
 # what a sweep writes down beside the observables
 _OWN = ("updates", "diverged_at", "stopped_at")

@@ -75,23 +75,35 @@ def test_parts_of_a_sweep_are_drawn_too():
     assert len(axes.get_lines()) == 6
 
 
-def test_lines_beyond_the_palette_have_colours_in_order():
-    one = SWEEP.dataset.isel(batch_size=[0, 1])
-    (axes,) = ss.plot.curves("loss", SGD=SWEEP, SDE=one).axes
+def _looks(axes):
+    """Colours, how light they are, and strokes."""
     lines = axes.get_lines()
     colours = np.array([mpl.colors.to_rgb(line.get_color()) for line in lines])
-    light = colours @ [0.299, 0.587, 0.114]
-    assert (np.diff(light[:6]) > 0.03).all() and (np.diff(light[6:]) > 0.03).all()
-    # two names, two strokes, and colours from one end to the other in both
-    strokes = [line._dash_pattern for line in lines]
-    assert len(set(map(str, strokes[:6]))) == len(set(map(str, strokes[6:]))) == 1
-    assert str(strokes[0]) != str(strokes[6])
-    np.testing.assert_allclose(colours[[0, 5]], colours[[6, 9]])
+    return colours, colours @ [0.299, 0.587, 0.114], [str(line._dash_pattern) for line in lines]
 
+
+def test_a_setting_has_one_colour_in_all_sweeps_and_each_sweep_a_stroke():
+    part = SWEEP.dataset.isel(batch_size=[1, 2], learning_rate=[1])
+    for whole, places in ((SWEEP, [4, 5]), (SWEEP.sel(learning_rate=0.2), [1, 2])):
+        (axes,) = ss.plot.curves("loss", SGD=whole, SDE=part).axes
+        colours, _, strokes = _looks(axes)
+        first = len(colours) - 2
+        np.testing.assert_array_equal(colours[first:], colours[places])
+        assert len(set(map(tuple, colours[:first]))) == first
+        assert len(set(strokes[:first])) == len(set(strokes[first:])) == 1
+        assert strokes[0] != strokes[-1]
+    # along axes of the user's own the labels tell settings apart
+    own = xr.concat([SWEEP["loss"].isel(learning_rate=0, batch_size=0)] * 2, xr.Variable("width", [8, 16]))
+    colours, _, _ = _looks(ss.plot.curves("loss", a=own, b=own).axes[0])
+    np.testing.assert_array_equal(colours[:2], colours[2:])
+    assert tuple(colours[0]) != tuple(colours[1])
+
+
+def test_lines_beyond_the_palette_have_colours_in_order():
     (axes,) = ss.plot.curves("loss", SGD=swept(values=([0.1, 0.2, 0.3], SIZES))).axes
-    strokes = [str(line._dash_pattern) for line in axes.get_lines()]
+    _, light, strokes = _looks(axes)
+    assert (np.diff(light) > 0.03).all()
     assert all(first != second for first, second in zip(strokes[:-1], strokes[1:], strict=True))
-    assert len({line.get_color() for line in axes.get_lines()}) == 9
 
 
 def test_the_end_of_a_sweep_is_a_cell_for_each_setting():
