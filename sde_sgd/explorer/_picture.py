@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 Numbers = WellNumbers | DigitsNumbers
 
-BINS = 54
+# bins, and letters of a title that fit at its usual size
+BINS, _LONG = 54, 62
 _SGD, _SDE, _FIRST, _EXACT = COLOURS[:4]
 _GREY = COLOURS[-1]
 _LAWS = {"O(η) law": (_FIRST, (0, (4, 2))), EXACT: (_EXACT, "-"), VARIANCE: (_EXACT, "-")}
@@ -99,7 +100,8 @@ def _wells(made: "Figure", numbers: WellNumbers) -> None:
     middle, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
     exact = np.diff(gibbs.cdf(edges)) / width
     fine = np.linspace(edges[0], edges[-1], 501)
-    reach = 0.02 * float(gibbs.pdf(fine).max())
+    highest = float(gibbs.pdf(fine).max())
+    reach = 0.02 * highest
     for colour, (name, sample) in zip((_SGD, _SDE), numbers.samples.items(), strict=True):
         if not len(sample):
             continue
@@ -108,6 +110,7 @@ def _wells(made: "Figure", numbers: WellNumbers) -> None:
         error = np.sqrt(np.maximum(counts, 1)) / (len(sample) * width)
         top.stairs(density, edges, color=colour, alpha=0.15, fill=True)
         top.stairs(density, edges, color=colour, lw=1.5, label=name)
+        highest = max(highest, float(density.max()))
         gap = density - exact
         reach = max(reach, float((np.abs(gap) + error).max()))
         bottom.fill_between(middle, gap - error, gap + error, color=colour, alpha=0.2, lw=0)
@@ -119,9 +122,10 @@ def _wells(made: "Figure", numbers: WellNumbers) -> None:
             top.plot([], [], color=colour, ls=style, lw=1.8, label=name)
             bottom.plot(middle, np.diff(law.cdf(edges)) / width - exact, color=colour, ls=style, lw=1.8)
     bottom.axhline(0.0, color="black", lw=1.2)
-    top.set_ylim(0, 1.42 * max(float(gibbs.pdf(fine).max()), 1e-12))
+    top.set_ylim(0, 1.42 * max(highest, 1e-12))
     top.legend(loc="upper center", ncols=3, fontsize=9.5, columnspacing=1.4, handlelength=1.8, frameon=False)
-    top.set_title(_well_title(numbers), y=1.0)
+    title = _well_title(numbers)
+    top.set_title(title, y=1.0, fontsize=11 if len(title) < _LONG else 8.5)
     top.set_xlim(edges[0], edges[-1])
     bottom.set_ylim(-reach, reach)
 
@@ -129,9 +133,11 @@ def _wells(made: "Figure", numbers: WellNumbers) -> None:
 def _well_title(numbers: WellNumbers) -> str:
     asked = numbers.settings
     momentum = f", m = {asked.momentum:g}" if asked.momentum else ""
+    tilt = f", tilt {asked.tilt:g}" if asked.tilt else ""
+    law = "" if asked.noise_law == "gaussian" or asked.sampling != "fresh" else f", {asked.noise_law}"
     return (
-        f"{asked.well}: η = {asked.learning_rate:g}, B = {asked.batch_size}, σ² = {asked.noise_variance:g}"
-        f"{momentum}, T = {numbers.temperature:.3g}"
+        f"{asked.well}{tilt}: η = {asked.learning_rate:g}, B = {asked.batch_size}, "
+        f"σ² = {asked.noise_variance:g}{law}{momentum}, T = {numbers.temperature:.3g}"
     )
 
 

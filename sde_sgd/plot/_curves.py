@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # lines in one picture, those whose names fit into it, and strokes of those after the first: where lines lie
 # on each other, those below are seen in the gaps
-_MOST, _FEW = 24, 8
+_MOST, _FEW = 24, 5
 _STROKES: Any = ((0, (4, 2)), (0, (1, 1.5)), (0, (6, 1.5, 1, 1.5)))
 _CLOCKS = {"step": "SGD steps", "time": "SDE time t = ηk", "epochs": "epochs"}
 _SAME_CLOCKS = {"steps": "step", "epoch": "epochs"}
@@ -79,8 +79,9 @@ def curves(
             f"result.sel(ratio=...) or result.dataset.isel(learning_rate=[0, -1])."
         )
     made, axes = axes_or_new(ax)
+    given = _own_styles(styles or {}, named)
     for line, look in zip(drawn, _looks(drawn), strict=True):
-        style: dict[str, Any] = {"lw": 1.6, "label": line.label, **look, **(styles or {}).get(line.name, {})}
+        style: dict[str, Any] = {"linewidth": 1.6, "label": line.label, **look, **given.get(line.name, {})}
         axes.plot(line.x, line.mean, **style)
         if band != "none":
             width = line.deviation if band == "deviation" else line.deviation / np.sqrt(max(line.count, 1))
@@ -92,6 +93,16 @@ def curves(
         axes.set_yscale("log")
     _legend(axes, len(drawn), has_room=made.get_layout_engine() is not None)
     return made
+
+
+def _own_styles(styles: dict[str, dict[str, Any]], named: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Keywords by name, each under the longest of its names: lw is linewidth."""
+    from matplotlib.cbook import normalize_kwargs
+    from matplotlib.lines import Line2D
+
+    if unknown := sorted(set(styles) - set(named)):
+        raise ValueError(f"styles must be of the names that are drawn, {sorted(named)}, got {unknown}.")
+    return {name: normalize_kwargs(style, Line2D) for name, style in styles.items()}
 
 
 def _looks(drawn: "list[_Line]") -> list[dict[str, Any]]:
@@ -111,7 +122,7 @@ def _looks(drawn: "list[_Line]") -> list[dict[str, Any]]:
     return [
         {
             "color": shades(0.9 * colour / max(coloured)) if many else COLOURS[colour],
-            "ls": _STROKES[(stroke - 1) % len(_STROKES)] if stroke else "-",
+            "linestyle": _STROKES[(stroke - 1) % len(_STROKES)] if stroke else "-",
         }
         for colour, stroke in zip(coloured, stroked, strict=True)
     ]

@@ -8,7 +8,7 @@ from sde_sgd import _checks
 from sde_sgd._platform._shown import short
 from sde_sgd._types import Numbers
 from sde_sgd.plot._style import axes_or_new
-from sde_sgd.plot._sweeps import SAMPLES, Table, is_sweep, quantity, settings
+from sde_sgd.plot._sweeps import AXES, SAMPLES, Table, is_sweep, quantity, settings
 from sde_sgd.plot._ticks import colour_bar
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def heat_map(
     made, axes = axes_or_new(ax)
     from matplotlib.colors import LogNorm, Normalize
 
+    _check_looks(numbers, norm)
     table = np.where(table > 0, table, np.nan) if log else table
     shown = np.ma.masked_invalid(table)
     if norm is None:
@@ -114,6 +115,23 @@ def heat_map(
     return made
 
 
+def _check_looks(numbers: Any, norm: Any) -> None:
+    from matplotlib.colors import Normalize
+
+    if norm is not None and not isinstance(norm, Normalize):
+        raise ValueError(f"norm must be a Normalize of matplotlib, got {short(norm)}; log=True is LogNorm.")
+    if numbers is None:
+        return
+    try:
+        fits = numbers == "auto" or numbers.format(0.5) != numbers
+    except (AttributeError, ValueError, LookupError):
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"numbers must be 'auto', None or a format of a float such as '{{:.3g}}', got {short(numbers)}."
+        )
+
+
 def _format(values: np.ndarray, norm: "Normalize") -> str:
     """The fewest digits, from two to four, with which cells of one number have one colour to the eye."""
     colours = np.ma.filled(norm(values), 0.0)
@@ -136,6 +154,15 @@ def _of_sweep(what: Any, observable: str | None) -> tuple[np.ndarray, np.ndarray
     for name in ("learning_rate", "batch_size"):
         if any(name not in one.coordinates for one in runs):
             raise ValueError(f"values must have a {name} in every setting, got the dimensions {found.dims}.")
+    # η and B may tell such runs apart, too, but in one picture their colours would not be those of η and B
+    varied = [axis for axis in AXES if len({one.coordinates.get(axis) for one in runs}) > 1]
+    for axis in varied:
+        if axis not in ("learning_rate", "batch_size"):
+            there = list(dict.fromkeys(one.coordinates.get(axis) for one in runs))
+            raise ValueError(
+                f"values must have one setting for each learning rate and batch size, got {axis} = "
+                f"{', '.join(map(short, there))}; select one, as by result.sel({axis}={there[0]!r})."
+            )
     pairs = [(_rounded(one.coordinates["learning_rate"]), one.coordinates["batch_size"]) for one in runs]
     if len(set(pairs)) < len(pairs):
         twice = max(pairs, key=pairs.count)
@@ -175,7 +202,10 @@ def _checked(values: Any, learning_rate: Any, batch_size: Any) -> tuple[np.ndarr
         )
     for name, axis in (("learning_rate", rates), ("batch_size", sizes)):
         if len(axis) < 2 or np.any(axis <= 0) or np.any(np.diff(axis) <= 0) or not np.isfinite(axis).all():
-            raise ValueError(f"{name} must be at least two rising positive numbers, got {short(axis)}.")
+            raise ValueError(
+                f"{name} must be at least two rising positive numbers, got {short(axis)}; along one axis "
+                f"plot.curves draws a line for each setting."
+            )
     return table, rates, sizes
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # Okabe & Ito's palette: told apart by the colour-blind too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#4D4D4D")
 
+# colours and strokes of laws
+_LAWS: Any = (("black", "-"), ("#7F3C8D", "--"), ("#4D4D4D", ":"), ("#009E73", "-."))
+
 _RC: Any = {
     "font.size": 11,
     "axes.spines.top": False,
@@ -65,6 +68,12 @@ def figure(
     with mpl.rc_context(_RC):
         made = Figure(figsize=(width * columns, height * rows), layout="constrained")
         return made, made.subplots(rows, columns, **options)
+
+
+def law_style(number: int) -> dict[str, Any]:
+    """Colour and stroke of one law of several."""
+    colour, stroke = _LAWS[number % len(_LAWS)]
+    return {"color": colour, "ls": stroke}
 
 
 def axes_or_new(ax: "Axes | None", name: str = "ax") -> "tuple[Figure, Axes]":

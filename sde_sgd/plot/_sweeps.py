@@ -14,6 +14,8 @@ from sde_sgd.simulation._sweep_result import SweepResult
 SAMPLES = {"epoch": "epochs", "time": "time", "step": "step"}
 # what sets runs of a sweep apart beside their seed
 AXES = ("problem", "schedule", "learning_rate", "batch_size", "momentum")
+# of them, what the label of a run always tells
+_RUN = ("learning_rate", "batch_size")
 _SYMBOLS = {"learning_rate": "η", "batch_size": "B", "momentum": "m", "ratio": "η/B"}
 # what a sweep writes down beside the observables
 _OWN = ("updates", "diverged_at", "stopped_at")
@@ -73,6 +75,11 @@ def quantity(name: str, what: Any, observable: str | None) -> tuple[Any, Any]:
     there = [str(key) for key in dataset.data_vars if key not in _OWN]
     if observable is None:
         observable = there[0] if len(there) == 1 else "loss"
+    if observable in _OWN:
+        raise ValueError(
+            f"observable must be what was recorded of chains, as {', '.join(map(repr, there))}, got "
+            f"{observable!r}, which {name} tells of its runs; draw result[{observable!r}] yourself."
+        )
     if observable not in there:
         raise ValueError(
             f"observable {observable!r} was not recorded in {name}, but {', '.join(map(repr, there))}; "
@@ -103,7 +110,7 @@ def settings(name: str, values: Any, dataset: Any) -> list[Setting]:
         sizes = tuple(values.sizes[dimension] for dimension in inner)
         raise ValueError(
             f"{name} must hold one number per run, got {sizes} of them; select one, for instance with "
-            f"sweep.sel({inner[0]}=0)."
+            f"sweep.dataset.isel({inner[0]}=0)."
         )
     axes = [dimension for dimension in values.dims if dimension not in ("seed", samples)]
     order = [*axes, *([samples] if samples else []), *(["seed"] if "seed" in values.dims else [])]
@@ -122,10 +129,15 @@ def settings(name: str, values: Any, dataset: Any) -> list[Setting]:
         updates = None if dataset is None or "updates" not in dataset else _updates(dataset, place)
         label = ", ".join(_named(str(axis), index, known) for axis, index in place.items())
         if any(axis == "run" for axis in axes):
-            told = [key for key in ("learning_rate", "batch_size") if key in known]
+            told = [key for key in AXES if key in known and (key in _RUN or _varies(whole, key))]
             label = ", ".join(_named(key, 0, known) for key in told) or label
         found.append(Setting(label, numbers[:, kept], updates, known))
     return found
+
+
+def _varies(whole: Any, name: str) -> bool:
+    """Whether a coordinate is another one elsewhere."""
+    return len(np.unique(whole[name].values)) > 1
 
 
 def _alive(dataset: Any, place: dict[Any, int], seeds: int) -> np.ndarray:

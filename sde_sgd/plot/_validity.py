@@ -127,9 +127,10 @@ def phase_diagram(found: PhaseDiagram, *, ax: "Axes | None" = None) -> "Figure":
     """Draw where runs of equal η/B agree and where they part.
 
     Colours are the deviation from the run of equal η/B with the smallest η, in standard deviations over
-    seeds. Rings mark the references, squares the settings that break (grey: diverged), crosses those that
-    are undecided because runs diverged or have no finite value. The solid line is ηλ₁/(1 + m) = 1, half way
-    to instability, where it lies inside the diagram.
+    seeds. Rings mark the references, squares the settings that break (grey: diverged), question marks those
+    that more seeds may decide, crosses those that are undecided because runs diverged or have no finite
+    value; what has no mark holds. The solid line is ηλ₁/(1 + m) = 1, half way to instability, where it lies
+    inside the diagram.
 
     Args:
         found: from `validity.phase_diagram`.
@@ -157,6 +158,7 @@ def phase_diagram(found: PhaseDiagram, *, ax: "Axes | None" = None) -> "Figure":
         ax=axes,
     )
     breaks, reference = found.breaks.values, found.reference.values
+    undecided = found.undecided.values
     partly = (found.undecided & (found.diverged + found.not_finite > 0)).values
     for (row, column), broken in np.ndenumerate(breaks):
         if reference[row, column]:
@@ -165,11 +167,15 @@ def phase_diagram(found: PhaseDiagram, *, ax: "Axes | None" = None) -> "Figure":
             axes.plot(sizes[column], rates[row], "s", ms=20, mfc="none", mec="black", mew=2.2)
         elif partly[row, column]:
             axes.plot(sizes[column], rates[row], "x", ms=20, mec="black", mew=0.8)
+        elif undecided[row, column]:
+            place = float(sizes[column]), float(rates[row])
+            axes.annotate("?", place, (13, 0), textcoords="offset points", va="center", fontsize=11)
     steep = found.steepness.values
     if (steep > 1).any() and (steep < 1).any():
         axes.contour(sizes, rates, np.log(steep), levels=[0.0], colors="black", linewidths=1.8)
     axes.set_title(
-        "runs of equal η/B after equal epochs\nring: reference, square: breaks, line: ηλ₁ = 1 + m",
+        "runs of equal η/B after equal epochs, line: ηλ₁ = 1 + m\n"
+        "ring: reference, square: breaks, ?: undecided",
         fontsize=10,
     )
     return made

@@ -25,7 +25,7 @@ _WIDTH = 80
 # characters that a ratio and its ends may take
 _RATIO = 24
 _MARKS = {WITHIN: "ok", BEYOND: "NO", CANNOT_TELL: "??"}
-_QUESTIONS = {"sde": "SGD follows its SDE", "gibbs": "and settles in exp(-2L/T)"}
+_QUESTIONS = {"sde": "SGD follows its SDE", "gibbs": "and settles in exp(-2L/T) within its well"}
 # Beyond so many pilots nobody will go on
 _MANY = 1000.0
 
@@ -112,7 +112,7 @@ class Diagnosis(Shown):
     def __repr__(self) -> str:
         worst = self.worst()
         cause = "" if worst is None else f", worst cause {short(worst)}"
-        gibbs = f"and settles in exp(-2L/T): {self.answer('gibbs')}"
+        gibbs = f"{_QUESTIONS['gibbs']}: {self.answer('gibbs')}"
         return f"Diagnosis(SGD follows its SDE: {self.verdict}, {gibbs}{cause}; {short(self.hyper)})"
 
     def __str__(self) -> str:

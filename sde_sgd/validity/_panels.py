@@ -37,7 +37,8 @@ def of_diagnosis(found: "Diagnosis") -> Panel:
     notes = () if worst is None else (f"worst: {worst.name}. {worst.text}",)
     return Panel(
         "Diagnosis",
-        f"SGD follows its SDE: {found.verdict}; and settles in exp(−2L/T): {found.answer('gibbs')}",
+        f"SGD follows its SDE: {found.verdict}; and settles in exp(−2L/T) within its well: "
+        f"{found.answer('gibbs')}",
         {"problem": type(found.problem).__name__, "hyperparameters": short(found.hyper)},
         pictures=(_svg.intervals(rows, "effect over its limit, with probability .99", limit=1.0),),
         notes=(*notes, "print it for all causes in words"),

@@ -56,6 +56,23 @@ def test_the_picture_shows_the_histograms_and_the_laws(numbers):
     assert low == -high < 0
 
 
+@pytest.mark.parametrize(
+    ("asked", "title"),
+    [
+        ({"tilt": 0.3}, "double well, tilt 0.3: η = 0.1, B = 1, σ² = 4, T = 0.4"),
+        ({"noise_law": "exponential"}, "double well: η = 0.1, B = 1, σ² = 4, exponential, T = 0.4"),
+        # batches of a data set have no law of fresh noise
+        ({"noise_law": "exponential", "sampling": "subset"}, "double well: η = 0.1, B = 1, σ² = 4, T = 0.4"),
+    ],
+)
+def test_a_title_tells_all_that_sets_pictures_apart(asked, title):
+    found = explorer.simulate(WellSettings(batch_size=1, **asked), key=KEY)
+    top = explorer.picture(found).axes[0]
+    assert top.get_title() == title
+    # the legend above has room
+    assert max(np.max(step.get_data().values) for step in top.patches) * 1.4 < top.get_ylim()[1]
+
+
 def test_a_figure_drawn_into_again_is_the_one_drawn_anew(numbers):
     other = explorer.simulate(WellSettings(learning_rate=0.05, tilt=0.1), key=KEY)
     used = explorer.picture(other)

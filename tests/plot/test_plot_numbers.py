@@ -50,6 +50,24 @@ def test_a_band_of_what_is_positive_ends_at_the_smallest_value():
     np.testing.assert_allclose(lower(np.stack([wide - 2, wide])), [-3, 1])
 
 
+def test_laws_differ_in_strokes_and_few_chains_share_few_bins():
+    laws = {
+        name: ss.theory.gibbs(ss.problems.DoubleWell(), ss.Hyperparameters(rate))
+        for name, rate in (("cold", 0.1), ("warm", 0.2))
+    }
+    lines = ss.plot.histograms(**laws).axes[0].get_lines()
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 2
+    assert lines[0].get_color() == "black"
+    rng = np.random.default_rng(0)
+    for count, bins in ((100_000, 80), (8000, 80), (400, 29), (8, 10)):
+        (bars, _) = ss.plot.histograms(x=rng.normal(size=count)).axes[0].patches
+        assert len(bars.get_data().values) == bins
+    (bars, _) = ss.plot.histograms(x=rng.normal(size=8), bins=33).axes[0].patches
+    assert len(bars.get_data().values) == 33
+    few = ss.plot.corner(x=rng.normal(size=(400, 2))).axes[0].patches
+    assert len(few[0].get_data().values) == 15
+
+
 def test_cells_lie_around_their_centres():
     (axes, _) = ss.plot.heat_map(np.eye(2), learning_rate=[0.1, 0.4], batch_size=[2, 8]).axes
     corners = axes.collections[0].get_coordinates()

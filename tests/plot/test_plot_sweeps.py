@@ -1,5 +1,8 @@
 """Sweeps in pictures: one line or one cell for each setting, the mean over the seeds that are left."""
 
+import itertools
+
+import jax
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -99,11 +102,31 @@ def test_a_setting_has_one_colour_in_all_sweeps_and_each_sweep_a_stroke():
     assert tuple(colours[0]) != tuple(colours[1])
 
 
+def test_runs_in_a_row_are_told_by_what_differs():
+    runs = [{"learning_rate": 0.01, "batch_size": 1, "momentum": m} for m in (0.0, 0.9)]
+    key = jax.random.key(0)
+    listed = ss.sweep(ss.SGD, ss.problems.DoubleWell(), runs=runs, steps=2, every=1, key=key)
+    lines = ss.plot.curves("loss", A=listed).axes[0].get_lines()
+    assert [line.get_label() for line in lines] == [f"A, η = 0.01, B = 1, m = {m}" for m in ("0", "0.9")]
+    wells = {"flat": ss.problems.Quadratic(0.5), "sharp": ss.problems.Quadratic(2.0)}
+    axes = {"learning_rate": [0.01, 0.02], "batch_size": [1, 2]}
+    both = ss.sweep(ss.SGD, wells, **axes, steps=2, every=1, key=key).sel(ratio=0.01)
+    lines = ss.plot.curves("loss", A=both).axes[0].get_lines()
+    assert len({line.get_label() for line in lines}) == 4
+    assert lines[0].get_label() == "A, problem = flat, η = 0.01, B = 1"
+
+
+def test_styles_are_matplotlibs_by_any_of_their_names():
+    (axes,) = ss.plot.curves("loss", SGD=SWEEP, styles={"SGD": {"ls": ":", "c": "red", "linewidth": 3}}).axes
+    line = axes.get_lines()[0]
+    assert (line.get_linestyle(), line.get_color(), line.get_linewidth()) == (":", "red", 3)
+
+
 def test_lines_beyond_the_palette_have_colours_in_order():
     (axes,) = ss.plot.curves("loss", SGD=swept(values=([0.1, 0.2, 0.3], SIZES))).axes
     _, light, strokes = _looks(axes)
     assert (np.diff(light) > 0.03).all()
-    assert all(first != second for first, second in zip(strokes[:-1], strokes[1:], strict=True))
+    assert all(first != second for first, second in itertools.pairwise(strokes))
 
 
 def test_the_end_of_a_sweep_is_a_cell_for_each_setting():
@@ -143,15 +166,30 @@ def test_a_sweep_over_ratios_has_cells_where_it_has_runs():
         ),
         (
             lambda: ss.plot.heat_map(SWEEP.dataset.expand_dims(momentum=[0.0, 0.9])),
-            r"select one of \['momentum'\]",
+            r"got momentum = 0, 0.9; select one, as by result.sel\(momentum=0.0\)",
         ),
         (lambda: ss.plot.heat_map(SWEEP["loss"].isel(batch_size=[0])), "batch_size must be at least two"),
+        (lambda: ss.plot.heat_map(SWEEP, "updates"), "which values tells of its runs"),
+        (
+            lambda: ss.plot.heat_map(SWEEP, numbers=".3g"),
+            r"numbers must be 'auto', None or a format of a float such as",
+        ),
+        (
+            lambda: ss.plot.heat_map(SWEEP, numbers=3),
+            "numbers must be 'auto', None or a format of a float such as",
+        ),
+        (lambda: ss.plot.heat_map(SWEEP, norm="log"), "norm must be a Normalize of matplotlib, got 'log'"),
+        (lambda: ss.plot.curves("loss", SGD=SWEEP, styles={"SDG": {}}), r"styles must .*\['SGD'\], got"),
+        (
+            lambda: ss.plot.heat_map(SWEEP["loss"].assign_coords(momentum=("learning_rate", [0.0, 0.9]))),
+            "got momentum = 0, 0.9",
+        ),
         (
             lambda: ss.plot.heat_map(np.eye(2), "loss", learning_rate=RATES, batch_size=[1, 2]),
             "observable is for",
         ),
     ],
-    ids=range(9),
+    ids=itertools.count(),
 )
 def test_what_cannot_be_drawn_is_named(draw, words):
     with refused(match=words):

@@ -198,7 +198,10 @@ def test_a_cell_without_values_is_undecided_and_one_without_runs_breaks(monkeypa
 
 
 def test_what_the_picture_marks(monkeypatch):
-    """A ring on the reference, a square where it breaks, a cross where survivors leave it undecided."""
+    """A ring on the reference, a square where it breaks, a cross where survivors leave it undecided.
+
+    Where more seeds may decide it, a question mark; none where it holds.
+    """
     values = np.tile([-1.0, -0.5, 0.0, 0.5, 1.0], (2, 2, 1))
     broken = ss.plot.phase_diagram(known(monkeypatch, values + 90 * np.eye(2)[..., None] * [[[0]], [[1]]]))
     values[1, 1, 0] = np.nan
@@ -208,6 +211,12 @@ def test_what_the_picture_marks(monkeypatch):
     assert "o" in marks[1]
     assert ("s" in marks[0], "x" in marks[0]) == (True, False)
     assert ("s" in marks[1], "x" in marks[1]) == (False, True)
+    few, holds = (
+        [text.get_text() for text in ss.plot.phase_diagram(found).axes[0].texts]
+        for found in (known(monkeypatch, shifted(gap), limit=5.0) for gap in (2.2, 1.8))
+    )
+    assert few.count("?") == 1
+    assert holds.count("?") == 0
 
 
 def test_constant_observables(monkeypatch):
