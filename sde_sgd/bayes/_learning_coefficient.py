@@ -17,7 +17,7 @@ from sde_sgd.bayes._temper import inverse_temperature_of, samples_of
 from sde_sgd.curvature._operators import check_theta
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
-from sde_sgd.problems._contract import check_contract
+from sde_sgd.problems._contract import check_contract, check_problem
 from sde_sgd.processes._base import Process
 from sde_sgd.processes._langevin import Langevin
 from sde_sgd.processes._white_noise import SGLD
@@ -172,8 +172,7 @@ def _process(
 
 def _checked(problem: Any, at: Any) -> tuple[Problem, Any]:
     """The problem, and the parameters of one chain in its own dtypes."""
-    if not isinstance(problem, Problem):
-        raise ValueError(f"problem must be a sde_sgd problem such as problems.mlp(data), got {problem!r}.")
+    check_problem(problem)
     if isinstance(at, Result):
         raise ValueError(
             f"at must be the parameters of one chain, got a Result of {len(at.diverged_at)} chains. Take one "

@@ -14,6 +14,7 @@ from sde_sgd._platform._shown import short
 from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers, Theta
 from sde_sgd.problems._base import NotKnownError, Problem
+from sde_sgd.problems._contract import check_problem
 from sde_sgd.problems._empirical_risk import EmpiricalRisk
 from sde_sgd.problems._finite_sum import FiniteSumProblem
 from sde_sgd.problems._from_loss import ExampleLosses
@@ -180,8 +181,7 @@ def parameters_of(problem: Any) -> Any:
     Raises:
         ValueError: if `problem` is no problem.
     """
-    if not isinstance(problem, Problem):
-        raise ValueError(f"problem must be a sde_sgd problem, got {short(problem)}.")
+    check_problem(problem)
     return _traces.parameter_shapes(problem.init)
 
 

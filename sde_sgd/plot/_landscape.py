@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import PyTree
 
 from sde_sgd import _checks
-from sde_sgd._platform._shown import short
 from sde_sgd._platform.reading import _traces
 from sde_sgd._types import Numbers
 from sde_sgd.plot._style import COLOURS, axes_or_new
 from sde_sgd.plot._ticks import colour_bar
 from sde_sgd.problems._base import Problem
+from sde_sgd.problems._contract import check_problem
 from sde_sgd.statistics._samples import is_result
 
 if TYPE_CHECKING:
@@ -48,10 +48,7 @@ def landscape(
     Raises:
         ValueError: if θ has more than two numbers or the bounds do not fit.
     """
-    if not isinstance(problem, Problem):
-        raise ValueError(
-            f"problem must be a sde_sgd problem such as problems.DoubleWell(), got {short(problem)}."
-        )
+    check_problem(problem)
     shape = _traces.parameter_shapes(problem.init)
     dimension = 1 if getattr(shape, "shape", None) in ((), (1,)) else 2
     if getattr(shape, "shape", None) not in ((), (1,), (2,)):

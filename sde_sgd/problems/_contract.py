@@ -1,4 +1,4 @@
-"""Whether a problem of a user's own keeps the contract: shapes are looked at, nothing is computed."""
+"""Whether it is a problem, and one of a user's own keeps the contract, by shapes: nothing is computed."""
 
 from typing import Any
 
@@ -6,11 +6,32 @@ import jax
 import jax.numpy as jnp
 
 from sde_sgd import _tree
+from sde_sgd._platform._shown import short
+from sde_sgd.data._dataset import Dataset
 from sde_sgd.problems import _given as given
 from sde_sgd.problems._base import NotKnownError, Problem
 from sde_sgd.problems._finite_sum import FiniteSumProblem
 
 _USE_JAX = "Inside it use jax.numpy in place of math and numpy, and neither float(...) nor if on numbers."
+
+
+def check_problem(problem: object, name: str = "problem") -> Problem:
+    """The problem itself; refuse what is none.
+
+    Raises:
+        ValueError: with what it is, and how a problem is made of data.
+    """
+    if isinstance(problem, Dataset):
+        raise ValueError(
+            f"{name} must be a sde_sgd problem, got the data alone, {short(problem)}; make one of them, such "
+            f"as problems.mlp(data)."
+        )
+    if not isinstance(problem, Problem):
+        raise ValueError(
+            f"{name} must be a sde_sgd problem such as problems.DoubleWell() or problems.mlp(data), got "
+            f"{short(problem)}."
+        )
+    return problem
 
 
 def check_contract(problem: Problem) -> None:

@@ -16,7 +16,7 @@ from sde_sgd._platform.files._files import first_line
 from sde_sgd._types import Count
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
-from sde_sgd.problems._contract import check_contract
+from sde_sgd.problems._contract import check_contract, check_problem
 from sde_sgd.processes._loops import over_steps
 from sde_sgd.random import Chains, Words
 
@@ -206,11 +206,7 @@ def check_schedule(schedule: object) -> None:
 
 def check_hyper(problem: object, hyper: object) -> None:
     """Refuse a process built from anything but a problem and its hyperparameters."""
-    if not isinstance(problem, Problem):
-        raise ValueError(
-            f"problem must be a sde_sgd problem such as problems.DoubleWell(), got {_checks.short(problem)}."
-        )
-    check_contract(problem)
+    check_contract(check_problem(problem))
     if not isinstance(hyper, Hyperparameters):
         raise ValueError(
             f"hyper must be Hyperparameters(learning_rate, batch_size), got {_checks.short(hyper)}."

@@ -14,6 +14,7 @@ from sde_sgd._platform.reading import _traces
 from sde_sgd._platform.reading._fingerprint import fingerprint
 from sde_sgd.hyperparameters import Hyperparameters
 from sde_sgd.problems._base import Problem
+from sde_sgd.problems._contract import check_problem
 from sde_sgd.processes._base import Process
 from sde_sgd.schedules import Schedule
 from sde_sgd.simulation import _start
@@ -172,12 +173,14 @@ def sweep_plan(
             f"process must be SGD, Langevin or a function (problem, hyper) -> process, got "
             f"{_checks.short(process)}; the sweep makes the hyperparameters."
         )
+    if isinstance(problem, list | tuple):
+        raise ValueError(
+            f"problem must be one problem or name → problem, such as {{'clean': ..., 'noisy': ...}}, got "
+            f"{_checks.short(problem)}."
+        )
     problems = dict(problem) if isinstance(problem, Mapping) else {"": problem}
     for name, one in problems.items():
-        if not isinstance(one, Problem):
-            raise ValueError(
-                f"problem {name!r} must be a sde_sgd problem, got {_checks.short(one)}.".replace(" ''", "")
-            )
+        check_problem(one, f"problem {name!r}" if name else "problem")
     schedules = _schedules(axes, runs)
     if runs is None:
         grid, chosen = settings(axes)

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sde_sgd._platform._shown import short
 from sde_sgd._platform.reading import _traces
 from sde_sgd.problems._base import NotKnownError, Problem
+from sde_sgd.problems._contract import check_problem
 from sde_sgd.theory._gibbs import GRID_EXPONENT
 from sde_sgd.theory._potential import in_float64
 
@@ -27,8 +27,7 @@ class Line:
     """
 
     def __init__(self, problem: Problem, what: str):
-        if not isinstance(problem, Problem):
-            raise ValueError(f"problem must be a sde_sgd problem, got {short(problem)}.")
+        check_problem(problem)
         start = _traces.parameter_shapes(problem.init)
         leaves, self._structure = jax.tree.flatten(start)
         if sum(leaf.size for leaf in leaves) != 1:

@@ -405,6 +405,8 @@ def test_fresh_subsets_have_their_own_sde(key):
 def test_bad_input():
     with refused(match="problem must be a sde_sgd problem"):
         ss.SGD(lambda x: x, HYPER)
+    with refused(match="problem must be a sde_sgd problem, got the data alone, .* as problems.mlp"):
+        ss.SGD(ss.data.wine(), HYPER)
     with refused(match="hyper must be Hyperparameters"):
         ss.SGD(WELL, 0.1)
     with refused(match="sampling must be 'replacement'"):

@@ -134,8 +134,12 @@ def sweep_refused(message, process=ss.SGD, problem=WELL, **options):
         ({**BOTH, "record": {"ratio": position}}, r"record: \['ratio'\] name something else"),
         ({**BOTH, "process": ss.SGD(WELL, ss.Hyperparameters(0.1))}, "the sweep makes the hyperparameters"),
         ({**BOTH, "process": lambda problem, hyper: 3}, "process must make a process from .*, got 3"),
-        ({**BOTH, "problem": 3}, "problem must be a sde_sgd problem, got 3"),
-        ({**BOTH, "problem": {"a": WELL, "b": 3}}, "problem 'b' must be a sde_sgd problem, got 3"),
+        ({**BOTH, "problem": 3}, "problem must be a sde_sgd problem such as .* got 3"),
+        ({**BOTH, "problem": {"a": WELL, "b": 3}}, "problem 'b' must be a sde_sgd problem such as .* got 3"),
+        (
+            {**BOTH, "problem": [WELL, WELL]},
+            "problem must be one problem or name → problem, such as {'clean'",
+        ),
         ({**BOTH, "problem": {}}, "problem must not be empty"),
         (
             {**BOTH, "process": ADAM, "momentum": 0.5},

@@ -414,9 +414,11 @@ def test_more_bad_input(key):
     with refused(match=r"learning_rate has shape \(3,\) for 4 chains"):
         ss.run(ss.SGD(WELL, ss.Hyperparameters([0.1, 0.1, 0.1])), chains=4, steps=1, key=key)
     first = ss.run(ss.SGD(WELL, HYPER), chains=4, steps=1, key=key)
-    with refused(match="does not fit this process"):
+    with refused(match="does not fit this process .* pass chains=4 and initial=result.theta to start"):
         ss.run(ss.SGD(WELL, HYPER), chains=5, steps=1, key=key, initial=first)
-    with refused(match="does not fit this process"):
+    with refused(match=r"pass initial=jax.tree.map\(lambda leaf: leaf\[:3\], result.theta\) to start"):
+        ss.run(ss.SGD(WELL, HYPER), chains=3, steps=1, key=key, initial=first)
+    with refused(match="does not fit this process .* pass initial=result.theta to start"):
         ss.run(ss.Langevin(WELL, HYPER), chains=4, steps=1, key=key, initial=first)
     with refused(match="high must be"):
         ss.Histogram(1, 0)
