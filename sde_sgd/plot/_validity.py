@@ -169,7 +169,7 @@ def phase_diagram(found: PhaseDiagram, *, ax: "Axes | None" = None) -> "Figure":
             axes.plot(sizes[column], rates[row], "x", ms=20, mec="black", mew=0.8)
         elif undecided[row, column]:
             place = float(sizes[column]), float(rates[row])
-            axes.annotate("?", place, (13, 0), textcoords="offset points", va="center", fontsize=11)
+            axes.annotate("?", place, (10, 0), textcoords="offset points", va="center", fontsize=9)
     steep = found.steepness.values
     if (steep > 1).any() and (steep < 1).any():
         axes.contour(sizes, rates, np.log(steep), levels=[0.0], colors="black", linewidths=1.8)
