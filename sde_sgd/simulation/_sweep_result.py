@@ -58,10 +58,10 @@ class SweepResult(Shown):
     def sel(self, **values: object) -> "xr.Dataset":
         """The runs with these values, such as `sel(batch_size=8)` or `sel(ratio=0.01)`.
 
-        A list takes several values, a slice all within both ends. Where the coordinate is no axis of its
-        own, as the ratio of a grid of η and B, the points that have it are put in a row along a dimension
-        "run". Numbers match to a relative 10⁻⁵. What else xarray can, such as the nearest value, is
-        `dataset.sel`.
+        A list takes several values, a slice all within both ends, the larger of which may come first. Where
+        the coordinate is no axis of its own, as the ratio of a grid of η and B, the points that have it are
+        put in a row along a dimension "run". Numbers match to a relative 10⁻⁵. What else xarray can, such
+        as the nearest value, is `dataset.sel`.
 
         Raises:
             ValueError: if no run has a value, with those there are.
@@ -199,7 +199,7 @@ def _matches(name: str, there: np.ndarray, value: Any) -> np.ndarray:
     if isinstance(value, slice):
         if not numbers or value.step is not None:
             raise ValueError(f"{name} must be values or a slice of two numbers, got {value!r}.")
-        low, high = (
+        low, high = sorted(
             default if end is None else float(_checks.scalar(name, end))
             for end, default in ((value.start, -np.inf), (value.stop, np.inf))
         )

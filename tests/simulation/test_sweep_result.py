@@ -81,6 +81,7 @@ def test_selection_of_several_values():
     np.testing.assert_array_equal(result.sel(epoch=slice(0, 0.5 * (1 + 5e-6)))["epoch"], [0, 0.5])
     assert set(result.sel(ratio=[0.1, 0.2])["ratio"].values) == {0.1, 0.2}
     assert set(result.sel(ratio=slice(0.08, 0.3))["ratio"].values) == {0.1, 0.2}
+    np.testing.assert_array_equal(result.sel(learning_rate=slice(0.4, 0.1))["loss"], result["loss"])
     assert result.sel(problem=["clean", "noisy ½"])["loss"].sizes["problem"] == 2
     assert "loss" in result and "ratio" not in list(result) and {"loss", "updates"} <= set(result)
 
