@@ -59,9 +59,10 @@ class SweepResult(Shown):
         """The runs with these values, such as `sel(batch_size=8)` or `sel(ratio=0.01)`.
 
         A list, a range or an array of one dimension takes several values, a slice all within both ends, the
-        larger of which may come first. Where the coordinate is no axis of its own, as the ratio of a grid of
-        η and B, the points that have it are put in a row along a dimension "run". Numbers match to a
-        relative 10⁻⁵. What else xarray can, such as the nearest value, is `dataset.sel`.
+        larger of which may come first. An axis comes in the order of the list, each value once; with a slice
+        in its own order. Where the coordinate is no axis of its own, as the ratio of a grid of η and B, the
+        points that have it are put in a row along a dimension "run", in the order of the sweep. Numbers
+        match to a relative 10⁻⁵. What else xarray can, such as the nearest value, is `dataset.sel`.
 
         Raises:
             ValueError: if no run has a value, with those there are.
@@ -78,10 +79,10 @@ class SweepResult(Shown):
             places = _places(name, coordinate.values.ravel(), asked)
             if coordinate.ndim == 0:
                 continue
-            if coordinate.ndim == 1:
-                found = found.isel({coordinate.dims[0]: places})
-                if one and coordinate.dims[0] == name and found.sizes[name] == 1:
-                    found = found.squeeze(name)
+            if coordinate.dims == (name,):
+                found = found.isel({name: places[0] if one and len(places) == 1 else places})
+            elif coordinate.ndim == 1:
+                found = found.isel({coordinate.dims[0]: np.sort(places)})
             else:
                 names = [entry for entry in coordinate.dims if entry in found.indexes]
                 stacked = (
@@ -90,7 +91,7 @@ class SweepResult(Shown):
                     .set_coords([entry for entry in found.coords if entry in found.variables])
                     .stack(run=coordinate.dims, create_index=False)
                 )
-                found = stacked.isel(run=places).transpose("run", ...)
+                found = stacked.isel(run=np.sort(places)).transpose("run", ...)
         return found
 
     def diverged(self) -> list[dict[str, Any]]:
@@ -217,7 +218,7 @@ def _asked(name: str, value: Any) -> tuple[list[Any], bool]:
 
 def _places(name: str, there: np.ndarray, asked: list[Any]) -> np.ndarray:
     """Where the values are that are asked for, or a refusal of one that is not there."""
-    places = np.zeros(len(there), bool)
+    places: dict[int, None] = {}  # each once, in the order of what is asked for
     for one in asked:
         match = _matches(name, there, one)
         if not match.any():
@@ -225,8 +226,8 @@ def _places(name: str, there: np.ndarray, asked: list[Any]) -> np.ndarray:
             numbers = there.dtype.kind in "fiu"
             shown = ", ".join(f"{entry:g}" if numbers else repr(entry) for entry in known)
             raise ValueError(f"no run has {name} = {one!r}; there are {shown}.")
-        places |= match
-    return np.flatnonzero(places)
+        places |= dict.fromkeys(np.flatnonzero(match).tolist())
+    return np.asarray(list(places))
 
 
 def _matches(name: str, there: np.ndarray, asked: Any) -> np.ndarray:

@@ -96,6 +96,21 @@ def test_several_values_may_be_a_sequence_of_any_library(several):
         xr.testing.assert_identical(result.sel(problem=several(["clean", "noisy ½"])), result.dataset)
 
 
+def test_an_axis_comes_in_the_order_asked_for_and_a_row_in_that_of_the_sweep():
+    result = made(GRID)
+    chosen = result.sel(learning_rate=[0.4, 0.1, 0.4], problem=["noisy ½", "clean"])
+    expected = result.dataset.sel(learning_rate=[0.4, 0.1], problem=["noisy ½", "clean"])
+    xr.testing.assert_identical(chosen, expected)
+    assert result.sel(learning_rate=slice(0.4, 0.2))["learning_rate"].values.tolist() == [0.2, 0.4]
+    xr.testing.assert_identical(result.sel(ratio=[0.2, 0.1]), result.sel(ratio=[0.1, 0.2]))
+    pairs = [(0.2, 2), (0.4, 4), (0.4, 2)]
+    runs = {"learning_rate": np.array([rate for rate, _ in pairs]), "batch_size": np.array([2, 4, 2])}
+    loss = {"loss": np.zeros((3, 1, 1))}
+    row = ss.SweepResult(build_dataset({"run": [0, 1, 2]}, 1, ("step", np.zeros(1)), loss, runs, {}))
+    assert row.sel(learning_rate=[0.4, 0.2])["run"].values.tolist() == [0, 1, 2]
+    assert row.sel(run=[2, 0])["run"].values.tolist() == [2, 0]
+
+
 def test_one_value_may_be_a_number_of_any_library():
     result = made(GRID)
     expected = result.sel(batch_size=4)
