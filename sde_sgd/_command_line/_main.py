@@ -35,8 +35,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     try:
         asked = parser.parse_args(arguments)
-    except SystemExit:
-        _say("")  # of help that nobody reads
+    except SystemExit as ended:
+        if not ended.code:
+            _say("")  # of help that nobody reads
         raise
     if asked.command is None:
         parser.exit(2, parser.format_help())
@@ -122,6 +123,9 @@ def _integer(text: str, low: int, high: int, why: str = "") -> int:
 
 def _say(text: str) -> None:
     """Write it at once, or leave: quietly where nobody reads it, as after `| head`."""
+    if sys.stdout is None:  # as after `>&-`
+        sys.stderr.write("the output cannot be written: standard output is closed\n")
+        raise SystemExit(2)
     encoding = sys.stdout.encoding or "utf-8"
     try:
         # a locale may have no "±"

@@ -180,6 +180,7 @@ def test_the_version_is_told(capsys):
     [
         ("doctor | true", 141, ""),
         ("--help > /dev/full", 2, "the output cannot be written: No space left on device\n"),
+        ("doctor >&-", 2, "the output cannot be written: standard output is closed\n"),
     ],
 )
 def test_output_that_nobody_reads_or_that_finds_no_room(asked, returned, said, tmp_path):
@@ -194,6 +195,24 @@ def test_output_that_nobody_reads_or_that_finds_no_room(asked, returned, said, t
         check=False,
     )
     assert (done.returncode, done.stderr) == (returned, said)
+
+
+@pytest.mark.parametrize("asked", ["--version", "--help", "doctor"])
+def test_output_that_is_closed(asked, monkeypatch, capsys):
+    """The help then goes where errors do, as argparse has it."""
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as left:
+        _main.main([asked])
+    told = capsys.readouterr().err
+    assert left.value.code == 2
+    assert told.endswith("the output cannot be written: standard output is closed\n")
+
+
+def test_wrong_usage_says_nothing_of_closed_output(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as left:
+        _main.main(["cure"])
+    assert (left.value.code, "cannot be written" in capsys.readouterr().err) == (2, False)
 
 
 def test_explore_without_marimo_says_how_to_install_it(capsys, monkeypatch):
