@@ -141,10 +141,13 @@ def test_wrong_usage_is_2(arguments, capsys):
     assert "usage: python -m sde_sgd" in capsys.readouterr().err
 
 
-def test_so_few_chains_that_they_tell_nothing_are_refused(capsys):
+@pytest.mark.parametrize("chains", ["999", "20001", "1000000"])
+def test_so_few_chains_that_they_tell_nothing_or_so_many_that_they_tell_the_rate_are_refused(chains, capsys):
     with pytest.raises(SystemExit):
-        _main.main(["demo", "--chains", "999"])
-    assert "from 1000 to 10000000, got '999'; fewer would tell nothing" in capsys.readouterr().err
+        _main.main(["demo", "--chains", chains])
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"must be an integer from 1000 to 20000, got '{chains}'; fewer would tell nothing, more" in told
+    assert "more would tell SGD from Gibbs" in told and "take ss.run and ss.statistics.compare" in told
 
 
 def test_without_a_command_all_are_listed(capsys):
