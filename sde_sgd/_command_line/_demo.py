@@ -18,8 +18,8 @@ from sde_sgd.statistics import Comparison, compare
 
 # Wells are hardly left within the run: starts are symmetric, so that they are equally full up to chance.
 _STEPS = 4_000
-# False alarms of the two comparisons; the finite η moves SGD by .005 in KS distance, which 20,000 chains
-# cannot tell, and a million would.
+# False alarms of the two comparisons; the finite η moves SGD by .004 in KS distance, which 20,000 chains
+# tell in one run of 400, and a million always.
 _LEVEL = 1e-4
 
 

@@ -18,6 +18,8 @@ _EXITS = (
 _INTERRUPTED, _UNREAD = 130, 141  # as shells have them
 # with these a KS distance of .07 to Gibbs would be noticed, with eight one of .7
 _FEWEST_CHAINS = 1_000
+# of these one run in 400 is told from Gibbs by its finite η, of 50,000 one in 70, of a million each
+_MOST_CHAINS = 20_000
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,8 +37,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     try:
         asked = parser.parse_args(arguments)
-    except SystemExit:
-        _say("")  # of help that nobody reads
+    except SystemExit as ended:
+        if not ended.code:
+            _say("")  # of help that nobody reads
         raise
     if asked.command is None:
         parser.exit(2, parser.format_help())
@@ -94,7 +97,13 @@ def _parser() -> argparse.ArgumentParser:
     for one in (doctor, show):
         one.add_argument("--json", action="store_true", help="print JSON, for programs")
     show.add_argument("--out", default="figures", metavar="DIR", help="where the figure goes (figures)")
-    show.add_argument("--chains", type=_chains, default=20_000, help="runs of each process (20000)")
+    show.add_argument(
+        "--chains",
+        type=_chains,
+        default=_MOST_CHAINS,
+        help=f"runs of each process, {_FEWEST_CHAINS} to {_MOST_CHAINS} ({_MOST_CHAINS}); more would notice "
+        f"that η is finite",
+    )
     show.add_argument("--seed", type=_seed, default=0, help="of the random numbers (0)")
     live = commands.add_parser("explore", help="the explorer with its sliders, in the browser", epilog=_EXITS)
     live.add_argument("--port", type=_port, help="of the server; by default one that is free")
@@ -103,7 +112,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _chains(text: str) -> int:
-    return _integer(text, _FEWEST_CHAINS, 10_000_000, "; fewer would tell nothing")
+    why = (
+        "; fewer would tell nothing, more would tell SGD from Gibbs where all is well, as η is finite. Give "
+        "fewer, or take ss.run and ss.statistics.compare with as many as you like"
+    )
+    return _integer(text, _FEWEST_CHAINS, _MOST_CHAINS, why)
 
 
 def _seed(text: str) -> int:
@@ -122,6 +135,9 @@ def _integer(text: str, low: int, high: int, why: str = "") -> int:
 
 def _say(text: str) -> None:
     """Write it at once, or leave: quietly where nobody reads it, as after `| head`."""
+    if sys.stdout is None:  # as after `>&-`
+        sys.stderr.write("the output cannot be written: standard output is closed\n")
+        raise SystemExit(2)
     encoding = sys.stdout.encoding or "utf-8"
     try:
         # a locale may have no "±"

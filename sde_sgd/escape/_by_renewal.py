@@ -72,7 +72,8 @@ def by_renewal(
         `EscapeRate`; without any exit an upper bound.
 
     Warns where the mean loss of the chains still changes by the end, so that they have not forgotten their
-    start, and where exits are no Poisson process: the border lies inside the well, or next to the start.
+    start, where exits are no Poisson process: the border lies inside the well, or next to the start; and
+    where less than half of the exits that were asked for came, as when `most_steps` are too few.
 
     Raises:
         ValueError: as `Renewal` and `run`, for an η at which SGD is unstable at the start, and unless one of
@@ -111,7 +112,9 @@ def by_renewal(
         horizon = min(horizon, max(pilot.steps, math.ceil(wanted / late / chains)))
     counted = Renewal(process, start=start, outside=outside, burn_in=waits)
     main = go(counted, steps=waits + horizon, key=jax.random.fold_in(key, 1), initial=pilot.theta)
-    return _told(rate(main, level=level), pilot, main)
+    found = _told(rate(main, level=level), pilot, main)
+    why = f"most_steps={most} ended the run" if horizon == left - waits else "the pilot run guessed too few"
+    return _told_of_few(found, wanted, why, chains)
 
 
 def _late_exits(before: Result, after: Result) -> int:
@@ -164,6 +167,20 @@ def _told(found: EscapeRate, before: Result, after: Result) -> EscapeRate:
             f"outside may lie within the well, or start next to it, or steps may be too few to forget the "
             f"start: exits are no Poisson process (p = {test.p:.1g}), so there is no one rate. Draw the "
             f"border beyond the top of the barrier, or give more steps.",
+            stacklevel=3,
+        )
+    return found
+
+
+def _told_of_few(found: EscapeRate, wanted: int, why: str, chains: int) -> EscapeRate:
+    """The same, with a warning where less than half of the exits came."""
+    if 2 * found.exits < wanted:
+        some, at_most = ("some", found.rate) if found.exits else ("more than", found.interval[1])
+        warn(
+            f"exits came to {found.exits} of {wanted}: {why} after {found.exposure // chains} steps of each "
+            f"of {chains} chains, and {wanted} exits would take {some} {wanted / at_most / chains:.1g}. Give "
+            f"more chains, more most_steps or steps=... in place of exits, or take by_splitting, which is "
+            f"for rare events.",
             stacklevel=3,
         )
     return found

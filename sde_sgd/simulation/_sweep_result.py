@@ -58,10 +58,11 @@ class SweepResult(Shown):
     def sel(self, **values: object) -> "xr.Dataset":
         """The runs with these values, such as `sel(batch_size=8)` or `sel(ratio=0.01)`.
 
-        A list takes several values, a slice all within both ends. Where the coordinate is no axis of its
-        own, as the ratio of a grid of η and B, the points that have it are put in a row along a dimension
-        "run". Numbers match to a relative 10⁻⁵. What else xarray can, such as the nearest value, is
-        `dataset.sel`.
+        A list, a range or an array of one dimension takes several values, a slice all within both ends, the
+        larger of which may come first. An axis comes in the order of the list, each value once; with a slice
+        in its own order. Where the coordinate is no axis of its own, as the ratio of a grid of η and B, the
+        points that have it are put in a row along a dimension "run", in the order of the sweep. Numbers
+        match to a relative 10⁻⁵. What else xarray can, such as the nearest value, is `dataset.sel`.
 
         Raises:
             ValueError: if no run has a value, with those there are.
@@ -74,14 +75,14 @@ class SweepResult(Shown):
                     f"Options of xarray go to .dataset.sel(...)."
                 )
             coordinate = found[name]
-            match = _matches(name, np.atleast_1d(coordinate.values), value)
+            asked, one = _asked(name, value)
+            places = _places(name, coordinate.values.ravel(), asked)
             if coordinate.ndim == 0:
                 continue
-            if coordinate.ndim == 1:
-                found = found.isel({coordinate.dims[0]: np.flatnonzero(match)})
-                one = not isinstance(value, slice | list | tuple | np.ndarray)
-                if one and coordinate.dims[0] == name and found.sizes[name] == 1:
-                    found = found.squeeze(name)
+            if coordinate.dims == (name,):
+                found = found.isel({name: places[0] if one and len(places) == 1 else places})
+            elif coordinate.ndim == 1:
+                found = found.isel({coordinate.dims[0]: np.sort(places)})
             else:
                 names = [entry for entry in coordinate.dims if entry in found.indexes]
                 stacked = (
@@ -90,7 +91,7 @@ class SweepResult(Shown):
                     .set_coords([entry for entry in found.coords if entry in found.variables])
                     .stack(run=coordinate.dims, create_index=False)
                 )
-                found = stacked.isel(run=np.flatnonzero(match.ravel())).transpose("run", ...)
+                found = stacked.isel(run=np.sort(places)).transpose("run", ...)
         return found
 
     def diverged(self) -> list[dict[str, Any]]:
@@ -193,32 +194,57 @@ def build_dataset(
     return xr.Dataset(data, coords, dict(attributes))
 
 
-def _matches(name: str, there: np.ndarray, value: Any) -> np.ndarray:
-    """Which of the values there are asked for, or a refusal: all of a list, or one within a slice."""
-    numbers = there.dtype.kind in "fiu"
+def _asked(name: str, value: Any) -> tuple[list[Any], bool]:
+    """What is asked for, one by one, and whether it is one value and no list of some."""
     if isinstance(value, slice):
-        if not numbers or value.step is not None:
-            raise ValueError(f"{name} must be values or a slice of two numbers, got {value!r}.")
-        low, high = (
-            default if end is None else float(_checks.scalar(name, end))
-            for end, default in ((value.start, -np.inf), (value.stop, np.inf))
+        return [value], False
+    _checks.check_unmasked(name, value)
+    try:
+        # of objects: a list of texts and numbers stays one
+        given = np.asarray(value, object)
+        asked: list[Any] = given.ravel().tolist()
+        nested = given.ndim > 1 or any(np.asarray(one, object).ndim for one in asked)
+    except ValueError:  # arrays of several shapes
+        nested = True
+    if nested:
+        raise ValueError(
+            f"{name} must be one value, a list of values or a slice of two numbers, got "
+            f"{_checks.short(value)}. Give a list without lists in it."
         )
-        within = (there > low) & (there < high) | _close(there, low) | _close(there, high)
-        found: list[tuple[Any, Any]] = [(value, within)]
-    else:
-        listed = value if isinstance(value, list | tuple | np.ndarray) and np.ndim(value) == 1 else [value]
-        if not len(listed):
-            raise ValueError(f"{name} must hold at least one value, got {value!r}.")
-        found = [
-            (one, _close(there, _checks.scalar(name, one)) if numbers else there == one) for one in listed
-        ]
-    for asked, match in found:
-        if not np.any(match):
+    if not asked:
+        raise ValueError(f"{name} must hold at least one value, got {_checks.short(value)}.")
+    return asked, given.ndim == 0
+
+
+def _places(name: str, there: np.ndarray, asked: list[Any]) -> np.ndarray:
+    """Where the values are that are asked for, or a refusal of one that is not there."""
+    places: dict[int, None] = {}  # each once, in the order of what is asked for
+    for one in asked:
+        match = _matches(name, there, one)
+        if not match.any():
             known = np.unique(there).tolist()
+            numbers = there.dtype.kind in "fiu"
             shown = ", ".join(f"{entry:g}" if numbers else repr(entry) for entry in known)
-            raise ValueError(f"no run has {name} = {asked!r}; there are {shown}.")
-    result: np.ndarray = np.any([match for _, match in found], axis=0)
-    return result
+            raise ValueError(f"no run has {name} = {one!r}; there are {shown}.")
+        places |= dict.fromkeys(np.flatnonzero(match).tolist())
+    return np.asarray(list(places))
+
+
+def _matches(name: str, there: np.ndarray, asked: Any) -> np.ndarray:
+    """Whether each is the value that is asked for, or lies within the slice."""
+    numbers = there.dtype.kind in "fiu"
+    if not isinstance(asked, slice):
+        if numbers:
+            return _close(there, _checks.scalar(name, asked))
+        return np.asarray([entry == asked for entry in there.tolist()], bool)
+    if not numbers or asked.step is not None:
+        raise ValueError(f"{name} must be values or a slice of two numbers, got {asked!r}.")
+    low, high = sorted(
+        default if end is None else float(_checks.scalar(name, end))
+        for end, default in ((asked.start, -np.inf), (asked.stop, np.inf))
+    )
+    within: np.ndarray = (there > low) & (there < high) | _close(there, low) | _close(there, high)
+    return within
 
 
 def _close(there: np.ndarray, value: float) -> np.ndarray:

@@ -141,10 +141,13 @@ def test_wrong_usage_is_2(arguments, capsys):
     assert "usage: python -m sde_sgd" in capsys.readouterr().err
 
 
-def test_so_few_chains_that_they_tell_nothing_are_refused(capsys):
+@pytest.mark.parametrize("chains", ["999", "20001", "1000000"])
+def test_so_few_chains_that_they_tell_nothing_or_so_many_that_they_tell_the_rate_are_refused(chains, capsys):
     with pytest.raises(SystemExit):
-        _main.main(["demo", "--chains", "999"])
-    assert "from 1000 to 10000000, got '999'; fewer would tell nothing" in capsys.readouterr().err
+        _main.main(["demo", "--chains", chains])
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"must be an integer from 1000 to 20000, got '{chains}'; fewer would tell nothing, more" in told
+    assert "more would tell SGD from Gibbs" in told and "take ss.run and ss.statistics.compare" in told
 
 
 def test_without_a_command_all_are_listed(capsys):
@@ -180,6 +183,7 @@ def test_the_version_is_told(capsys):
     [
         ("doctor | true", 141, ""),
         ("--help > /dev/full", 2, "the output cannot be written: No space left on device\n"),
+        ("doctor >&-", 2, "the output cannot be written: standard output is closed\n"),
     ],
 )
 def test_output_that_nobody_reads_or_that_finds_no_room(asked, returned, said, tmp_path):
@@ -194,6 +198,24 @@ def test_output_that_nobody_reads_or_that_finds_no_room(asked, returned, said, t
         check=False,
     )
     assert (done.returncode, done.stderr) == (returned, said)
+
+
+@pytest.mark.parametrize("asked", ["--version", "--help", "doctor"])
+def test_output_that_is_closed(asked, monkeypatch, capsys):
+    """The help then goes where errors do, as argparse has it."""
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as left:
+        _main.main([asked])
+    told = capsys.readouterr().err
+    assert left.value.code == 2
+    assert told.endswith("the output cannot be written: standard output is closed\n")
+
+
+def test_wrong_usage_says_nothing_of_closed_output(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as left:
+        _main.main(["cure"])
+    assert (left.value.code, "cannot be written" in capsys.readouterr().err) == (2, False)
 
 
 def test_explore_without_marimo_says_how_to_install_it(capsys, monkeypatch):

@@ -56,6 +56,16 @@ def test_a_start_on_the_saddle_is_told():
     assert 1.2e-4 < found.rate < 1.9e-4
 
 
+@pytest.mark.parametrize(("noise", "some"), [(2.0, "some"), (0.1, "more than")])
+def test_exits_that_most_steps_cut_short_are_told(noise, some):
+    sgd = ss.SGD(ss.problems.DoubleWell(noise_variance=noise), SGD.hyper)
+    options = {"start": -1.0, "outside": outside, "chains": 100, "most_steps": 1000, "key": KEY}
+    words = f"of 400: most_steps=1000 ended the run after [0-9]+ steps of each of 100 chains, .* take {some}"
+    with pytest.warns(UserWarning, match=words):
+        found = escape.by_renewal(sgd, exits=400, progress=False, **options)
+    assert (found.exits > 0) == (some == "some") and found.exits < 200
+
+
 def test_few_chains_say_nothing_about_the_mean_loss():
     short = ss.run(SGD, chains=4, steps=1, key=KEY, initial=-1.0, progress=False)
     assert _moved(short, ss.run(SGD, chains=4, steps=9, key=KEY, initial=-1.0, progress=False)) == 0

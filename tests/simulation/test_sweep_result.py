@@ -81,8 +81,46 @@ def test_selection_of_several_values():
     np.testing.assert_array_equal(result.sel(epoch=slice(0, 0.5 * (1 + 5e-6)))["epoch"], [0, 0.5])
     assert set(result.sel(ratio=[0.1, 0.2])["ratio"].values) == {0.1, 0.2}
     assert set(result.sel(ratio=slice(0.08, 0.3))["ratio"].values) == {0.1, 0.2}
+    np.testing.assert_array_equal(result.sel(learning_rate=slice(0.4, 0.1))["loss"], result["loss"])
     assert result.sel(problem=["clean", "noisy ½"])["loss"].sizes["problem"] == 2
     assert "loss" in result and "ratio" not in list(result) and {"loss", "updates"} <= set(result)
+
+
+@pytest.mark.parametrize("several", [list, tuple, np.asarray, jax.numpy.asarray, xr.DataArray])
+def test_several_values_may_be_a_sequence_of_any_library(several):
+    result = made(GRID)
+    assert result.sel(batch_size=several([4]))["loss"].sizes["batch_size"] == 1
+    xr.testing.assert_identical(result.sel(batch_size=several([2, 4])), result.dataset)
+    assert set(result.sel(ratio=several([0.1, 0.2]))["ratio"].values) == {0.1, 0.2}
+    if several is not jax.numpy.asarray:  # which has no texts
+        xr.testing.assert_identical(result.sel(problem=several(["clean", "noisy ½"])), result.dataset)
+
+
+def test_an_axis_comes_in_the_order_asked_for_and_a_row_in_that_of_the_sweep():
+    result = made(GRID)
+    chosen = result.sel(learning_rate=[0.4, 0.1, 0.4], problem=["noisy ½", "clean"])
+    expected = result.dataset.sel(learning_rate=[0.4, 0.1], problem=["noisy ½", "clean"])
+    xr.testing.assert_identical(chosen, expected)
+    assert result.sel(learning_rate=slice(0.4, 0.2))["learning_rate"].values.tolist() == [0.2, 0.4]
+    xr.testing.assert_identical(result.sel(ratio=[0.2, 0.1]), result.sel(ratio=[0.1, 0.2]))
+    pairs = [(0.2, 2), (0.4, 4), (0.4, 2)]
+    runs = {"learning_rate": np.array([rate for rate, _ in pairs]), "batch_size": np.array([2, 4, 2])}
+    loss = {"loss": np.zeros((3, 1, 1))}
+    row = ss.SweepResult(build_dataset({"run": [0, 1, 2]}, 1, ("step", np.zeros(1)), loss, runs, {}))
+    assert row.sel(learning_rate=[0.4, 0.2])["run"].values.tolist() == [0, 1, 2]
+    assert row.sel(run=[2, 0])["run"].values.tolist() == [2, 0]
+
+
+def test_one_value_may_be_a_number_of_any_library():
+    result = made(GRID)
+    expected = result.sel(batch_size=4)
+    assert "batch_size" not in expected["loss"].dims
+    for one in (np.int32(4), np.asarray(4), jax.numpy.asarray(4), xr.DataArray(4.0)):
+        xr.testing.assert_identical(result.sel(batch_size=one), expected)
+    assert "problem" not in result.sel(problem=np.asarray("clean"))["loss"].dims
+    xr.testing.assert_identical(result.sel(batch_size=range(2, 5, 2)), result.dataset)
+    together = result.sel(batch_size=[np.asarray(2), jax.numpy.asarray(4)])
+    xr.testing.assert_identical(together, result.dataset)
 
 
 def test_selection_by_a_ratio_that_is_an_axis_or_belongs_to_a_list():
@@ -112,7 +150,16 @@ def test_selection_by_a_ratio_that_is_an_axis_or_belongs_to_a_list():
         ({"problem": "dirty"}, r"no run has problem = 'dirty'; there are 'clean', 'noisy ½'\."),
         ({"problem": 3}, "no run has problem = 3"),
         ({"nothing": 1}, r"'nothing' is no coordinate of this sweep; there are \['batch_size', 'epoch'"),
-        ({"batch_size": [[2, 4]]}, r"batch_size must be one number, got an array of shape \(1, 2\)"),
+        (
+            {"batch_size": [[2, 4]]},
+            r"batch_size must be one value, a list of values .* got \[\[2, 4",
+        ),
+        ({"batch_size": [[2, 4], [4]]}, r"batch_size must be one value, .*, got \[\[2, 4\], \[4\]\]\."),
+        ({"problem": ["clean", ["noisy ½"]]}, r"problem must be one value, a list of values or a slice"),
+        ({"batch_size": [np.ones((2, 2)), np.ones((2, 3))]}, "batch_size must be one value, a list"),
+        ({"batch_size": jax.numpy.zeros(0)}, "batch_size must hold at least one value"),
+        ({"batch_size": True}, "batch_size must be a real number"),
+        ({"problem": ["clean", "dirty"]}, "no run has problem = 'dirty'"),
         ({"batch_size": "two"}, "batch_size must be a real number"),
     ],
 )
