@@ -67,11 +67,13 @@ class Given:
         x: the sorted sample.
         other: the law, or both samples.
         dropped: values left out because their chain diverged; pairs, where chains are pairs.
+        dropped_reference: how many of them were of the other sample; 0 for pairs.
     """
 
     x: np.ndarray
     other: Law | Pooled
     dropped: int
+    dropped_reference: int = 0
 
     @property
     def n(self) -> int | tuple[int, int]:
@@ -115,7 +117,7 @@ def sample_and_reference(sample: Any, reference: Any, observable: Callable[[Any]
         return Given(np.sort(x), pool(x, y, paired=True), dropped)
     x, dropped = sample_values("sample", sample, observable)
     y, dropped_too = sample_values("reference", reference, observable)
-    return Given(np.sort(x), pool(x, y), dropped + dropped_too)
+    return Given(np.sort(x), pool(x, y), dropped + dropped_too, dropped_too)
 
 
 _NAMES = ("sample", "reference")
