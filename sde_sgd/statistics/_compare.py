@@ -222,6 +222,7 @@ def compare(
     _checks.scalar("level", level)
     if not 0 < level < 1:
         raise ValueError(f"level must be in (0, 1), got {level!r}.")
+    level = float(level)
     given = sample_and_reference(sample, reference, observable)
     if isinstance(given.other, Pooled):
         return _against_sample(given, given.other, level)

@@ -207,6 +207,7 @@ def test_constants():
         assert found.same == (left == 1) == (found.verdict == "constant, equal")
     found = compare(ones[:8], 0 * ones[:8], level=1e-5)
     assert found.ks_p > 1e-5 and not found.same
+    assert type(compare(draws(100), draws(100, 1), level=np.float64(0.01)).same) is bool
 
 
 def test_a_law_in_the_plane_is_refused_with_the_way_out():
