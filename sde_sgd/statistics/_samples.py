@@ -227,13 +227,10 @@ def _check_is_no_law(name: str, sample: Any) -> None:
             f"{name} must be what a run gives, got {kind}, the process itself; run it first: "
             f"run(process, chains=..., steps=..., key=key)."
         )
-    law = isinstance(sample, Density1D | Density2D) or (
-        hasattr(sample, "cdf") and not hasattr(sample, "dtype")
-    )
-    if name == "sample" and law:
+    if name == "sample" and (isinstance(sample, Density2D) or hasattr(sample, "cdf")):
         raise ValueError(
-            f"sample must be a Result or an array of numbers, got {short(sample)}, a law; the sample is given "
-            f"first, the law second."
+            f"sample must be a Result or an array of numbers, got {short(sample)}, a law; the sample is "
+            f"given first, the law second."
         )
 
 
