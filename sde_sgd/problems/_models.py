@@ -1,6 +1,5 @@
 """Ready-made models over data: linear, logistic and softmax regression, and an MLP."""
 
-import copyreg
 import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
@@ -44,7 +43,8 @@ class DenseNetwork(Shown, eqx.Module):
     gain: float = eqx.field(static=True)
     by_example: ClassVar[bool] = True
 
-    def init(self, key: Key[Array, ""]) -> Layers:
+    # in quotes: a problem holds this method, and Equinox pickles its annotations with it
+    def init(self, key: 'Key[Array, ""]') -> "Layers":
         """Random starting parameters."""
         layers: Layers = []
         keys = jax.random.split(key, len(self.sizes) - 1)
@@ -76,14 +76,6 @@ class DenseNetwork(Shown, eqx.Module):
                 hidden = ACTIVATIONS[self.activation](hidden)
             values.append(hidden)
         return values
-
-
-def _method_of(method: Any) -> tuple[Any, tuple[Any, str]]:
-    return getattr, (method.__self__, method.__name__)
-
-
-# a method of a module, as its `init` in a problem: Equinox would pickle its annotations, which have no pickle
-copyreg.pickle(type(DenseNetwork((1, 1), "tanh", False, 1.0).init), _method_of)
 
 
 def mlp(

@@ -37,6 +37,7 @@ class Comparison(Shown):
         variance_ratio: sample variance over reference variance, ± `variance_ratio_error`.
         level: the false-alarm rate behind `verdict`.
         dropped: values left out because their chain diverged; pairs of them if `paired`.
+        dropped_reference: how many of them were of the reference; 0 if `paired`.
         paired: whether both runs have one key, so that chain i is compared with chain i: errors and p are
             those of pairs.
         equilibrium: where a sample does not follow a law, taken for a stationary one: "not at equilibrium",
@@ -64,28 +65,37 @@ class Comparison(Shown):
     equilibrium: str = ""
     reasons: tuple[str, ...] = ()
     no_scale: str = ""
+    dropped_reference: int = 0
 
     @property
     def same(self) -> bool:
         """Whether the Kolmogorov-Smirnov test finds no difference at `level`, and few chains diverged.
 
         With few samples this says little: a distance below `ks_null` goes unseen. If a larger share of the
-        chains than that diverged, those that are left, whatever their law, do not stand for all.
+        chains of either sample than that diverged, those that are left, whatever their law, do not stand
+        for all.
+        Where both are constant, whether they are equal.
         """
-        return self.ks_p >= self.level and not self._biased
-
-    @property
-    def _biased(self) -> bool:
-        return self.dropped > self.ks_null * self._all and not self._equal
+        if self.no_scale == _CONSTANT:
+            return self.ks == 0
+        return self.ks_p >= self.level and (self._equal or not self._lost)
 
     @property
     def _equal(self) -> bool:
         return self.paired and self.ks == self.ks_null == 0
 
     @property
-    def _all(self) -> int:
-        """Chains, or pairs of them, with those that diverged."""
-        return self.n + self.dropped + (0 if self.paired else self.n_reference or 0)
+    def _lost(self) -> str:
+        """Of which sample a larger share diverged than would be noticed, in words; "" if of none."""
+        what = "pairs of chains" if self.paired else "chains"
+        kept = {what: (self.n, self.dropped - self.dropped_reference)}
+        if self.n_reference and not self.paired:
+            kept["chains of the reference"] = self.n_reference, self.dropped_reference
+        return " and ".join(
+            f"{gone} of {n + gone} {whose}"
+            for whose, (n, gone) in kept.items()
+            if gone > self.ks_null * (n + gone)
+        )
 
     @property
     def verdict(self) -> str:
@@ -98,10 +108,8 @@ class Comparison(Shown):
             return "constant, equal" if self.ks == 0 else "constant, different"
         if self._equal:
             return "equal, chain by chain"
-        if self.ks_p >= self.level and self._biased:
-            what = "pairs of chains" if self.paired else "chains"
-            lost = f"{self.dropped} of {self._all} {what} diverged"
-            return f"cannot tell: {lost}, and what is left is no fair sample"
+        if self.ks_p >= self.level and self._lost:
+            return f"cannot tell: {self._lost} diverged, and what is left is no fair sample"
         if self.same:
             return f"not distinguishable at level {self.level:g} (a distance of {self.ks_null:.2g} would be)"
         return f"different ({_p_text(self.ks_p, 1)}, level {self.level:g})"
@@ -214,6 +222,7 @@ def compare(
     _checks.scalar("level", level)
     if not 0 < level < 1:
         raise ValueError(f"level must be in (0, 1), got {level!r}.")
+    level = float(level)
     given = sample_and_reference(sample, reference, observable)
     if isinstance(given.other, Pooled):
         return _against_sample(given, given.other, level)
@@ -300,6 +309,7 @@ def _against_sample(given: Given, pooled: Pooled, level: float) -> Comparison:
         **_moments(x, y, pooled.pairs),
         level=level,
         dropped=given.dropped,
+        dropped_reference=given.dropped_reference,
         paired=pooled.pairs is not None,
     )
 

@@ -12,6 +12,7 @@ from typing_extensions import TypeAliasType
 
 from sde_sgd import _checks, _tree
 from sde_sgd._platform._shown import short
+from sde_sgd.processes._base import Process
 from sde_sgd.random import check_key
 from sde_sgd.statistics._hypothesis_test import HypothesisTest, distance_test
 from sde_sgd.statistics._law import Law, as_law, check_rises
@@ -67,11 +68,13 @@ class Given:
         x: the sorted sample.
         other: the law, or both samples.
         dropped: values left out because their chain diverged; pairs, where chains are pairs.
+        dropped_reference: how many of them were of the other sample; 0 for pairs.
     """
 
     x: np.ndarray
     other: Law | Pooled
     dropped: int
+    dropped_reference: int = 0
 
     @property
     def n(self) -> int | tuple[int, int]:
@@ -115,7 +118,7 @@ def sample_and_reference(sample: Any, reference: Any, observable: Callable[[Any]
         return Given(np.sort(x), pool(x, y, paired=True), dropped)
     x, dropped = sample_values("sample", sample, observable)
     y, dropped_too = sample_values("reference", reference, observable)
-    return Given(np.sort(x), pool(x, y), dropped + dropped_too)
+    return Given(np.sort(x), pool(x, y), dropped + dropped_too, dropped_too)
 
 
 _NAMES = ("sample", "reference")
@@ -199,6 +202,7 @@ def _values(name: str, sample: Any, observable: Callable[[Any], Any] | None) -> 
     if is_result(sample):
         _check_alive(name, sample)
         return _mapped(sample.samples(), observable), int(sample.diverged)
+    _check_is_no_law(name, sample)
     for leaf in jax.tree.leaves(sample):
         _checks.check_unmasked(name, leaf)
     if isinstance(sample, list | tuple) and all(np.ndim(leaf) == 0 for leaf in jax.tree.leaves(sample)):
@@ -213,6 +217,21 @@ def _values(name: str, sample: Any, observable: Callable[[Any], Any] | None) -> 
             f"or a frozen scipy.stats distribution), got {short(sample)}."
         )
     return leaves, 0
+
+
+def _check_is_no_law(name: str, sample: Any) -> None:
+    """Refuse what is to be run first, and a law in the place of a sample."""
+    if isinstance(sample, Process):
+        kind = type(sample).__name__
+        raise ValueError(
+            f"{name} must be what a run gives, got {kind}, the process itself; run it first: "
+            f"run(process, chains=..., steps=..., key=key)."
+        )
+    if name == "sample" and (isinstance(sample, Density2D) or hasattr(sample, "cdf")):
+        raise ValueError(
+            f"sample must be a Result or an array of numbers, got {short(sample)}, a law; the sample is "
+            f"given first, the law second."
+        )
 
 
 def _plain(values: Any) -> np.ndarray:

@@ -439,8 +439,8 @@ FAULTS = [
     Fault(
         "the covariance of an epoch's end about 0, not about its mean",
         _REGRESSION,
-        "covariance = whole[:dimension, :dimension] - np.outer(bias, bias)",
-        "covariance = whole[:dimension, :dimension]",
+        "kicks = whole[:-1, :-1] @ start @ start - np.outer(bias, bias)",
+        "kicks = whole[:-1, :-1] @ start @ start",
         "theory/test_regression_law.py::test_shuffled_epochs_by_all_their_orders",
     ),
     Fault(

@@ -1,9 +1,12 @@
 """The models that come with the package: losses, accuracies and starts by hand."""
 
+import copy
+import copyreg
 import math
 import pickle
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,12 +49,30 @@ def test_pickled_models_are_the_same_models(problem: EmpiricalRisk) -> None:
     process = pickle.loads(pickle.dumps(SGD(problem, Hyperparameters(0.1, 2))))
     same = pickle.loads(pickle.dumps(problem))
     assert type(process) is SGD
-    for copy in (same, process.problem):
-        assert type(copy) is EmpiricalRisk
-        theta, again = problem.init(KEY), copy.init(KEY)
-        found = (again, *jax.value_and_grad(copy.loss)(again))
+    for model in (same, process.problem):
+        assert type(model) is EmpiricalRisk
+        theta, again = problem.init(KEY), model.init(KEY)
+        found = (again, *jax.value_and_grad(model.loss)(again))
         expected = (theta, *jax.value_and_grad(problem.loss)(theta))
         jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+class Secretive(eqx.Module):
+    """Its method has one name inside the class and another outside."""
+
+    def __hidden(self) -> int:
+        return 1
+
+    def given(self) -> Any:
+        return self.__hidden
+
+
+def test_methods_of_other_modules_are_copied_and_pickled_as_equinox_has_it() -> None:
+    method = Secretive().given()
+    assert type(method) not in copyreg.dispatch_table
+    assert copy.deepcopy(method)() == 1
+    with pytest.raises(pickle.PicklingError):
+        pickle.dumps(method)
 
 
 def test_linear_regression_by_hand() -> None:

@@ -14,6 +14,7 @@ from sde_sgd.statistics._cramer_von_mises_tail import limit_tail, tail
 X = np.random.default_rng(0).normal(size=300)
 NORMAL = stats.norm()
 WELL = ss.problems.DoubleWell()
+SGD = ss.SGD(WELL, ss.Hyperparameters(0.1, 1))
 
 
 def test_a_list_of_numbers_is_an_array():
@@ -30,12 +31,23 @@ def test_a_list_of_numbers_is_an_array():
         (["a"] * 10, "sample must be a Result, an array of numbers"),
         ([[1.0], [1.0, 2.0]], "sample has 3 arrays|sample must be"),
         (None, "sample must be a Result, an array of numbers"),
+        (SGD, r"sample must be what a run gives, got SGD, the process itself; run it first: run\(process"),
+        (NORMAL, "got rv_continuous_frozen, a law; the sample is given first, the law second"),
+        (
+            ss.theory.gibbs(WELL, SGD.hyper),
+            r"got Density1D.*, a law; the sample is given first, the law second",
+        ),
     ],
-    ids=["complex", "text", "ragged", "None"],
+    ids=["complex", "text", "ragged", "None", "process", "law", "density"],
 )
 def test_what_is_no_sample_of_numbers_is_refused(sample, words):
     with refused(match=words):
         st.compare(sample, NORMAL)
+
+
+def test_a_process_is_no_reference():
+    with refused(match="reference must be what a run gives, got SGD, the process itself; run it first"):
+        st.compare(X, SGD)
 
 
 MASKED = np.ma.masked_array(X, X < 0.5)

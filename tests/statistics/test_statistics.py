@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from helpers import refused
+from helpers import Ends, refused
 from scipy import stats
 
 import sde_sgd as ss
@@ -99,6 +99,12 @@ def test_where_many_chains_diverged_those_left_do_not_stand_for_all(key):
     both = compare(result, again)
     assert both.ks_null > 0.2 and both.same
     assert compare(result, result).same and "equal, chain by chain" in str(compare(result, result))
+    # of each sample by its own chains, however many the other has
+    many = np.random.default_rng(0).normal(0, law.variance**0.5, 50_000)
+    for one, other, whose in ((result, many, "chains"), (many, result, "chains of the reference")):
+        found = compare(one, other)
+        assert found.ks_p > 0.01 and not found.same
+        assert f"cannot tell: 20 of 100 {whose} diverged" in found.verdict
 
 
 def test_observables_of_larger_parameters(key):
@@ -196,6 +202,12 @@ def test_constants():
     other = compare(ones, draws(100))
     assert (other.variance_ratio, np.isfinite(other.variance_ratio_error)) == (0, True)
     assert compare(ones, NORMAL).variance_ratio == 0
+    for left in (1, 2):  # with a chain that diverged; and with so few values that p is not small
+        found = compare(Ends(np.ones(100), 0, diverged=[3]), np.full(100, left))
+        assert found.same == (left == 1) == (found.verdict == "constant, equal")
+    found = compare(ones[:8], 0 * ones[:8], level=1e-5)
+    assert found.ks_p > 1e-5 and not found.same
+    assert type(compare(draws(100), draws(100, 1), level=np.float64(0.01)).same) is bool
 
 
 def test_a_law_in_the_plane_is_refused_with_the_way_out():

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import bound, deviations, refused
+from scipy import optimize
 
 import sde_sgd as ss
 from sde_sgd.theory._linear._orders import epoch_operators, step_maps
@@ -83,6 +84,24 @@ def fixed_point(operator):
     return (vector / vector[-1]).reshape(side, side)
 
 
+def over_orders(problem, hyper, sampling):
+    """E[G ⊗ G] of an epoch, order by order."""
+    _, examples = _examples(problem)
+    size, batch = problem.dataset_size, one_setting(hyper).batch
+    total, count = 0.0, 0
+    for order in itertools.permutations(range(size)):
+        epoch = np.eye(5 if one_setting(hyper).momentum else 3)
+        for j in range(size // batch if sampling == "shuffle" else -(-size // batch)):
+            chosen = list(order[j * batch : (j + 1) * batch])
+            hessian, gradient = (
+                examples.hessians[chosen].mean(axis=0),
+                examples.gradients[chosen].mean(axis=0),
+            )
+            epoch = step_maps(hessian, gradient, one_setting(hyper)) @ epoch
+        total, count = total + np.kron(epoch, epoch), count + 1
+    return total / count
+
+
 @pytest.mark.parametrize(
     ("size", "batch", "momentum", "sampling"),
     [
@@ -96,19 +115,7 @@ def fixed_point(operator):
 def test_shuffled_epochs_by_all_their_orders(size, batch, momentum, sampling):
     hyper = ss.Hyperparameters(0.05, batch, momentum)
     problem = regression(size)
-    _, examples = _examples(problem)
-    total, count = 0.0, 0
-    for order in itertools.permutations(range(size)):
-        epoch = np.eye(5 if momentum else 3)
-        for j in range(size // batch if sampling == "shuffle" else -(-size // batch)):
-            chosen = list(order[j * batch : (j + 1) * batch])
-            hessian, gradient = (
-                examples.hessians[chosen].mean(axis=0),
-                examples.gradients[chosen].mean(axis=0),
-            )
-            epoch = step_maps(hessian, gradient, one_setting(hyper)) @ epoch
-        total, count = total + np.kron(epoch, epoch), count + 1
-    exact = fixed_point(total / count)
+    exact = fixed_point(over_orders(problem, hyper, sampling))
     bias = exact[:2, -1]
     found = theory.regression_covariance(problem, hyper, sampling=sampling)
     np.testing.assert_allclose(found.bias, bias, rtol=1e-6, atol=1e-12)
@@ -150,7 +157,7 @@ def test_equal_curvatures_give_the_additive_law():
         )
         np.testing.assert_allclose(law.covariance, exact, rtol=1e-8)
         np.testing.assert_allclose(law.bias, 0, atol=1e-12)
-    drawn = epoch_operators(examples, one_setting(hyper), 100, np.random.default_rng(0))
+    drawn, _ = epoch_operators(examples, one_setting(hyper), 100, np.random.default_rng(0))
     assert np.ptp(drawn, axis=0).max() < 1e-12  # the control variate is exact
 
 
@@ -246,6 +253,44 @@ def test_a_line_through_every_example_leaves_no_noise(sampling):
     assert np.abs(found.covariance).max() < 1e-12
     with refused(match="second moment of SGD diverges"):
         theory.regression_covariance(problem, ss.Hyperparameters(1.45, 1), sampling=sampling)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.01])
+@pytest.mark.parametrize(("momentum", "power"), [(0.0, 3), (0.9, 2)])
+def test_shuffled_epochs_of_tiny_steps(momentum, power, scale):
+    """Σ falls as η³, with momentum as η², down to where an epoch takes 1e-10 of the second moment away."""
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(8, 2))
+    targets = inputs @ [1.0, -1.0] + 0.5 * rng.normal(size=8)
+    problem = ss.problems.linear_regression(ss.data.Dataset(scale * inputs, targets))
+
+    def scaled(rate):
+        hyper = ss.Hyperparameters(rate, 2, momentum)
+        return theory.regression_covariance(problem, hyper, sampling="shuffle").covariance / rate**power
+
+    for rate, rtol in ((1e-4, 3e-3), (1e-5, 3e-3), (1e-6, 3e-3), (1e-7, 0.03)):
+        expected = scaled(1e-3)
+        np.testing.assert_allclose(scaled(rate), expected, atol=rtol * np.abs(expected).max(), rtol=0)
+    with refused(match="lost in rounding"):
+        scaled(1e-15)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_the_border_of_stability_of_shuffled_epochs(momentum):
+    """Where the spectral radius is 1: a millionth below it there is a law, a millionth above none."""
+    problem = regression(5)
+
+    def excess(rate):
+        operator = over_orders(problem, ss.Hyperparameters(rate, 1, momentum), "shuffle")
+        side = round(len(operator) ** 0.5)
+        inner = operator.reshape((side,) * 4)[:-1, :-1, :-1, :-1].reshape((side - 1) ** 2, -1)
+        return np.abs(np.linalg.eigvals(inner)).max() - 1
+
+    edge = optimize.brentq(excess, 0.05, 2, xtol=1e-10)
+    below, above = (ss.Hyperparameters(edge * (1 + sign * 1e-6), 1, momentum) for sign in (-1, 1))
+    theory.regression_covariance(problem, below, sampling="shuffle")
+    with refused(match="diverges over an epoch"):
+        theory.regression_covariance(problem, above, sampling="shuffle")
 
 
 def test_bad_input():

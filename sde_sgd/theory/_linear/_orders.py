@@ -56,7 +56,7 @@ def epoch_operators(
     generator: np.random.Generator,
     *,
     every_one: bool = False,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     r"""E[G ⊗ G] for z ← G z over an epoch, z = (e, v, 1) or (e, 1), over the random order of the data.
 
     Exact if there are few examples and `orders` is None. Else averaged over random orders, in
@@ -64,21 +64,24 @@ def epoch_operators(
     the rest of the examples is a last, smaller batch.
 
     Returns:
-        Shape `(groups, p², p²)`; one group if exact.
+        Shape `(groups, p², p²)`; one group if exact. And where (e, v) are taken from: their mean at the end
+        of an epoch if exact, else 0.
     """
     sizes = batch_sizes(examples.size, setting.batch, every_one=every_one)
+    about = np.zeros(examples.gradients.shape[1] * (2 if setting.momentum else 1))
     used = [sum(sizes[:j]) for j in range(len(sizes))]
     steps = sum(
         math.comb(examples.size, done) * math.comb(examples.size - done, count)
         for done, count in zip(used, sizes, strict=True)
     )
     if orders is None and steps <= _ENUMERATED:
-        return _enumerated(examples, setting, every_one=every_one)[None]
+        mean = _enumerated(examples, setting, sizes, about, squared=False)
+        about = np.linalg.solve(np.eye(len(about)) - mean[:-1, :-1], mean[:-1, -1])
+        return _enumerated(examples, setting, sizes, about)[None], about
     count = max(_GROUPS, (20_000 if orders is None else orders) // _GROUPS * _GROUPS)
     per_group = count // _GROUPS
-    return np.stack(
-        [_sampled(examples, setting, per_group, generator, every_one=every_one) for _ in range(_GROUPS)]
-    )
+    groups = [_sampled(examples, setting, per_group, generator, every_one=every_one) for _ in range(_GROUPS)]
+    return np.stack(groups), about
 
 
 def step_maps(hessians: np.ndarray, gradients: np.ndarray, setting: Setting) -> np.ndarray:
@@ -98,30 +101,46 @@ def step_maps(hessians: np.ndarray, gradients: np.ndarray, setting: Setting) -> 
     return maps
 
 
-def _enumerated(examples: Examples, setting: Setting, *, every_one: bool = False) -> np.ndarray:
-    """Over all orders at once, by the set of examples already used."""
+def _enumerated(
+    examples: Examples, setting: Setting, sizes: list[int], about: np.ndarray, *, squared: bool = True
+) -> np.ndarray:
+    """E[G ⊗ G], or E[G], over all orders at once, by the set of examples already used.
+
+    z is taken from `about`; without momentum, inside an epoch, also from where the gradients at the minimum
+    lead, −(η/B) Σ ξ_n over the examples used. They cancel over an epoch, and what is left is small and would
+    drown in rounding.
+    """
     size, used = examples.size, 0
 
-    def twice(chosen: tuple[int, ...]) -> np.ndarray:
-        rows = list(chosen)
-        one = step_maps(examples.hessians[rows].mean(axis=0), examples.gradients[rows].mean(axis=0), setting)
-        return np.kron(one, one)
+    def place(done: frozenset[int]) -> np.ndarray:
+        if setting.momentum or len(done) == sum(sizes):
+            return about
+        moved: np.ndarray = about - setting.rate / sizes[0] * examples.gradients[list(done)].sum(axis=0)
+        return moved
 
-    steps: dict[tuple[int, ...], np.ndarray] = {}
-    states = {frozenset[int](): np.eye(len(twice((0,))))}
-    for batch in batch_sizes(size, setting.batch, every_one=every_one):
-        steps |= {
-            chosen: twice(chosen)
-            for chosen in itertools.combinations(range(size), batch)
-            if chosen not in steps
-        }
+    maps = {
+        chosen: step_maps(
+            examples.hessians[list(chosen)].mean(axis=0),
+            examples.gradients[list(chosen)].mean(axis=0),
+            setting,
+        )
+        for batch in set(sizes)
+        for chosen in itertools.combinations(range(size), batch)
+    }
+    side = len(about) + 1
+    states = {frozenset[int](): np.eye(side * side if squared else side)}
+    for batch in sizes:
         ways = math.comb(size - used, batch)
         following: dict[frozenset[int], np.ndarray] = {}
         for done, operator in states.items():
+            here = place(done)
             left = [n for n in range(size) if n not in done]
             for chosen in itertools.combinations(left, batch):
-                then = done | frozenset(chosen)
-                moved = steps[chosen] @ operator / ways
+                then, one = done | frozenset(chosen), maps[chosen].copy()
+                one[:-1, -1] += one[:-1, :-1] @ here - place(then)
+                if squared:
+                    one = (one[:, None, :, None] * one[None, :, None, :]).reshape(side * side, side * side)
+                moved = one @ operator / ways
                 following[then] = following[then] + moved if then in following else moved
         states, used = following, used + batch
     return np.asarray(sum(states.values()))

@@ -1,6 +1,6 @@
 """Stationary covariance of SGD on linear regression, where every example has its own curvature."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
@@ -25,6 +25,8 @@ from sde_sgd.theory._linear._orders import Examples, epoch_operators
 from sde_sgd.theory._setting import Setting, batch_noise, one_setting, positive_curvatures
 
 _LARGEST = 50_000_000
+# an epoch that takes less than this of a second moment away cannot be told from one that takes nothing
+_ROUNDED = 1e-11
 
 
 @dataclass(frozen=True, repr=False)
@@ -108,8 +110,11 @@ def regression_covariance(
     if orders is not None:
         orders = _checks.integer("orders", orders, at_least=100)
     every_one = sampling == "shuffle_all"
-    operators = epoch_operators(examples, setting, orders, _generator(key), every_one=every_one)
-    return _shuffled(minimum, examples, operators)
+    # e in units of η, for rounding: beside v it is as small as η
+    examples = Examples(setting.rate * examples.hessians, examples.gradients)
+    unit = replace(setting, rate=1.0)
+    operators, about = epoch_operators(examples, unit, orders, _generator(key), every_one=every_one)
+    return _shuffled(minimum, setting.rate, operators, about)
 
 
 def _generator(key: Key[Array, ""] | None) -> np.random.Generator:
@@ -177,63 +182,61 @@ def _growth(feedback: Any, start: np.ndarray) -> float:
     return growth
 
 
-def _shuffled(minimum: np.ndarray, examples: Examples, operators: np.ndarray) -> RegressionLaw:
-    """The fixed point of the second moment of (e, v, 1) over an epoch."""
-    dimension = examples.gradients.shape[1]
+def _shuffled(minimum: np.ndarray, rate: float, operators: np.ndarray, about: np.ndarray) -> RegressionLaw:
+    """The fixed point of the first and second moment of (e, v) over an epoch, taken from `about`."""
+    dimension = len(minimum)
     mean = operators.mean(axis=0)
-    factor = _radius(_second_moments(mean))
+    factor = _radius(mean)
+    if abs(factor - 1) < _ROUNDED:
+        raise ValueError(
+            f"an epoch of SGD changes its second moment by less than {_ROUNDED:g} of it, which is lost in "
+            f"rounding. Use a larger learning rate."
+        )
     if not factor < 1:
         raise ValueError(
             f"the second moment of SGD diverges over an epoch, by a factor {factor:.3g}, or too few orders "
             f"were drawn to see that it does not. Use a smaller learning rate, a larger batch or more orders."
         )
-    whole = _fixed_point(mean)
-    bias = whole[:dimension, -1]
-    covariance = whole[:dimension, :dimension] - np.outer(bias, bias)
+    bias, covariance = _fixed_point(mean, dimension)
     lowest = float(np.linalg.eigvalsh(covariance)[0])
     if lowest < -1e-9 * np.abs(covariance).max():
+        hint = "Use a larger learning rate" + (" or more orders." if len(operators) > 1 else ".")
         raise ValueError(
-            f"too few orders were drawn: the lowest eigenvalue of the covariance comes out as {lowest:.3g}, "
-            f"below 0. Give more orders."
+            f"the lowest eigenvalue of the covariance comes out as {rate**2 * lowest:.3g}, below 0, by "
+            f"rounding or by luck. {hint}"
         )
     error = np.zeros_like(covariance)
     if len(operators) > 1:
         # leave one group of orders out at a time (the jackknife)
         total, count = operators.sum(axis=0), len(operators)
-        found = []
-        for group in operators:
-            part = _fixed_point((total - group) / (count - 1))
-            found.append(part[:dimension, :dimension] - np.outer(part[:dimension, -1], part[:dimension, -1]))
+        found = [_fixed_point((total - group) / (count - 1), dimension)[1] for group in operators]
         error = np.sqrt((count - 1) * np.var(found, axis=0))
-    return RegressionLaw(minimum, bias, (covariance + covariance.T) / 2, error)
-
-
-def _second_moments(operator: np.ndarray) -> np.ndarray:
-    """What an epoch does to the second moment of (e, v) alone."""
-    side = int(round(len(operator) ** 0.5))
-    inner = (side - 1) ** 2
-    return operator.reshape((side,) * 4)[:-1, :-1, :-1, :-1].reshape(inner, inner)
+    bias = rate * (about[:dimension] + bias)
+    return RegressionLaw(minimum, bias, rate**2 * covariance, rate**2 * error)
 
 
 def _radius(operator: np.ndarray) -> float:
-    """The spectral radius, from the norm of a high power: A², A⁴, A⁸ …, to 1e-5 for a norm of 10⁴."""
-    power, logarithm = operator, 0.0
-    for square in range(20):
-        norm = float(np.linalg.norm(power))
-        if not norm > 0:
-            return 0.0
-        logarithm += np.log(norm) / 2**square
-        power = power / norm @ (power / norm)
-    return float(np.exp(logarithm))
-
-
-def _fixed_point(operator: np.ndarray) -> np.ndarray:
-    """Z = E[G Z Gᵀ] whose last entry is one."""
+    """The spectral radius of what an epoch does to the second moment of (e, v) alone, which is symmetric."""
     side = int(round(len(operator) ** 0.5))
-    rest = np.linalg.solve(np.eye(side * side - 1) - operator[:-1, :-1], operator[:-1, -1])
-    found = np.append(rest, 1.0).reshape(side, side)
-    result: np.ndarray = (found + found.T) / 2
-    return result
+    inner = operator.reshape((side,) * 4)[:-1, :-1, :-1, :-1]
+    rows, columns = np.triu_indices(side - 1)
+    taken = inner[rows, columns]
+    of_pairs = taken[:, rows, columns] + (rows != columns) * taken[:, columns, rows]
+    return float(np.abs(np.linalg.eigvals(of_pairs)).max())
+
+
+def _fixed_point(operator: np.ndarray, dimension: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of e that an epoch leaves as they are: of z = (e, v, 1), Z = E[G Z Gᵀ]."""
+    side = int(round(len(operator) ** 0.5))
+    whole = operator.reshape((side,) * 4)
+    drift = whole[:-1, -1, :, -1]
+    bias = np.linalg.solve(np.eye(side - 1) - drift[:, :-1], drift[:, -1])
+    start = np.append(bias, 1.0)
+    kicks = whole[:-1, :-1] @ start @ start - np.outer(bias, bias)
+    moves = whole[:-1, :-1, :-1, :-1].reshape(kicks.size, kicks.size)
+    found = np.linalg.solve(np.eye(kicks.size) - moves, kicks.ravel()).reshape(kicks.shape)
+    covariance = (found + found.T)[:dimension, :dimension] / 2
+    return bias[:dimension], covariance
 
 
 def _examples(problem: FiniteSumProblem) -> tuple[np.ndarray, Examples]:
