@@ -202,11 +202,10 @@ def _asked(name: str, value: Any) -> tuple[list[Any], bool]:
     try:
         # of objects: a list of texts and numbers stays one
         given = np.asarray(value, object)
-        asked: list[Any] = given.ravel().tolist()
-        nested = given.ndim > 1 or any(np.asarray(one, object).ndim for one in asked)
     except ValueError:  # arrays of several shapes
-        nested = True
-    if nested:
+        given = np.empty((1, 1), object)
+    asked: list[Any] = given.ravel().tolist()
+    if given.ndim > 1 or any(np.asarray(one, object).ndim for one in asked):
         raise ValueError(
             f"{name} must be one value, a list of values or a slice of two numbers, got "
             f"{_checks.short(value)}. Give a list without lists in it."
