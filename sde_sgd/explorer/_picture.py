@@ -134,7 +134,8 @@ def _well_title(numbers: WellNumbers) -> str:
     asked = numbers.settings
     momentum = f", m = {asked.momentum:g}" if asked.momentum else ""
     tilt = f", tilt {asked.tilt:g}" if asked.tilt else ""
-    law = "" if asked.noise_law == "gaussian" or asked.sampling != "fresh" else f", {asked.noise_law}"
+    noise = asked.noise_law if asked.sampling == "fresh" else asked.sampling
+    law = "" if noise == "gaussian" else f", {noise}"
     return (
         f"{asked.well}{tilt}: η = {asked.learning_rate:g}, B = {asked.batch_size}, "
         f"σ² = {asked.noise_variance:g}{law}{momentum}, T = {numbers.temperature:.3g}"

@@ -9,7 +9,7 @@ import numpy as np
 from sde_sgd import _checks
 from sde_sgd._platform._shown import short
 from sde_sgd.plot._style import COLOURS, axes_or_new, legend_name
-from sde_sgd.plot._sweeps import AXES, SAMPLES, is_sweep, quantity, sample_dimension, settings
+from sde_sgd.plot._sweeps import AXES, SAMPLES, is_sweep, quantity, rounded, sample_dimension, settings
 from sde_sgd.simulation._result import Result
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def curves(
             mean) or "none". Where it would go below 0, and no value does, it ends at the smallest value.
         ax: axes to draw into; a new figure by default.
         log: logarithmic vertical axis.
-        styles: name → keywords for matplotlib's `plot`. Of several sweeps a setting has one colour, and each
-            sweep its stroke. More than 8 colours go from dark to light.
+        styles: name → keywords for matplotlib's `plot`. Of two to four sweeps a setting has one colour, and
+            each sweep its stroke. More than 8 colours go from dark to light.
         **named: name → `Result`, or `SweepResult`, or a Dataset or DataArray from one: a line for each
             setting, up to 24, the mean over its seeds; or a pair (x, values) of arrays, of shapes
             `(samples,)` and `(samples, chains)` or `(samples,)`, with x in units of the clock.
@@ -108,15 +108,16 @@ def _own_styles(styles: dict[str, dict[str, Any]], named: dict[str, Any]) -> dic
 def _looks(drawn: "list[_Line]") -> list[dict[str, Any]]:
     """A colour and a stroke for each line: the first without gaps, those after it with.
 
-    Where names have several lines each, a setting has its colour in all of them and strokes tell the names.
+    Where up to four names have several lines, a setting has its colour in all and strokes tell the names.
     More colours than can be told apart go through a colour map in the order of the settings.
     """
     import matplotlib as mpl
 
     names = list(dict.fromkeys(line.name for line in drawn))
-    several = 1 < len(names) < len(drawn)
-    places = {key: place for place, key in enumerate(dict.fromkeys(line.setting for line in drawn))}
-    coloured = [places[line.setting] if several else number for number, line in enumerate(drawn)]
+    several = 1 < len(names) < len(drawn) and len(names) <= 1 + len(_STROKES)
+    keys = [line.setting or line.name for line in drawn]
+    places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+    coloured = [places[keys[number]] if several else number for number in range(len(drawn))]
     stroked = [names.index(line.name) if several else number for number, line in enumerate(drawn)]
     many, shades = max(coloured) >= len(COLOURS), mpl.colormaps["viridis"]
     return [
@@ -215,17 +216,12 @@ def _of_sweep(name: str, result: Any, observable: str, clock: str | None) -> lis
                 )
             x = one.updates
         label = f"{name}, {one.label}" if one.label else name
-        told = tuple((axis, _same(one.coordinates[axis])) for axis in AXES if axis in one.coordinates)
+        told = tuple((axis, rounded(one.coordinates[axis])) for axis in AXES if axis in one.coordinates)
         found.append(replace(_line(name, label, clock, x, one.values), setting=told))
     if len({line.setting for line in found}) < len(found):
         # there are axes of the user's own
         found = [replace(line, setting=line.label.removeprefix(name)) for line in found]
     return found
-
-
-def _same(value: Any) -> Any:
-    """As the user gave it: η/B · B in floats is off by rounding."""
-    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def _check_name(observable: Any) -> None:

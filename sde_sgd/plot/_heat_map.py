@@ -8,7 +8,7 @@ from sde_sgd import _checks
 from sde_sgd._platform._shown import short
 from sde_sgd._types import Numbers
 from sde_sgd.plot._style import axes_or_new
-from sde_sgd.plot._sweeps import AXES, SAMPLES, Table, is_sweep, quantity, settings
+from sde_sgd.plot._sweeps import AXES, SAMPLES, Table, is_sweep, quantity, rounded, settings
 from sde_sgd.plot._ticks import colour_bar
 
 if TYPE_CHECKING:
@@ -155,15 +155,14 @@ def _of_sweep(what: Any, observable: str | None) -> tuple[np.ndarray, np.ndarray
         if any(name not in one.coordinates for one in runs):
             raise ValueError(f"values must have a {name} in every setting, got the dimensions {found.dims}.")
     # η and B may tell such runs apart, too, but in one picture their colours would not be those of η and B
-    varied = [axis for axis in AXES if len({one.coordinates.get(axis) for one in runs}) > 1]
-    for axis in varied:
-        if axis not in ("learning_rate", "batch_size"):
-            there = list(dict.fromkeys(one.coordinates.get(axis) for one in runs))
+    for axis in (axis for axis in AXES if axis not in ("learning_rate", "batch_size")):
+        there = list(dict.fromkeys(one.coordinates.get(axis) for one in runs))
+        if len(there) > 1:
             raise ValueError(
                 f"values must have one setting for each learning rate and batch size, got {axis} = "
                 f"{', '.join(map(short, there))}; select one, as by result.sel({axis}={there[0]!r})."
             )
-    pairs = [(_rounded(one.coordinates["learning_rate"]), one.coordinates["batch_size"]) for one in runs]
+    pairs = [(rounded(one.coordinates["learning_rate"]), one.coordinates["batch_size"]) for one in runs]
     if len(set(pairs)) < len(pairs):
         twice = max(pairs, key=pairs.count)
         taken = "learning_rate", "batch_size", "ratio", "seed", *SAMPLES
@@ -178,11 +177,6 @@ def _of_sweep(what: Any, observable: str | None) -> tuple[np.ndarray, np.ndarray
         if one.values.shape[1]:
             table[rates.index(rate), sizes.index(size)] = one.values[-1].mean()
     return table, np.asarray(rates), np.asarray(sizes), str(found.name or "")
-
-
-def _rounded(rate: float) -> float:
-    """η as the user gave it: η/B · B in floats is off by rounding."""
-    return float(f"{rate:.6g}")
 
 
 def _checked(values: Any, learning_rate: Any, batch_size: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -135,6 +135,11 @@ def settings(name: str, values: Any, dataset: Any) -> list[Setting]:
     return found
 
 
+def rounded(value: Any) -> Any:
+    """A coordinate as the user gave it: η/B · B in floats is off by rounding."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
 def _varies(whole: Any, name: str) -> bool:
     """Whether a coordinate is another one elsewhere."""
     return len(np.unique(whole[name].values)) > 1

@@ -191,11 +191,11 @@ def _check_initial(process: Process, chains: int, initial: Result) -> int:
         )
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((chains, *leaf.shape[1:]), leaf.dtype), theta)
     numbers = jax.ShapeDtypeStruct((chains,), jnp.uint32)
-    many = len(initial.diverged_at)
-    first = f"jax.tree.map(lambda leaf: leaf[:{chains}], result.theta)"
-    way_out = f"initial={first if many > chains else 'result.theta'}"
-    way_out = f"chains={many} and {way_out}" if many < chains else way_out
     if not _start.same_shapes(initial.state, _start.begin.shapes(process, one, numbers)):
+        many = len(initial.diverged_at)
+        first = f"jax.tree.map(lambda leaf: leaf[:{chains}], result.theta)"
+        way_out = f"initial={first if many > chains else 'result.theta'}"
+        way_out = f"chains={many} and {way_out}" if many < chains else way_out
         raise ValueError(
             f"initial is a Result of {type(initial.process).__name__} with {many} chains whose state does "
             f"not fit this process with {chains} chains; pass {way_out} to start from its parameters."

@@ -62,10 +62,13 @@ def test_the_picture_shows_the_histograms_and_the_laws(numbers):
         ({"tilt": 0.3}, "double well, tilt 0.3: η = 0.1, B = 1, σ² = 4, T = 0.4"),
         ({"noise_law": "exponential"}, "double well: η = 0.1, B = 1, σ² = 4, exponential, T = 0.4"),
         # batches of a data set have no law of fresh noise
-        ({"noise_law": "exponential", "sampling": "subset"}, "double well: η = 0.1, B = 1, σ² = 4, T = 0.4"),
+        (
+            {"noise_law": "exponential", "sampling": "subset"},
+            "double well: η = 0.1, B = 1, σ² = 4, subset, T = 0.4",
+        ),
     ],
 )
-def test_a_title_tells_all_that_sets_pictures_apart(asked, title):
+def test_a_title_tells_tilt_and_noise(asked, title):
     found = explorer.simulate(WellSettings(batch_size=1, **asked), key=KEY)
     top = explorer.picture(found).axes[0]
     assert top.get_title() == title

@@ -100,6 +100,12 @@ def test_a_setting_has_one_colour_in_all_sweeps_and_each_sweep_a_stroke():
     colours, _, _ = _looks(ss.plot.curves("loss", a=own, b=own).axes[0])
     np.testing.assert_array_equal(colours[:2], colours[2:])
     assert tuple(colours[0]) != tuple(colours[1])
+    # what is of no setting has a colour of its own, and where strokes are too few no two lines are alike
+    both = {name: ([0, 1], [0, 1]) for name in ("a", "b")}
+    colours, _, _ = _looks(ss.plot.curves("loss", **both, clock="epochs", SGD=SWEEP).axes[0])
+    assert len(set(map(tuple, colours))) == 8
+    colours, _, strokes = _looks(ss.plot.curves("loss", **{f"s{k}": part for k in range(5)}).axes[0])
+    assert len({(*colour, stroke) for colour, stroke in zip(colours, strokes, strict=True)}) == 10
 
 
 def test_runs_in_a_row_are_told_by_what_differs():
@@ -169,6 +175,7 @@ def test_a_sweep_over_ratios_has_cells_where_it_has_runs():
             r"got momentum = 0, 0.9; select one, as by result.sel\(momentum=0.0\)",
         ),
         (lambda: ss.plot.heat_map(SWEEP["loss"].isel(batch_size=[0])), "batch_size must be at least two"),
+        (lambda: ss.plot.heat_map(SWEEP.dataset.expand_dims(width=[8, 16])), r"select one of \['width'\]"),
         (lambda: ss.plot.heat_map(SWEEP, "updates"), "which values tells of its runs"),
         (
             lambda: ss.plot.heat_map(SWEEP, numbers=".3g"),
